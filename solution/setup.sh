@@ -1,0 +1,62 @@
+#!/usr/bin/env bash
+# Makes .venv from the pinned requirements.txt where it is missing or stale; does nothing where it is up to date.
+# PYTHON=/path/to/python chooses the interpreter.
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+venv=$root/.venv
+stamp=$venv/.stamp           # what is installed; written last
+unfinished=$venv/.unfinished # there while pip runs
+
+# Two set-ups at once would install into each other; the second one waits. The lock ends with this process.
+exec 9<"$root/requirements.txt"
+if command -v flock >/dev/null && ! flock -n 9; then
+  echo "set-up: another one is running, waiting for it"
+  flock 9
+fi
+
+usable() { "$1" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; }
+
+find_python() {
+  local candidate
+  for candidate in ${PYTHON:+"$PYTHON"} python3.11 python3.12 python3.13 python3; do
+    if usable "$candidate"; then
+      echo "$candidate"
+      return
+    fi
+  done
+  echo "error: no Python >= 3.11 with the venv module found; install one (Debian, Ubuntu: apt install python3 python3-venv)" \
+    "or run again with PYTHON=/path/to/python3.11" >&2
+  exit 2
+}
+
+wanted() {
+  "$venv/bin/python" -c 'import hashlib, platform, sys; print(platform.python_version(), hashlib.sha256(open(sys.argv[1], "rb").read()).hexdigest())' \
+    "$root/requirements.txt"
+}
+
+if [[ -e $unfinished ]]; then
+  echo "set-up: the last installation was interrupted, starting over"
+  rm -rf "$venv"
+elif [[ -e $venv ]] && ! { usable "$venv/bin/python" && "$venv/bin/python" -c 'import pip' 2>/dev/null; }; then
+  echo "set-up: .venv has no working Python >= 3.11 with pip, making it again"
+  rm -rf "$venv"
+fi
+
+if [[ -e $venv && -e $stamp && $(cat "$stamp") == "$(wanted)" ]]; then
+  exit 0
+fi
+
+if [[ ! -e $venv ]]; then
+  python=$(find_python)
+  echo "set-up: making .venv with $("$python" --version) ($(command -v "$python"))"
+  mkdir "$venv"
+  touch "$unfinished"
+  "$python" -m venv "$venv"
+fi
+echo "set-up: installing requirements.txt into .venv (about 7 GB and 3 minutes the first time)"
+touch "$unfinished"
+"$venv/bin/python" -m pip install --disable-pip-version-check --requirement "$root/requirements.txt"
+wanted >"$stamp"
+rm "$unfinished"
+echo "set-up: done"
