@@ -79,6 +79,11 @@ class Radiometry:
         value = np.log(np.maximum(raw, 0) + self.floor) if self.log else raw
         return np.clip((value - self.low) / max(self.high - self.low, 1e-12), 0.0, 1.0).astype(np.float32)
 
+    @property
+    def darkest(self) -> float:
+        """A raw value that maps to 0, to fill gaps with; 0 itself would be the brightest one in decibels."""
+        return 0.0 if self.log else self.low
+
     @classmethod
     def of_sample(cls, sample: np.ndarray, log: bool, percentiles: tuple[float, float]) -> Radiometry:
         """From a sample of valid raw values. `floor`, which keeps log(0) finite, is 5 % of the median amplitude."""
@@ -128,7 +133,7 @@ def open_raster(path: Path) -> Iterator[rasterio.io.DatasetReader]:
         with rasterio.Env(GDAL_CACHEMAX=_MAX_OPEN_CACHE_MB), rasterio.open(path) as dataset:
             yield dataset
     except RasterioError as error:
-        reason = str(error).splitlines()[0][:160]
+        reason = str(error.__cause__ or error).splitlines()[0][:160]
         raise InputError(f"{path}: unreadable or truncated raster ({reason}); copy or download it again") from error
 
 
@@ -161,6 +166,7 @@ class ScenePair:
         crs: the optical CRS.
         sar_shape: (height, width) of the SAR raster as it is read.
         tiepoints_csv: path, or None where the scene has no labels.
+        tiepoint_sar: the raster whose pixels the tie-points count; None for `sar`.
     """
 
     name: str
@@ -175,6 +181,7 @@ class ScenePair:
     sar_shape: tuple[int, int] = field(repr=False)
     reproject_sar: bool = field(default=False, repr=False)
     tiepoints_csv: Path | None = field(default=None, repr=False)
+    tiepoint_sar: Path | None = field(default=None, repr=False)
 
     @property
     def gsd_m(self) -> float:
@@ -208,24 +215,46 @@ class ScenePair:
         with self.open_sar() as dataset:
             return _overview(dataset, [1], self.sar, log=True, percentiles=(1.0, 99.8))
 
+    def check_overlap(self) -> None:
+        """Raise `InputError` where the extents of both images do not meet (headers only)."""
+        height, width = self.sar_shape
+        corners = geometry.apply(self.sar_to_optical, np.array([[0, 0], [width, 0], [0, height], [width, height]]))
+        if (corners.min(axis=0) >= np.array(self.shape[::-1])).any() or (corners.max(axis=0) <= 0).any():
+            raise self._apart()
+
     def check(self) -> None:
         """Read both images once and raise `InputError` where one is truncated, all nodata, or they do not overlap."""
-        corners = np.array([[0, 0], [self.shape[1], self.shape[0]]], dtype=np.float64)
-        sar_corners = geometry.apply(
-            self.sar_to_optical, np.array([[0, 0], [self.sar_shape[1], 0], [0, self.sar_shape[0]], list(self.sar_shape[::-1])], np.float64)
-        )
-        low, high = sar_corners.min(axis=0), sar_corners.max(axis=0)
-        if (low >= corners[1]).any() or (high <= corners[0]).any():
-            raise InputError(
-                f"{self.sar}: does not overlap {self.optical.name}; check that both images show the same place and carry the right CRS"
-            )
+        self.check_overlap()
         for path, overview in ((self.optical, self.optical_overview), (self.sar, self.sar_overview)):
             if not overview.valid.any():
                 raise InputError(f"{path}: holds nothing but nodata; check that the right file was exported")
+        if self.valid_share() == 0:
+            raise self._apart()
+
+    def valid_share(self) -> float:
+        """Share of the optical image, in [0, 1], where both images carry data at the geocoded place (reads both once)."""
+        step = max(1, max(self.shape) // 1000)
+        xy = output_grid(Window(0, 0, *(max(size // step, 1) * step for size in self.shape[::-1])), step)
+        optical = _sample_valid(self.optical_overview.valid, xy, self.shape)
+        sar = _sample_valid(self.sar_overview.valid, self._sar_positions(xy), self.sar_shape)
+        return float((optical * sar).mean())
+
+    def _apart(self) -> InputError:
+        return InputError(
+            f"{self.sar}: does not overlap {self.optical.name}; check that both images show the same place and carry the right CRS"
+        )
+
+    def _sar_positions(self, xy: np.ndarray) -> np.ndarray:
+        """Positions (..., 2) of the optical array grid in that of the SAR raster as it is read."""
+        return geometry.apply(geometry.centres(np.linalg.inv(self.sar_to_optical)), xy)
 
     def with_sar(self, sar: Path) -> ScenePair:
-        """The same optical image with another SAR raster (a translated one, say), on whatever grid it has."""
-        return open_pair(self.optical, sar, self.tiepoints_csv, name=self.name, sar_bands=None)
+        """The same scene with its SAR picture exchanged for one made from it (a translated one, say), on whatever grid that has.
+
+        The new raster shows the ground where the old one did, so the apparent shift and the labels stay those of the old one.
+        """
+        exchanged = open_pair(self.optical, sar, self.tiepoints_csv, name=self.name, sar_bands=None)
+        return replace(exchanged, centre_offset_px=self.centre_offset_px, tiepoint_sar=self.tiepoint_sar or self.sar)
 
     def read(self, window: Window, factor: int = 1, shift: np.ndarray | None = None) -> Patch:
         """Both images over a window of the optical grid, averaged down `factor` times.
@@ -256,9 +285,9 @@ class ScenePair:
         Returns:
             (3, h, w) in [0, 1] and validity (h, w), both float32.
         """
-        with open_raster(self.optical) as dataset:
-            raw = _sample(dataset, _optical_bands(dataset), xy, spacing_px)
         overview = self.optical_overview
+        with open_raster(self.optical) as dataset:
+            raw = _sample(dataset, _optical_bands(dataset), xy, spacing_px, overview.radiometry.darkest)
         valid = _sample_valid(overview.valid, xy, self.shape)
         values = overview.radiometry(raw)
         values = np.repeat(values, 3, axis=0) if len(values) == 1 else values
@@ -266,12 +295,11 @@ class ScenePair:
 
     def sample_sar(self, xy: np.ndarray, spacing_px: float) -> tuple[np.ndarray, np.ndarray]:
         """SAR values at positions (h, w, 2) of the *optical* array grid; as `sample_optical`, with (1, h, w) values."""
-        matrix = geometry.centres(np.linalg.inv(self.sar_to_optical))
-        sar_xy = geometry.apply(matrix, xy)
-        scale = float(np.sqrt(abs(np.linalg.det(matrix[:2, :2]))))
-        with self.open_sar() as dataset:
-            raw = _sample(dataset, [1], sar_xy, spacing_px * scale)
+        sar_xy = self._sar_positions(xy)
+        scale = float(np.sqrt(abs(np.linalg.det(self.sar_to_optical[:2, :2]))))
         overview = self.sar_overview
+        with self.open_sar() as dataset:
+            raw = _sample(dataset, [1], sar_xy, spacing_px / scale, overview.radiometry.darkest)
         valid = _sample_valid(overview.valid, sar_xy, self.sar_shape)
         return overview.radiometry(raw) * valid, valid
 
@@ -280,7 +308,9 @@ class ScenePair:
         if self.tiepoints_csv is None:
             raise InputError(f"scene {self.name}: has no tie-point CSV; expected {self.aoi}_tiepoints_{self.name[3:]}.csv")
         table = read_tiepoint_csv(self.tiepoints_csv)
-        with open_raster(self.sar) as sar:
+        if table.empty:
+            raise InputError(f"{self.tiepoints_csv}: holds no tie-point; remove the file if the scene has no labels")
+        with open_raster(self.tiepoint_sar or self.sar) as sar:
             _check_range(table, self.tiepoints_csv, self.shape, (sar.height, sar.width))
             sar_matrix = geometry.matrix_from_gdal(sar.transform.to_gdal())
             geo = geometry.apply(sar_matrix, table[["sar_col", "sar_row"]].to_numpy(np.float64))
@@ -393,15 +423,35 @@ def _centre_offset(matrix: Matrix, crs: object, sar_matrix: Matrix, sar_crs: obj
     return optical[1] - optical[0] - 0.5
 
 
-def discover(folder: Path, split: str | None = None) -> list[ScenePair]:
-    """Every SN9-named pair below a folder (also one level down, as the archives unpack), sorted by name.
+@dataclass(frozen=True)
+class SceneFiles:
+    """The files of one SN9 name; a missing one is None."""
+
+    name: str
+    aoi: str
+    optical: Path | None
+    sar: Path | None
+    tiepoints: Path | None
+
+    def open(self) -> ScenePair:
+        """Open the pair. Raises `InputError` where half of it is missing, or as `open_pair`."""
+        for kind, path in (("optical", self.optical), ("sar", self.sar)):
+            if path is None:
+                partner = self.optical or self.sar or self.tiepoints
+                missing = f"{self.aoi}_{kind}_{self.name[3:]}.tif"
+                raise InputError(f"{partner.parent}: {missing} is missing beside {partner.name}; add it or remove its partner")
+        return open_pair(self.optical, self.sar, self.tiepoints, name=self.name)
+
+
+def find_scenes(folder: Path, split: str | None = None) -> list[SceneFiles]:
+    """Every SN9 name below a folder (also one level down, as the archives unpack), whole or not, sorted; opens no file.
 
     Args:
         folder: holds ``AA_optical_NAME.tif``, ``AA_sar_NAME.tif`` and, for labelled scenes, ``AA_tiepoints_NAME.csv``.
         split: keep only names that begin so (``train``, ``publictest``, ``privatetest``).
 
     Raises:
-        InputError: no folder, no pair in it, or half a pair.
+        InputError: no folder, or no such name in it.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -411,20 +461,20 @@ def discover(folder: Path, split: str | None = None) -> list[ScenePair]:
         parsed = _NAME.match(path.name)
         if parsed and path.is_file() and (parsed["kind"].lower() == "tiepoints") == (parsed["suffix"].lower() == "csv"):
             files.setdefault((parsed["aoi"], parsed["rest"]), {}).setdefault(parsed["kind"].lower(), path)
-    pairs = []
-    for (aoi, rest), kinds in sorted(files.items()):
-        if split is not None and not rest.startswith(split):
-            continue
-        for kind in ("optical", "sar"):
-            if kind not in kinds:
-                raise InputError(
-                    f"{folder}: {aoi}_{kind}_{rest}.tif is missing beside {next(iter(kinds.values())).name}; add it or remove its partner"
-                )
-        pairs.append(open_pair(kinds["optical"], kinds["sar"], kinds.get("tiepoints"), name=f"{aoi}_{rest}"))
-    if not pairs:
+    scenes = [
+        SceneFiles(f"{aoi}_{rest}", aoi, kinds.get("optical"), kinds.get("sar"), kinds.get("tiepoints"))
+        for (aoi, rest), kinds in sorted(files.items())
+        if split is None or rest.startswith(split)
+    ]
+    if not scenes:
         what = f"{split} pair" if split else "pair"
         raise InputError(f"{folder}: holds no {what}; files must be named AA_optical_NAME.tif and AA_sar_NAME.tif, AA being two digits")
-    return pairs
+    return scenes
+
+
+def discover(folder: Path, split: str | None = None) -> list[ScenePair]:
+    """Every SN9-named pair below a folder, opened; arguments and errors as `find_scenes` and `SceneFiles.open`."""
+    return [files.open() for files in find_scenes(folder, split)]
 
 
 def without_labels(pair: ScenePair) -> ScenePair:
@@ -475,54 +525,60 @@ def _overview(dataset: rasterio.io.DatasetReader, bands: list[int], path: Path, 
 
 def _sample_valid(overview: np.ndarray, xy: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     """1 inside the image and inside a valid overview cell, (h, w) float32; `xy` are array coordinates of the full image."""
-    column = np.floor((xy[..., 0] + 0.5) / OVERVIEW_CELL).astype(np.int64)
-    row = np.floor((xy[..., 1] + 0.5) / OVERVIEW_CELL).astype(np.int64)
-    inside = (xy[..., 0] >= -0.5) & (xy[..., 1] >= -0.5) & (xy[..., 0] < shape[1] - 0.5) & (xy[..., 1] < shape[0] - 0.5)
-    cell = overview[np.clip(row, 0, overview.shape[0] - 1), np.clip(column, 0, overview.shape[1] - 1)]
-    return (inside & cell).astype(np.float32)
+    x, y = xy[..., 0] + 0.5, xy[..., 1] + 0.5
+    inside = (x >= 0) & (y >= 0) & (x < shape[1]) & (y < shape[0])
+    column = np.clip(x * (1 / OVERVIEW_CELL), 0, overview.shape[1] - 1).astype(np.int32)
+    row = np.clip(y * (1 / OVERVIEW_CELL), 0, overview.shape[0] - 1).astype(np.int32)
+    return (inside & overview[row, column]).astype(np.float32)
 
 
-def _sample(dataset: rasterio.io.DatasetReader, bands: list[int], xy: np.ndarray, spacing_px: float) -> np.ndarray:
-    """Raw values (bands, h, w) float32 at array positions xy (h, w, 2), averaged over whole pixels where the spacing is wide."""
+def _sample(dataset: rasterio.io.DatasetReader, bands: list[int], xy: np.ndarray, spacing_px: float, fill: float) -> np.ndarray:
+    """Raw values (bands, h, w) float32 at array positions xy (h, w, 2), averaged over whole pixels where the spacing is wide.
+
+    `fill` takes the place of nodata, and of what lies outside.
+    """
     step = max(1, int(spacing_px + 1e-6))
-    height, width = dataset.shape
-    low = np.floor(xy.reshape(-1, 2).min(axis=0)).astype(int) - 2 * step
-    high = np.ceil(xy.reshape(-1, 2).max(axis=0)).astype(int) + 2 * step + 1
-    left, top = (max(0, int(v) // step * step) for v in low)
-    right, bottom = min(width, int(high[0])), min(height, int(high[1]))
+    (left, right), (top, bottom) = (_span(xy[..., axis], step, size) for axis, size in ((0, dataset.width), (1, dataset.height)))
     if right <= left or bottom <= top:
-        return np.zeros((len(bands), *xy.shape[:2]), dtype=np.float32)
+        return np.full((len(bands), *xy.shape[:2]), fill, dtype=np.float32)
     block = dataset.read(bands, window=RasterWindow(left, top, right - left, bottom - top))
-    block = _average_down(block, step, dataset.nodata)
-    position = ((xy + 0.5 - np.array([left, top])) / step - 0.5).astype(np.float32)
-    return _remap(block, position)
+    block = _average_down(block, step, dataset.nodata, fill)
+    column, row = (((xy[..., axis] + (0.5 - start)) / step - 0.5).astype(np.float32) for axis, start in ((0, left), (1, top)))
+    return _remap(block, column, row)
 
 
-def _remap(block: np.ndarray, position: np.ndarray) -> np.ndarray:
-    """Bilinear samples of (bands, H, W) at (h, w, 2); borders repeat."""
+def _span(position: np.ndarray, step: int, size: int) -> tuple[int, int]:
+    """First pixel and one past the last one that bilinear samples of `step` px cells need along an axis of `size` px.
+
+    The first one is a multiple of `step`, so that two windows average the same cells.
+    """
+    first = int(np.floor(position.min())) - 2 * step
+    return max(0, first // step * step), min(size, int(np.ceil(position.max())) + 2 * step + 1)
+
+
+def _remap(block: np.ndarray, column: np.ndarray, row: np.ndarray) -> np.ndarray:
+    """Bilinear samples of (bands, H, W) at (h, w) positions; borders repeat. OpenCV rounds positions to 1/32 px."""
     limit = 32_000  # OpenCV indexes remap sources with 16 bits
     if max(block.shape[1:]) >= limit:
         raise ValueError(f"window of {block.shape[1:]} px is too large to resample at once")
-    interleaved = np.ascontiguousarray(np.moveaxis(block, 0, -1))
-    out = cv2.remap(interleaved, position[..., 0], position[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return np.moveaxis(out[..., None] if out.ndim == 2 else out, -1, 0)
+    return np.stack([cv2.remap(band, column, row, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE) for band in block])
 
 
-def _average_down(block: np.ndarray, step: int, nodata: float | None) -> np.ndarray:
-    """Mean over step x step pixels that carry data, float32 (bands, H, W); a remainder at the border is averaged over what there is."""
+def _average_down(block: np.ndarray, step: int, nodata: float | None, fill: float) -> np.ndarray:
+    """Mean over step x step pixels that carry data, float32 (bands, H, W), `fill` where none does."""
     values = block.astype(np.float32)
     weight = None
     if block.dtype.kind == "f" or (nodata is not None and nodata != 0):
         data = _has_data(block, nodata)
         weight = data.astype(np.float32)
-        values = np.where(data, values, 0.0)
+        values = np.where(data, values, np.float32(fill))
     if step == 1:
         return values
     pooled = np.stack([_pool_mean(band, step) for band in values])
     if weight is None:
         return pooled
     share = _pool_mean(weight, step)
-    return np.where(share > 0, pooled / np.maximum(share, 1e-6), 0.0).astype(np.float32)
+    return np.where(share > 0, fill + (pooled - fill) / np.maximum(share, 1e-6), fill).astype(np.float32)
 
 
 def _pool_mean(band: np.ndarray, step: int) -> np.ndarray:
