@@ -35,12 +35,12 @@ def download(
 
 @app.command()
 def score(
-    data_dir: Path | None = typer.Argument(None, help="Labelled scenes; with MAPS_DIR."),
-    maps_dir: Path | None = typer.Argument(None, help="solution_SCENE.tif or offset_SCENE.tif for each of them."),
+    data_dir: Path | None = typer.Argument(None, metavar="DATA_DIR", help="Labelled scenes; with MAPS_DIR."),
+    maps_dir: Path | None = typer.Argument(None, metavar="MAPS_DIR", help="solution_SCENE.tif or offset_SCENE.tif for each."),
     evaluation_tiepoints: Path | None = typer.Option(None, "--evaluation_tiepoints", help="Tie-point CSV of one pair."),
     output_offset_image: Path | None = typer.Option(None, "--output_offset_image", help="Its offset map."),
-    optical_image: Path | None = typer.Option(None, "--optical_image"),
-    sar_image: Path | None = typer.Option(None, "--sar_image"),
+    optical_image: Path | None = typer.Option(None, "--optical_image", help="Its optical image."),
+    sar_image: Path | None = typer.Option(None, "--sar_image", help="Its SAR image."),
     score_file: Path | None = typer.Option(None, "--score_file", help="Gets one line more: the raw score, or -1."),
     json_file: Path | None = typer.Option(None, "--json", help="All numbers, for machines."),
 ) -> None:

@@ -226,7 +226,7 @@ def _safe_target(member: zipfile.ZipInfo, folder: Path, archive: Path) -> Path:
     name, kind = member.filename, stat.S_IFMT(member.external_attr >> 16)
     posix, windows = PurePosixPath(name), PureWindowsPath(name)
     absolute = posix.is_absolute() or bool(windows.drive or windows.root)
-    if absolute or not posix.name or ".." in posix.parts or ".." in windows.parts or "\\" in name:
+    if absolute or not posix.name or ".." in windows.parts:  # it splits at both slashes
         raise InputError(
             f"{archive}: member {name!r} does not lie below the folder; nothing was unpacked, get the archive from its publisher"
         )
