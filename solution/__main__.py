@@ -34,6 +34,43 @@ def download(
 
 
 @app.command()
+def data(
+    folder: Path = typer.Argument(..., metavar="DATA_DIR", help="Holds AA_optical_NAME.tif, AA_sar_NAME.tif, AA_tiepoints_NAME.csv."),
+    pixels: bool = typer.Option(True, "--pixels/--no-pixels", help="Read every image whole, which finds truncated and empty ones."),
+) -> None:
+    """Show what a folder holds: sizes, GSD, CRS, tie-points, shifts. Ends with code 2 where a pair has a problem."""
+    from rich.progress import track
+
+    from solution import inventory
+
+    progress = Console(stderr=True)
+    reports = list(
+        track(inventory.take_inventory(folder, pixels), "reading", console=progress, transient=True, disable=not progress.is_terminal)
+    )
+    inventory.show(reports)
+    if any(report.problem for report in reports):
+        raise typer.Exit(2)
+
+
+@app.command()
+def split(
+    folder: Path = typer.Argument(..., metavar="DATA_DIR", help="Labelled scenes."),
+    output: Path | None = typer.Option(None, help="Default: folds/split.csv beside the package."),
+) -> None:
+    """Say which fold holds which scene out: the present split where it names every labelled scene, and else a new one."""
+    from solution import split as splits
+    from solution.scene import discover
+
+    path = output or splits.SPLIT_CSV
+    table, new = splits.split_for(discover(folder), path)
+    if new:
+        splits.write_split(table, path)
+    console.print(f"{path}: {'made' if new else 'kept'}, {table['fold'].nunique()} folds", highlight=False, markup=False, soft_wrap=True)
+    for fold, scenes in table.groupby("fold")["scene"]:
+        console.print(f"fold {fold} holds out {', '.join(scenes)}", highlight=False, markup=False, soft_wrap=True)
+
+
+@app.command()
 def score(
     data_dir: Path | None = typer.Argument(None, metavar="DATA_DIR", help="Labelled scenes; with MAPS_DIR."),
     maps_dir: Path | None = typer.Argument(None, metavar="MAPS_DIR", help="solution_SCENE.tif or offset_SCENE.tif for each."),
@@ -68,6 +105,26 @@ def score(
     scorer.show(table, scores)
     if any(result.problem for result in scores):
         raise typer.Exit(1)
+
+
+@app.command("train-base")
+def train_base(
+    pairs: list[Path] = typer.Option(..., help="Folder of registered image pairs; may be given again."),
+    exclude: list[str] = typer.Option([], help="File stem of a pair to leave out, because it shows ground of a labelled scene."),
+    folds: Path = typer.Option(Path("folds"), help="Where the artefact goes."),
+    device: str = typer.Option("auto", help="auto, cpu, cuda, cuda:N."),
+    steps: int | None = typer.Option(None, help="Optimisation steps instead of the configured number."),
+    smoke: bool = typer.Option(False, "--smoke", help="Seconds instead of hours; the result is worthless."),
+    replace: bool = typer.Option(False, "--replace", help="Overwrite an artefact made with other settings."),
+) -> None:
+    """Train the flow regressor that every fold starts from, on registered pairs only: it sees no labelled scene."""
+    from solution import train
+    from solution.tiles import pair_sources
+
+    sources = [source for folder in pairs for source in pair_sources(folder, exclude)]
+    out = folds / "base" / "flow.safetensors"
+    line = train.train_flow(sources, train.chosen_config(steps, smoke, fine_tune=False), out, -1, 0, folds / ".work", None, device, replace)
+    console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def main() -> None:

@@ -125,6 +125,7 @@ def write_raster(
     """Write (bands, h, w) as a GeoTIFF, deflated in tiles of 64 px."""
     layout = {"tiled": True, "blockxsize": 64, "blockysize": 64, "compress": "deflate", **options}
     bands, height, width = values.shape
+    path.unlink(missing_ok=True)  # rasterio would first open what lies there, which a test may have broken
     with rasterio.open(
         path,
         "w",
