@@ -111,5 +111,8 @@ def _opened(path: Path) -> Iterator:
 def _manifest(path: Path, metadata: dict | None) -> Manifest:
     if not metadata or _KEY not in metadata:
         raise InputError(f"{path}: carries no manifest, so it was not written by this project; train it with ./train.sh DATA")
-    content = json.loads(metadata[_KEY])
-    return Manifest(**{**content, "trained_on": tuple(content["trained_on"])})
+    try:
+        content = json.loads(metadata[_KEY])
+        return Manifest(**{**content, "trained_on": tuple(content["trained_on"])})
+    except (ValueError, TypeError, KeyError) as error:
+        raise InputError(f"{path}: carries a manifest that this version cannot read; train it with ./train.sh DATA") from error

@@ -68,8 +68,8 @@ def inspect(files: SceneFiles, pixels: bool = True) -> SceneReport:
             _attempt(report, lambda path=path, kind=kind: _header(path, kind, report))
     pair = _attempt(report, files.open)
     if pair is not None:
-        _attempt(report, lambda: _labels(pair, report))
         _attempt(report, (lambda: _pixels(pair, report)) if pixels else pair.check_overlap)
+        _attempt(report, lambda: _labels(pair, report))
     return report
 
 

@@ -57,6 +57,7 @@ class Recipe:
         sar_gsd: SAR pixel (x, y), in units of the SAR CRS.
         sar_offset: SAR origin less optical origin (east, north), in units of the optical CRS.
         sar_shape: (h, w); by default it covers the optical image.
+        sar_rotation_deg: turns the SAR grid about its origin.
         displacement: constant apparent shift (dx, dy) in optical px, or a smooth function of optical array positions (slope below 1/2).
         kind: what the SAR values are: ``amplitude``, ``intensity`` (its square) or ``db``.
         speckle: standard deviation of the multiplicative noise of the amplitude.
@@ -69,6 +70,7 @@ class Recipe:
     sar_gsd: tuple[float, float] = (0.67, 0.66)
     sar_offset: tuple[float, float] = (-3.1, 5.3)
     sar_shape: tuple[int, int] | None = None
+    sar_rotation_deg: float = 0.0
     displacement: tuple[float, float] | Displacement = (5.0, -3.0)
     crs: str = "EPSG:32637"
     sar_crs: str | None = None
@@ -106,7 +108,8 @@ def write_scene(folder: Path, name: str, recipe: Recipe) -> Scene:
     ground = _ground(recipe)
 
     x, y = np.meshgrid(np.arange(recipe.shape[1], dtype=np.float64), np.arange(recipe.shape[0], dtype=np.float64))
-    picture = np.stack([ground(x, y) ** power for power in np.linspace(0.8, 1.3, recipe.bands)])
+    reflectance = ground(x, y)
+    picture = np.stack([reflectance**power for power in np.linspace(0.8, 1.3, recipe.bands)])
     write_raster(optical, _quantised(picture, recipe.optical_dtype), optical_transform, recipe.crs)
 
     sar_transform, sar_shape = _sar_grid(recipe)
@@ -161,15 +164,15 @@ def _as_function(displacement: tuple[float, float] | Displacement) -> Displaceme
 def _ground(recipe: Recipe) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
     """A smooth random texture in [0.1, 1], defined between the pixels too: a sum of waves of 8 to 60 optical px."""
     rng = np.random.default_rng(recipe.seed)
-    length = rng.uniform(8.0, 60.0, 40)
-    angle = rng.uniform(0.0, 2 * np.pi, 40)
-    phase = rng.uniform(0.0, 2 * np.pi, 40)
+    length = rng.uniform(8.0, 60.0, 16)
+    angle = rng.uniform(0.0, 2 * np.pi, 16)
+    phase = rng.uniform(0.0, 2 * np.pi, 16)
 
     def value(x: np.ndarray, y: np.ndarray) -> np.ndarray:
         total = np.zeros(np.shape(x))
         for wavelength, direction, start in zip(length, angle, phase, strict=True):
             total += np.cos(2 * np.pi * (x * np.cos(direction) + y * np.sin(direction)) / wavelength + start)
-        return 0.55 + 0.45 * np.tanh(total / 6.0)
+        return 0.55 + 0.45 * np.tanh(total / 4.0)
 
     return value
 
@@ -178,13 +181,14 @@ def _sar_grid(recipe: Recipe) -> tuple[Affine, tuple[int, int]]:
     """Transform in the SAR CRS and (h, w)."""
     east, north = (np.array([ORIGIN[axis] + recipe.sar_offset[axis]]) for axis in (0, 1))
     origin = tuple(float(value[0]) for value in _reprojected(recipe.crs, recipe.sar_crs, east, north))
+    transform = _north_up(origin, recipe.sar_gsd) @ Affine.rotation(recipe.sar_rotation_deg)
     if recipe.sar_shape:
-        return _north_up(origin, recipe.sar_gsd), recipe.sar_shape
-    if recipe.sar_crs:
-        raise ValueError("say sar_shape where the SAR image has a CRS of its own")
+        return transform, recipe.sar_shape
+    if recipe.sar_crs or recipe.sar_rotation_deg:
+        raise ValueError("say sar_shape where the SAR image has a grid of its own")
     width = recipe.shape[1] * recipe.gsd[0] + 2 * abs(recipe.sar_offset[0])
     height = recipe.shape[0] * recipe.gsd[1] + 2 * abs(recipe.sar_offset[1])
-    return _north_up(origin, recipe.sar_gsd), (int(height / recipe.sar_gsd[1]) + 1, int(width / recipe.sar_gsd[0]) + 1)
+    return transform, (int(height / recipe.sar_gsd[1]) + 1, int(width / recipe.sar_gsd[0]) + 1)
 
 
 def _ground_of_sar(
@@ -192,11 +196,11 @@ def _ground_of_sar(
 ) -> tuple[np.ndarray, np.ndarray]:
     """The ground (optical array coordinates) that every SAR pixel centre shows: p + displacement(p) is where it appears."""
     column, row = np.meshgrid(np.arange(sar_shape[1]) + 0.5, np.arange(sar_shape[0]) + 0.5)
-    east, north = sar_transform * (column, row)
+    east, north = sar_transform @ (column, row)
     east, north = _reprojected(recipe.sar_crs or recipe.crs, recipe.crs, east, north)
-    seen_x, seen_y = (value - 0.5 for value in ~optical_transform * (east, north))
+    seen_x, seen_y = (value - 0.5 for value in ~optical_transform @ (east, north))
     x, y = seen_x, seen_y
-    for _ in range(40):
+    for _ in range(16):
         dx, dy = displacement(x, y)
         x, y = seen_x - dx, seen_y - dy
     return x, y
@@ -234,9 +238,9 @@ def _tiepoints(
     columns, rows = recipe.points
     x, y = np.meshgrid(np.rint(np.linspace(8, width - 9, columns)), np.rint(np.linspace(8, height - 9, rows)))
     dx, dy = displacement(x, y)
-    east, north = optical_transform * (x + dx + 0.5, y + dy + 0.5)
+    east, north = optical_transform @ (x + dx + 0.5, y + dy + 0.5)
     east, north = _reprojected(recipe.crs, recipe.sar_crs, east, north)
-    column, row = ~sar_transform * (east, north)
+    column, row = ~sar_transform @ (east, north)
     table = np.column_stack([np.rint(v).ravel() for v in (row - 0.5, column - 0.5, y, x)]).astype(int)
     inside = (table[:, :2] >= 0).all(axis=1) & (table[:, 0] < sar_shape[0]) & (table[:, 1] < sar_shape[1])
     return table[inside]
