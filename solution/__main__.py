@@ -123,8 +123,96 @@ def train_base(
 
     sources = [source for folder in pairs for source in pair_sources(folder, exclude)]
     out = folds / "base" / "flow.safetensors"
-    line = train.train_flow(sources, train.chosen_config(steps, smoke, fine_tune=False), out, -1, 0, folds / ".work", None, device, replace)
-    console.print(line, highlight=False, markup=False, soft_wrap=True)
+    say(train.train_flow(sources, train.chosen_config(steps, smoke, fine_tune=False), out, -1, 0, folds / ".work", None, device, replace))
+
+
+@app.command("train-flow")
+def train_flow(
+    folder: Path = typer.Argument(..., metavar="DATA_DIR", help="Labelled scenes."),
+    simulated: list[Path] = typer.Option([], help="Folder of simulated scenes that every team may see; may be given again."),
+    pairs: list[Path] = typer.Option([], help="Folder of registered image pairs that every team may see; may be given again."),
+    exclude: list[str] = typer.Option([], help="File stem of a pair to leave out, because it shows ground of a labelled scene."),
+    folds: Path = typer.Option(Path("folds"), help="Where split.csv is and the artefacts go."),
+    init: Path | None = typer.Option(None, help="Weights to start from; default: base/flow.safetensors below --folds, where present."),
+    device: str = typer.Option("auto", help="auto, cpu, cuda (all GPUs), cuda:N."),
+    steps: int | None = typer.Option(None, help="Optimisation steps per team instead of the configured number."),
+    smoke: bool = typer.Option(False, "--smoke", help="Seconds instead of hours; the result is worthless."),
+    replace: bool = typer.Option(False, "--replace", help="Overwrite artefacts made with other settings or data."),
+) -> None:
+    """Train the flow regressor of every team; finished teams are skipped, a killed run goes on."""
+    from solution import split as splits
+    from solution import teams, train
+    from solution.scene import discover
+    from solution.tiles import pair_sources, scene_source
+
+    def extra() -> list:
+        scenes = [scene_source(pair) for place in simulated for pair in discover(place)]
+        return scenes + [source for place in pairs for source in pair_sources(place, exclude)]
+
+    table = splits.read_split(folds / "split.csv")
+    start = init or (folds / teams.BASE if (folds / teams.BASE).is_file() and not smoke else None)
+    config = train.chosen_config(steps, smoke, fine_tune=start is not None)
+    teams.train_teams(discover(folder), table, folds, config, extra, start, device, replace, say)
+
+
+@app.command()
+def propose(
+    folder: Path = typer.Argument(..., metavar="DATA_DIR", help="Labelled scenes."),
+    folds: Path = typer.Option(Path("folds"), help="Where split.csv and the teams are."),
+    device: str = typer.Option("auto", help="auto, cpu, cuda, cuda:N."),
+) -> None:
+    """Every team proposes candidates for the scenes that it never saw."""
+    from solution import split as splits
+    from solution import teams
+    from solution.config import PyramidConfig
+    from solution.scene import discover
+    from solution.show import tile_progress
+
+    table = splits.read_split(folds / "split.csv")
+    with tile_progress(Console(stderr=True)) as progress:
+        teams.propose_out_of_fold(discover(folder), table, folds, PyramidConfig(), device, progress, say)
+
+
+@app.command("score-folds")
+def score_folds(
+    folder: Path = typer.Argument(..., metavar="DATA_DIR", help="Labelled scenes."),
+    folds: Path = typer.Option(Path("folds"), help="Where split.csv and the candidates are; score.json is written there."),
+) -> None:
+    """Out-of-fold scores, leave one scene out and leave one AOI out, from the candidate tables."""
+    from solution import split as splits
+    from solution import teams
+    from solution.scene import discover
+
+    result = teams.score_folds(discover(folder), splits.read_split(folds / "split.csv"), folds)
+    teams.show_scores(result, console)
+    say(f"written to {folds / teams.SCORES}")
+
+
+@app.command()
+def predict(
+    inputs: list[Path] = typer.Argument(None, metavar="[DATA_DIR | OPTICAL SAR OUTPUT]", help="Nothing: the embedded default."),
+    folds: Path = typer.Option(Path(__file__).resolve().parents[1] / "folds", help="Where the teams are."),
+    out: Path = typer.Option(Path("submission"), help="Where the maps of DATA_DIR, or of the embedded default, go."),
+    team: list[str] = typer.Option([], help="Only this team; may be given again. Default: all."),
+    device: str = typer.Option("auto", help="auto, cpu, cuda, cuda:N."),
+    finest: int | None = typer.Option(None, min=1, max=8, help="Finest level: 1 every pixel, 2 or 4 faster. Default: by the scene's size."),
+    warped_sar: bool = typer.Option(False, "--warped-sar", help="Also write the SAR image moved onto the optical grid."),
+    every: bool = typer.Option(False, "--all", help="With DATA_DIR: the labelled scenes too."),
+) -> None:
+    """Write offset maps: of one pair, of every test pair of a folder, or of the embedded default.
+
+    Ends with code 3 where a map had to fall back to zero shift.
+    """
+    from solution import offsets
+    from solution import predict as prediction
+    from solution.show import tile_progress
+
+    settings = prediction.Settings(folds, device, finest, tuple(team), warped_sar)
+    with tile_progress(Console(stderr=True)) as progress:
+        kinds = prediction.run(inputs or [], out, settings, every, progress, say)
+    if "zero" in kinds:
+        print("WARNING: no trustworthy match was found; a map of ZERO SHIFT was written", file=sys.stderr)
+        raise typer.Exit(offsets.EXIT_ZERO_SHIFT)
 
 
 @app.command()
@@ -156,6 +244,11 @@ def simulate_statistics(
     if tiepoints is not None:
         groups.append(("real", statistics.of_folder(tiepoints)))
     console.print(statistics.as_text(groups), highlight=False, markup=False, soft_wrap=True)
+
+
+def say(line: str) -> None:
+    """One line of result, unwrapped, so that it can be searched."""
+    console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def main() -> None:

@@ -106,6 +106,11 @@ def fit_affine(source: np.ndarray, target: np.ndarray, weight: np.ndarray | None
     return matrix
 
 
+def affine_of_shifts(xy: np.ndarray, shift: np.ndarray) -> np.ndarray:
+    """(N, 2) shifts of the least-squares affine through shifts (N, 2) at points (N, 2): the best that one transform can do."""
+    return apply(fit_affine(xy, xy + shift), xy) - xy
+
+
 def tile_grid(shape: tuple[int, int], tile: int, overlap: int = 0) -> Iterator[Window]:
     """Windows of `tile` px that cover an image of `shape` (h, w); neighbours share `overlap` px, and the last ones reach past the border."""
     step = tile - overlap

@@ -6,6 +6,7 @@ Nothing here ever holds a full-size float image: everything is read through wind
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -214,6 +215,11 @@ class ScenePair:
         """Validity and stretch of the SAR image (reads it once)."""
         with self.open_sar() as dataset:
             return _overview(dataset, [1], self.sar, log=True, percentiles=(1.0, 99.8))
+
+    def fingerprint(self) -> str:
+        """Short hash of the files' names, sizes and times: equal as long as a finished stage need not be redone."""
+        facts = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in (self.optical, self.sar)]
+        return hashlib.sha256(repr(facts).encode()).hexdigest()[:12]
 
     def check_overlap(self) -> None:
         """Raise `InputError` where the extents of both images do not meet (headers only)."""

@@ -220,7 +220,12 @@ def score_folder(data_dir: Path, maps_dir: Path) -> list[PairScore]:
         raise InputError(f"{data_dir}: holds no labelled scene; put AA_tiepoints_NAME.csv beside the images of a scene")
     if not Path(maps_dir).is_dir():
         raise InputError(f"{maps_dir}: no such folder; pass the folder that holds {MAP_PREFIXES[0]}_{pairs[0].name}.tif")
-    return [_score_scene(pair, Path(maps_dir)) for pair in pairs]
+    return score_pairs(pairs, Path(maps_dir))
+
+
+def score_pairs(pairs: Sequence[ScenePair], maps_dir: Path) -> list[PairScore]:
+    """As `score_folder`, of labelled pairs that are open already."""
+    return [_score_scene(pair, maps_dir) for pair in pairs]
 
 
 def folder_mean(scores: Sequence[PairScore]) -> PairScore:

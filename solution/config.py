@@ -1,0 +1,88 @@
+"""Settings, one frozen dataclass per stage, units in the names. A model's size is a setting, not code."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+CELL_PX = 2
+
+
+@dataclass(frozen=True)
+class FlowConfig:
+    """The direct flow regressor: network, training tiles, and optimisation.
+
+    A *cell* is one feature vector, `CELL_PX` = 2 px of the level that is matched. A *block* is block_cells x block_cells cells and gets
+    one shift. A *level* is the scene averaged down by an integer factor.
+
+    Attributes:
+        trunk: timm encoder shared by both modalities behind their own stems.
+        stem_channels: width of a modality's own first layers and of the feature pyramid.
+        feature_channels: length of a feature vector.
+        block_cells: side of a block.
+        radius_cells: search radius in training, in cells; a prediction may use any other.
+        windows_blocks: sides, in blocks, of the windows over which block correlations are averaged (template sizes).
+        tile_px: side of a training tile at its level.
+        factors: levels that training tiles are drawn from.
+        steps, batch_size, learning_rate, weight_decay, warmup_steps: optimisation (AdamW, one cycle).
+        ema_decay: of the averaged weights that are kept.
+        label_sigma_cells: width of the soft target.
+        max_label_sigma_px: a block is labelled (positive) where the interpolated truth is surer than this, in px of its level.
+        inversion_share: share of tiles whose SAR contrast is inverted, and likewise of the optical one.
+        pairs_share: share of tiles drawn from registered image pairs where both kinds of source are given.
+    """
+
+    trunk: str = "resnet18d"
+    stem_channels: int = 32
+    feature_channels: int = 32
+    block_cells: int = 8
+    radius_cells: int = 6
+    windows_blocks: tuple[int, ...] = (1, 3, 5, 9)
+    tile_px: int = 256
+    factors: tuple[int, ...] = (1, 2, 4, 8)
+    steps: int = 1200
+    batch_size: int = 8
+    learning_rate: float = 1.5e-3
+    weight_decay: float = 1e-2
+    warmup_steps: int = 100
+    ema_decay: float = 0.995
+    label_sigma_cells: float = 0.6
+    max_label_sigma_px: float = 3.0
+    inversion_share: float = 0.1
+    pairs_share: float = 0.4
+
+    def fine_tuned(self) -> FlowConfig:
+        """A fold's own run, starting from the base model."""
+        return replace(self, steps=300, learning_rate=5e-4, warmup_steps=30)
+
+    def smoke(self) -> FlowConfig:
+        """Runs the whole way in seconds; its result is worthless."""
+        return replace(self, steps=4, batch_size=2, tile_px=128, warmup_steps=1, windows_blocks=(1, 3), radius_cells=4)
+
+
+@dataclass(frozen=True)
+class PyramidConfig:
+    """How a flow regressor goes over a whole scene.
+
+    Attributes:
+        reach_px: shifts that the coarse pass must find, optical px.
+        max_coarse_volume: the coarse pass takes the finest of the levels 8, 4, 2, 1 that has no more blocks x displacements than this.
+        refine_radius_cells: search radius of the finer passes.
+        tile_px: side of a tile at its level, margin included.
+        margin_px: border of a tile whose blocks are left to its neighbours.
+        fine_passes: how often the finest level is matched; every pass starts from the field of the one before.
+        min_confidence: blocks below are not proposed.
+        min_valid: share of valid px that a block needs.
+        emit_levels: how many of the finest passes go into the table.
+        large_scene_px: above this many optical px the finest level is 2 instead of 1, unless a finest level is asked for.
+    """
+
+    reach_px: float = 300.0
+    max_coarse_volume: float = 20e6
+    refine_radius_cells: int = 8
+    tile_px: int = 1024
+    margin_px: int = 64
+    fine_passes: int = 1
+    min_confidence: float = 0.05
+    min_valid: float = 0.5
+    emit_levels: int = 2
+    large_scene_px: float = 100e6

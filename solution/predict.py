@@ -1,0 +1,196 @@
+"""Prediction: every team proposes, the tables are put together, one fit, one map. Finished parts are kept, so that a killed run goes on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from solution import artefact, candidates, offsets, sample, score
+from solution.config import PyramidConfig
+from solution.errors import InputError
+from solution.pyramid import Progress, propose_flow
+from solution.scene import ScenePair, discover, open_pair, without_labels
+from solution.submission import build_zip, map_name
+from solution.teams import FLOW
+from solution.train import load_flow, torch_device
+
+_WORK = ".work"
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a prediction left behind.
+
+    Attributes:
+        map_path: the offset map.
+        kind: of the fit: ``field``, ``affine``, ``shift`` or ``zero``.
+        line: one line for people.
+        skipped: whether it was there already.
+    """
+
+    map_path: Path
+    kind: str
+    line: str
+    skipped: bool
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to predict.
+
+    Attributes:
+        folds: folder of the teams.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        finest: finest level; None chooses by the scene's size.
+        teams: names of the teams that propose; empty = all fold teams below `folds`.
+        warped_sar: also write the SAR image on the optical grid.
+        pyramid: of the flow regressor.
+    """
+
+    folds: Path
+    device: str = "auto"
+    finest: int | None = None
+    teams: tuple[str, ...] = ()
+    warped_sar: bool = False
+    pyramid: PyramidConfig = field(default_factory=PyramidConfig)
+
+    def weights(self) -> list[Path]:
+        """The flow weights of the teams. Raises `InputError` where there are none."""
+        names = self.teams or tuple(sorted(path.parent.name for path in self.folds.glob(f"[0-9]*/{FLOW}")))
+        if not names:
+            raise InputError(f"{self.folds}: holds no team (N/{FLOW}); train with ./train.sh DATA, or restore the shipped ones with: git checkout -- folds")
+        return [self.folds / name / FLOW for name in names]
+
+
+def predict_pair(pair: ScenePair, out: Path, settings: Settings, progress: Progress | None = None, say: Callable[[str], None] = print) -> Prediction:
+    """Write the offset map of a pair, and beside it its candidates and a report.
+
+    Args:
+        pair: labels, if any, are not looked at.
+        out: the map, ``NAME.tif``; ``NAME.candidates.parquet`` and ``NAME.report.json`` go beside it, and ``NAME.sar.tif`` on request.
+
+    Raises:
+        InputError: bad images or weights.
+    """
+    pair, out = without_labels(pair), Path(out)
+    if out.suffix.lower() not in (".tif", ".tiff"):
+        raise InputError(f"{out}: the offset map is a GeoTIFF; give it a name that ends in .tif")
+    started = time.perf_counter()
+    weights = settings.weights()
+    key = _key(pair, settings, weights)
+    report_path, table_path, warped = (out.with_name(out.stem + end) for end in (".report.json", ".candidates.parquet", ".sar.tif"))
+    wanted = [out, table_path, *([warped] if settings.warped_sar else [])]
+    before = _finished(report_path, key)
+    if before and all(path.is_file() for path in wanted):
+        return Prediction(out, before["fit"], f"{out}: up to date, skipped", True)
+    pair.check()
+    work = out.parent / _WORK / f"{out.stem}_{key}"
+    tables, seconds = [], {}
+    for path in weights:
+        part = work / f"flow_{path.parent.name}.parquet"
+        tick = time.perf_counter()
+        if part.is_file():
+            say(f"{pair.name}: team {path.parent.name} proposed before the run was stopped, kept")
+        else:
+            net, manifest = load_flow(path)
+            net.to(torch_device(settings.device))
+            candidates.write(part, propose_flow(pair, net, manifest.fold, settings.pyramid, settings.finest, progress))
+        tables.append(candidates.read(part))
+        seconds[f"flow {path.parent.name}"] = round(time.perf_counter() - tick, 1)
+    tick = time.perf_counter()
+    fit, table = offsets.fit(candidates.concat(tables), pair.shape, pair.gsd_m)
+    seconds["fit"] = round(time.perf_counter() - tick, 1)
+    tick = time.perf_counter()
+    candidates.write(table_path, table)
+    offsets.write_map(out, fit, pair)
+    if settings.warped_sar:
+        offsets.write_warped_sar(warped, fit, pair)
+    seconds["write"] = round(time.perf_counter() - tick, 1)
+    report = {
+        "scene": pair.name,
+        "fit": fit.kind,
+        "candidates": len(table),
+        "inliers": int((table["outlier"] == "").sum()),
+        "outliers": {str(reason): int(count) for reason, count in sorted(table["outlier"].value_counts().items()) if reason},
+        "residual_px": round(fit.residual_px, 3) if fit.residual_px == fit.residual_px else None,
+        "gsd_m": round(pair.gsd_m, 4),
+        "teams": [path.parent.name for path in weights],
+        "key": key,
+    }
+    artefact.write_text(report_path, json.dumps(report, indent=1) + "\n")
+    shutil.rmtree(work, ignore_errors=True)
+    took = ", ".join(f"{name} {value:.0f} s" for name, value in seconds.items())
+    say(f"{pair.name}: {fit.summary()}")
+    return Prediction(out, fit.kind, f"{out}: written in {time.perf_counter() - started:.0f} s ({took})", False)
+
+
+def _key(pair: ScenePair, settings: Settings, weights: Sequence[Path]) -> str:
+    """Hash of all that a prediction depends on: input files, weights, settings."""
+    manifests = [hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "missing" for path in weights]
+    facts = [pair.name, pair.fingerprint(), settings.finest, asdict(settings.pyramid), manifests]
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _finished(report_path: Path, key: str) -> dict | None:
+    """The report of an earlier run with the same key, or None."""
+    try:
+        report = json.loads(report_path.read_text())
+    except (OSError, ValueError):
+        return None
+    return report if isinstance(report, dict) and report.get("key") == key else None
+
+
+def submission_pairs(pairs: Sequence[ScenePair], folder: Path) -> list[ScenePair]:
+    """The pairs that a submission is about: the named test scenes, or, without any, every unlabelled pair."""
+    chosen = [pair for pair in pairs if pair.name[3:].startswith(("publictest", "privatetest"))]
+    chosen = chosen or [pair for pair in pairs if pair.tiepoints_csv is None]
+    if not chosen:
+        raise InputError(f"{folder}: holds no test pair (AA_optical_publictest.tif, ...) and no unlabelled one; pass --all to predict the labelled ones too")
+    return chosen
+
+
+def run(
+    inputs: Sequence[Path], out: Path, settings: Settings, every: bool, progress: Progress | None, say: Callable[[str], None]
+) -> list[str]:
+    """The three forms of the command.
+
+    Args:
+        inputs: nothing (the embedded default), a folder, or optical image, SAR image and output.
+        out: folder of the maps in the first two forms.
+        every: predict labelled scenes too.
+
+    Returns:
+        Kinds of the fits.
+    """
+    if len(inputs) == 3:
+        result = predict_pair(open_pair(inputs[0], inputs[1]), inputs[2], settings, progress, say)
+        say(result.line)
+        return [result.kind]
+    if len(inputs) > 1:
+        raise InputError("predict: takes nothing, DATA_DIR, or OPTICAL SAR OUTPUT")
+    folder = inputs[0] if inputs else sample.make(out / "sample", say)
+    found = discover(folder)
+    pairs = list(found) if every or not inputs else submission_pairs(found, folder)
+    return _predict_folder(pairs, folder, out, settings, progress, say)
+
+
+def _predict_folder(
+    pairs: Sequence[ScenePair], folder: Path, out: Path, settings: Settings, progress: Progress | None, say: Callable[[str], None]
+) -> list[str]:
+    results = {}
+    for number, pair in enumerate(pairs, 1):
+        say(f"{pair.name}: scene {number} of {len(pairs)}")
+        results[pair.name] = predict_pair(pair, out / map_name(pair.name), settings, progress, say)
+        say(results[pair.name].line)
+    archive = out / "submission.zip"
+    build_zip({name: result.map_path for name, result in results.items()}, archive)
+    say(f"{archive}: {len(results)} map(s) in the contest's layout")
+    if any(pair.tiepoints_csv for pair in pairs):
+        scores = score.score_pairs([pair for pair in pairs if pair.tiepoints_csv], out)
+        score.show(score.folder_table(scores), scores)
+    return [result.kind for result in results.values()]

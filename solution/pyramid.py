@@ -1,0 +1,214 @@
+"""Flow over a whole scene: a coarse pass that finds large shifts, robust smoothing, then finer passes around what was found.
+
+Every pass reads the SAR image through the field of the pass before, matches what is left, and adds it up. The last passes become `Candidates`.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from solution import candidates, offsets
+from solution.config import CELL_PX, PyramidConfig
+from solution.flow import FlowNet, cell_valid
+from solution.geometry import Window, tile_grid
+from solution.offsets import Fit
+from solution.scene import ScenePair, output_grid
+
+Progress = Callable[[str, int, int], None]
+_BLOCK_PX = 16  # for the estimate of the coarse pass's size only
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One pass over the scene.
+
+    Attributes:
+        factor: level, optical px per level px.
+        radius: search radius in cells.
+        emit: whether its matches are proposed.
+    """
+
+    factor: int
+    radius: int
+    emit: bool
+
+
+def plan(shape: tuple[int, int], config: PyramidConfig, finest: int | None = None) -> list[Pass]:
+    """The passes for a scene of `shape` px; `finest` overrides the automatic finest level."""
+    if finest is None:
+        finest = 2 if shape[0] * shape[1] > config.large_scene_px else 1
+    reach = min(config.reach_px, 0.4 * max(shape))
+
+    def volume(factor: int) -> float:
+        blocks = shape[0] * shape[1] / (_BLOCK_PX * factor) ** 2
+        return blocks * (2 * reach / factor / CELL_PX) ** 2
+
+    coarse = max(finest, next((f for f in (1, 2, 4, 8) if volume(f) <= config.max_coarse_volume), 8))
+    factors = []
+    while coarse >> (len(factors) + 1) >= finest:
+        factors.append(coarse >> (len(factors) + 1))
+    factors += [finest] * (config.fine_passes - bool(factors))
+    passes = [Pass(coarse, math.ceil(reach / coarse / CELL_PX), False)]
+    passes += [Pass(factor, config.refine_radius_cells, False) for factor in factors]
+    return [Pass(p.factor, p.radius, i >= len(passes) - config.emit_levels) for i, p in enumerate(passes)]
+
+
+def propose_flow(
+    pair: ScenePair, net: FlowNet, fold: int, config: PyramidConfig, finest: int | None = None, progress: Progress | None = None
+) -> pd.DataFrame:
+    """Candidates of one flow regressor for one scene.
+
+    Args:
+        pair: the scene.
+        net: in evaluation mode, on the device that shall do the work.
+        fold: goes into the table.
+        finest: level of the last pass, 1 = every optical pixel; None chooses by the scene's size.
+        progress: called with (what, done, total).
+
+    Returns:
+        Candidates (source ``flow``): one row per block, 16 px of its level apart.
+    """
+    field: Fit | None = None
+    emitted = []
+    for number, step in enumerate(plan(pair.shape, config, finest)):
+        parts = []
+        windows = list(_level_tiles(pair.shape, step, net.config.block_cells * CELL_PX, config))
+        for tile, window in enumerate(windows):
+            if progress:
+                progress(f"flow {fold}: level {step.factor}", tile, len(windows))
+            parts.append(_match_tile(pair, net, fold, number * 100_000 + tile, window, step, field, config))
+        table = candidates.concat(parts)
+        if step.emit:
+            emitted.append(table)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # an empty pass leaves zero shift to the next one; the final fit is the one that warns
+            field = offsets.fit(table, pair.shape)[0]
+        if progress:
+            progress(f"flow {fold}: level {step.factor}", len(windows), len(windows))
+    return candidates.concat(emitted)
+
+
+def _level_tiles(shape: tuple[int, int], step: Pass, block_px: int, config: PyramidConfig) -> Iterator[Window]:
+    """Windows in optical px, margins included; small scenes get one tile that fits them."""
+    margin = max(config.margin_px, block_px * math.ceil(step.radius * CELL_PX / block_px))
+    longest = block_px * math.ceil(max(shape) / step.factor / block_px)
+    inner = min(max(config.tile_px - 2 * margin, 4 * block_px), longest)
+    level_shape = (math.ceil(shape[0] / step.factor), math.ceil(shape[1] / step.factor))
+    for window in tile_grid(level_shape, inner):
+        size = (inner + 2 * margin) * step.factor
+        yield Window((window.x - margin) * step.factor, (window.y - margin) * step.factor, size, size)
+
+
+def _match_tile(
+    pair: ScenePair, net: FlowNet, fold: int, tile: int, window: Window, step: Pass, field: Fit | None, config: PyramidConfig
+) -> pd.DataFrame:
+    factor = step.factor
+    grid = output_grid(window, factor)
+    optical, optical_valid = pair.sample_optical(grid, factor)
+    if not optical_valid.any():
+        return candidates.empty()
+    before = np.zeros_like(grid) if field is None else _field_on_grid(field, window, factor)
+    sar, sar_valid = pair.sample_sar(grid + before + pair.centre_offset_px, factor)
+    if not sar_valid.any():
+        return candidates.empty()
+    blocks = _match_arrays(net, optical, sar, optical_valid, sar_valid, step.radius)
+    keep = blocks.inside(config, net.config.block_cells * CELL_PX, step.radius)
+    if not keep.any():
+        return candidates.empty()
+    p = blocks.centre[keep]
+    q = p + blocks.shift[keep]
+    start = np.array([window.x, window.y], dtype=np.float64)
+    xy = start + (p + 0.5) * factor - 0.5
+    landed = start + (q + 0.5) * factor - 0.5
+    shift = blocks.shift[keep] * factor
+    if field is not None:
+        shift = shift + field.shift_at(landed)
+    return candidates.make(
+        pair.name,
+        fold,
+        "flow",
+        xy,
+        shift,
+        confidence=np.clip(blocks.confidence[keep], 0.0, 1.0),
+        sigma_px=blocks.sigma[keep] * factor,
+        cycle_px=blocks.cycle[keep] * factor,
+        tile=tile,
+    )
+
+
+def _field_on_grid(field: Fit, window: Window, factor: int) -> np.ndarray:
+    """(h, w, 2) index shift at the centres of a window's level pixels."""
+    grid = output_grid(window, factor)
+    return field.shift_at(grid.reshape(-1, 2)).reshape(grid.shape)
+
+
+@dataclass(frozen=True)
+class _Blocks:
+    """Matches of one tile, (h, w) blocks, in px of the level.
+
+    Attributes:
+        centre: (h, w, 2) block centres in the tile's array coordinates.
+        shift: (h, w, 2) residual shift.
+        sigma, confidence, cycle: (h, w).
+        valid: (h, w) share of px with optical data.
+        tile_px: side of the tile.
+    """
+
+    centre: np.ndarray
+    shift: np.ndarray
+    sigma: np.ndarray
+    confidence: np.ndarray
+    cycle: np.ndarray
+    valid: np.ndarray
+    tile_px: int
+
+    def inside(self, config: PyramidConfig, block_px: int, radius: int) -> np.ndarray:
+        """(h, w) blocks to propose: away from the margin, with data, confident."""
+        margin = max(config.margin_px, block_px * math.ceil(radius * CELL_PX / block_px))
+        inner = ((self.centre > margin) & (self.centre < self.tile_px - margin)).all(axis=-1)
+        return inner & (self.valid >= config.min_valid) & (self.confidence >= config.min_confidence)
+
+
+@torch.inference_mode()
+def _match_arrays(
+    net: FlowNet, optical: np.ndarray, sar: np.ndarray, optical_valid: np.ndarray, sar_valid: np.ndarray, radius: int
+) -> _Blocks:
+    device = next(net.parameters()).device
+
+    def tensor(array: np.ndarray) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))[None].to(device)
+
+    features = net.encoder(tensor(optical), tensor(sar))
+    cells = cell_valid(tensor(optical_valid)), cell_valid(tensor(sar_valid))
+    forward = net.match(*features, *cells, radius)
+    backward = net.match(features[1], features[0], cells[1], cells[0], radius)
+    block = net.config.block_cells * CELL_PX
+    shift = forward.shift[0].double().cpu().numpy()
+    rows, columns = shift.shape[:2]
+    centre = np.stack(np.meshgrid((np.arange(columns) + 0.5) * block - 0.5, (np.arange(rows) + 0.5) * block - 0.5), axis=-1)
+    returned = _at_blocks(backward.shift[0].double().cpu().numpy(), centre + shift, block)
+    share = torch.nn.functional.avg_pool2d(tensor(optical_valid)[:, None], block)[0, 0]
+    return _Blocks(
+        centre,
+        shift,
+        forward.log_sigma[0].exp().double().cpu().numpy(),
+        forward.confidence[0].double().cpu().numpy(),
+        np.hypot(*np.moveaxis(shift + returned, -1, 0)),
+        share.cpu().numpy(),
+        optical.shape[-1],
+    )
+
+
+def _at_blocks(values: np.ndarray, position: np.ndarray, block: int) -> np.ndarray:
+    """Block values (h, w, 2) at array positions (h, w, 2), from the nearest block (neighbouring blocks may disagree; a mean of both helps nobody)."""
+    column = np.clip(np.floor((position[..., 0] + 0.5) / block).astype(int), 0, values.shape[1] - 1)
+    row = np.clip(np.floor((position[..., 1] + 0.5) / block).astype(int), 0, values.shape[0] - 1)
+    return values[row, column]

@@ -1,0 +1,33 @@
+"""The embedded default: one simulated pair with exact truth, made on the spot because real sub-metre imagery may not be passed on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from solution import simulate
+
+NAME = "01_publictest"
+SIZE_PX = (2000, 2000)
+SEED = 20_000_001  # no training command draws it
+PRESET = "suburb"
+
+
+def make(folder: Path, say: Callable[[str], None]) -> Path:
+    """Write the sample, unless it is there.
+
+    Args:
+        folder: made if missing; gets the pair, its noise-free tie-points and its truth maps.
+
+    Returns:
+        `folder`.
+    """
+    folder = Path(folder)
+    marker = folder / f".{NAME}_{SEED}_{PRESET}_{SIZE_PX[0]}_{SIZE_PX[1]}"
+    if marker.is_file():
+        say(f"{folder}: the sample is there already")
+        return folder
+    say(f"{folder}: simulating the sample, {SIZE_PX[1]} x {SIZE_PX[0]} px")
+    simulate.write_scene(folder, NAME, SIZE_PX, SEED, PRESET, click_noise_px=0.0)
+    marker.touch()
+    return folder

@@ -1,0 +1,194 @@
+"""Training a stage: data module, Lightning trainer, checkpoints that a killed run resumes from, and the artefact at the end."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import lightning
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.loggers import CSVLogger
+from torch.utils.data import DataLoader, Subset
+
+from solution import artefact
+from solution.artefact import Manifest
+from solution.config import FlowConfig
+from solution.errors import InputError
+from solution.flow import FlowModule, FlowNet
+from solution.tiles import FlowTiles, Source
+
+_STEPS_PER_EPOCH = 50
+_VALIDATION_TILES = 48
+
+
+class FlowData(lightning.LightningDataModule):
+    """Tiles in epochs of a fixed number of steps.
+
+    Every epoch takes the next stretch of one seeded sequence, so that a run that was killed and resumed at an epoch's start sees the tiles that it
+    would have seen.
+    """
+
+    def __init__(self, sources: Sequence[Source], config: FlowConfig, seed: int, workers: int | None = None) -> None:
+        super().__init__()
+        self.config = config
+        self.train_tiles = FlowTiles(sources, config, config.steps * config.batch_size, seed)
+        self.validation_tiles = FlowTiles(sources, config, min(_VALIDATION_TILES, config.steps * config.batch_size), seed + 1, augment=False)
+        self.workers = default_workers() if workers is None else workers
+
+    def train_dataloader(self) -> DataLoader:
+        """The stretch of the current epoch."""
+        stretch = _STEPS_PER_EPOCH * self.config.batch_size
+        first = self.trainer.current_epoch * stretch
+        tiles = Subset(self.train_tiles, range(first, min(first + stretch, len(self.train_tiles))))
+        return DataLoader(tiles, self.config.batch_size, num_workers=self.workers, pin_memory=torch.cuda.is_available())
+
+    def val_dataloader(self) -> DataLoader:
+        """Always the same tiles."""
+        return DataLoader(self.validation_tiles, self.config.batch_size, num_workers=self.workers)
+
+
+def default_workers() -> int:
+    """Loader processes: none on small machines, where they would take the cores from the network."""
+    cores = os.cpu_count() or 1
+    return 0 if cores <= 4 else min(cores - 2, 16)
+
+
+def chosen_config(steps: int | None, smoke: bool, fine_tune: bool) -> FlowConfig:
+    """The stage's settings: the defaults, a fold's own run, or the smoke run; `steps` replaces the number of steps."""
+    config = FlowConfig().fine_tuned() if fine_tune else FlowConfig()
+    config = config.smoke() if smoke else config
+    return config if steps is None else dataclasses.replace(config, steps=steps)
+
+
+def train_flow(
+    sources: Sequence[Source],
+    config: FlowConfig,
+    out: Path,
+    fold: int,
+    seed: int,
+    work: Path,
+    init: Path | None = None,
+    device: str = "auto",
+    replace: bool = False,
+) -> str:
+    """Train one flow regressor and write its weights.
+
+    Args:
+        sources: what it may see; their names go into the manifest.
+        out: the artefact. Where it exists with the same manifest, nothing is done.
+        work: folder of checkpoints and logs; a killed run continues from there.
+        init: weights to start from; what they were trained on is inherited.
+        device: ``auto``, ``cpu``, ``cuda`` (all GPUs) or ``cuda:N``.
+        replace: overwrite an artefact that was made with other settings or data.
+
+    Returns:
+        One line that says what was done.
+    """
+    inherited: tuple[str, ...] = ()
+    start = None
+    if init is not None:
+        start, init_manifest = artefact.load_weights(init)
+        inherited = init_manifest.trained_on
+    trained_on = tuple(sorted({source.name for source in sources} | set(inherited)))
+    manifest = Manifest("flow", fold, trained_on, {**dataclasses.asdict(config), "init": init_manifest.digest() if init else None}, seed)
+    if not needs_work(out, manifest, replace):
+        return f"flow fold {fold}: {out} is up to date, skipped"
+    lightning.seed_everything(seed, workers=True, verbose=False)
+    module = FlowModule(config)
+    if start is not None:
+        load_network(module.net, start, init)
+    run = work / f"flow_{fold}_{manifest.digest()}"
+    last = run / "last.ckpt"
+    trainer = _trainer(config, run, device)
+    trainer.fit(module, datamodule=FlowData(sources, config, seed), ckpt_path=last if last.is_file() else None, weights_only=True)
+    if trainer.is_global_zero:
+        artefact.save_weights(out, compact(module.net), manifest)
+        shutil.rmtree(run, ignore_errors=True)
+    metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+    return f"flow fold {fold}: wrote {out}, median error {metrics.get('val_error_px', float('nan')):.2f} px on its own tiles"
+
+
+def needs_work(out: Path, manifest: Manifest, replace: bool) -> bool:
+    """False where `out` was made by the same run; refuses to overwrite another one unless told to."""
+    if not Path(out).is_file():
+        return True
+    if artefact.read_manifest(out).digest() == manifest.digest():
+        return False
+    if not replace:
+        raise InputError(f"{out}: was trained with other settings or data; pass --replace to overwrite it, or another --folds folder")
+    return True
+
+
+def _trainer(config: FlowConfig, run: Path, device: str) -> lightning.Trainer:
+    accelerator, devices = trainer_device(device)
+    epochs = -(-config.steps // _STEPS_PER_EPOCH)
+    checkpoint = ModelCheckpoint(run, filename="last", every_n_epochs=1, save_on_train_epoch_end=True, enable_version_counter=False)
+    return lightning.Trainer(
+        accelerator=accelerator,
+        devices=devices,
+        precision="16-mixed" if accelerator == "cuda" else "32-true",
+        max_epochs=epochs,
+        reload_dataloaders_every_n_epochs=1,
+        check_val_every_n_epoch=min(4, epochs),
+        num_sanity_val_steps=0,
+        gradient_clip_val=1.0,
+        logger=CSVLogger(run, name="", version=""),
+        log_every_n_steps=10,
+        callbacks=[checkpoint, EMAWeightAveraging(decay=config.ema_decay), TQDMProgressBar(refresh_rate=10)],
+        enable_model_summary=False,
+    )
+
+
+def trainer_device(device: str) -> tuple[str, int | list[int] | str]:
+    """``--device`` to Lightning's accelerator and devices."""
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cpu":
+        return "cpu", 1
+    name, _, number = device.partition(":")
+    if name != "cuda" or (number and not number.isdigit()):
+        raise InputError(f"--device {device}: is none of auto, cpu, cuda, cuda:N")
+    if not torch.cuda.is_available():
+        raise InputError(f"--device {device}: this machine offers no CUDA device; pass --device cpu")
+    return "cuda", [int(number)] if number else "auto"
+
+
+def torch_device(device: str) -> torch.device:
+    """``--device`` for a prediction, which uses one device."""
+    accelerator, devices = trainer_device(device)
+    return torch.device(f"cuda:{devices[0]}" if isinstance(devices, list) else accelerator)
+
+
+def compact(net: FlowNet) -> dict[str, np.ndarray]:
+    """Weights for the artefact: matrices in half precision, vectors (biases, normalisation) as they are."""
+    state = {name: value.detach().cpu() for name, value in net.state_dict().items()}
+    return {name: (value.half() if value.ndim >= 2 else value).numpy() for name, value in state.items()}
+
+
+def load_network(net: FlowNet, tensors: dict[str, np.ndarray], path: Path) -> None:
+    """Strict loading, back in float32."""
+    state = {name: torch.from_numpy(value.astype(np.float32) if value.dtype == np.float16 else value) for name, value in tensors.items()}
+    try:
+        net.load_state_dict(state)
+    except RuntimeError as error:
+        raise InputError(f"{path}: does not fit the configured network ({str(error).splitlines()[-1].strip()})") from error
+
+
+def config_of(manifest: Manifest) -> FlowConfig:
+    """The configuration that an artefact was trained with."""
+    known = {field.name for field in dataclasses.fields(FlowConfig)}
+    values = {name: tuple(value) if isinstance(value, list) else value for name, value in manifest.config.items() if name in known}
+    return FlowConfig(**values)
+
+
+def load_flow(path: Path) -> tuple[FlowNet, Manifest]:
+    """A trained regressor, ready to predict."""
+    tensors, manifest = artefact.load_weights(path)
+    net = FlowNet(config_of(manifest))
+    load_network(net, tensors, path)
+    return net.eval(), manifest
