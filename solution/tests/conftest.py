@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # importing albumentations asks the network for its latest version otherwise
 
@@ -17,6 +18,7 @@ from rasterio.crs import CRS
 from rasterio.transform import Affine
 from rasterio.warp import transform as warp_points
 
+from solution import __main__ as command_line
 from solution.scene import TIEPOINT_COLUMNS, ScenePair, open_pair
 
 ORIGIN = (500_000.0, 5_000_000.0)
@@ -92,6 +94,20 @@ def make_scene(tmp_path: Path) -> Callable[..., Scene]:
         return write_scene(folder or tmp_path / "data", name, Recipe(**fields))
 
     return make
+
+
+@pytest.fixture
+def run(monkeypatch, capfd) -> Callable[..., tuple[int, str, str]]:
+    """Runs the command line in this process: arguments -> exit code, stdout, stderr."""
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["solution", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stop:
+            command_line.main()
+        written = capfd.readouterr()
+        return stop.value.code or 0, written.out, written.err
+
+    return call
 
 
 def write_scene(folder: Path, name: str, recipe: Recipe) -> Scene:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +9,6 @@ import numpy as np
 import pytest
 from rasterio.transform import Affine
 
-from solution import __main__ as command_line
 from solution import inventory, scene
 from solution.errors import InputError
 from solution.tests.conftest import ORIGIN, write_raster
@@ -19,20 +17,6 @@ UTM = "EPSG:32637"
 SMALL = {"shape": (64, 80), "points": (4, 3)}
 HEADER = "sar_row,sar_col,optical_row,optical_col\n"
 GRID = Affine(0.5, 0, ORIGIN[0], 0, -0.5, ORIGIN[1])
-
-
-@pytest.fixture
-def run(monkeypatch, capfd) -> Callable[..., tuple[int, str, str]]:
-    """Runs the command line in this process: arguments -> exit code, stdout, stderr."""
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["solution", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            command_line.main()
-        written = capfd.readouterr()
-        return stop.value.code or 0, written.out, written.err
-
-    return call
 
 
 def raster(values: np.ndarray, crs: str | None = UTM, transform: Affine = GRID) -> Callable[[Path], None]:

@@ -196,13 +196,13 @@ def test_gaps_are_invalid_dark_and_do_not_change_the_stretch(make_scene, hole, n
     expected = whole.read(Window(0, 0, 192, 160)).sar
     with scene.open_raster(made.sar) as dataset:
         values, transform = dataset.read(), dataset.transform
-    column = values.shape[2] // 2 + 3  # not on the border of an overview cell
+    column = 9 * scene.OVERVIEW_CELL + 1  # most of its overview cell is a gap that counts as valid
     values[:, :, column:] = hole
     write_raster(made.sar, values, transform, UTM, nodata)
     pair = made.open()
     patch = pair.read(Window(0, 0, 192, 160))
     edge = int((column * 0.67 - 3.1) / 0.5)
-    assert not patch.valid[:, edge + 16 :].any() and not patch.sar[:, :, edge + 3 :].any()
+    assert not patch.valid[:, edge + 16 :].any() and patch.sar[:, :, edge + 3 :].max() < 1e-6
     assert patch.valid[:, : edge - 2].all()
     assert np.abs(patch.sar - expected)[:, :, : edge - 2].mean() < 0.05
     assert 0.4 < pair.valid_share() < 0.6
@@ -213,9 +213,9 @@ def test_gaps_do_not_bleed_into_averages(make_scene):
     expected = made.open().read(Window(0, 0, 192, 160), 8).sar
     with scene.open_raster(made.sar) as dataset:
         values, transform = dataset.read(), dataset.transform
-    values[:, ::7, ::5] = np.nan
+    values[:, :, ::2] = np.nan
     write_raster(made.sar, values, transform, UTM)
-    assert np.abs(made.open().read(Window(0, 0, 192, 160), 8).sar - expected).mean() < 0.02
+    assert np.abs(made.open().read(Window(0, 0, 192, 160), 8).sar - expected).mean() < 0.05
 
 
 @pytest.mark.parametrize(("bands", "dtype"), [(1, "uint8"), (3, "uint16"), (4, "float32")])

@@ -94,3 +94,15 @@ def test_a_malformed_split_is_refused(tmp_path, text, sentence):
 def test_a_missing_split_says_how_to_make_it(tmp_path):
     with pytest.raises(InputError, match="python -m solution split"):
         split.read_split(tmp_path / "split.csv")
+
+
+def test_the_verb_keeps_or_makes_the_split(make_scene, run, tmp_path):
+    path = tmp_path / "folds" / "split.csv"
+    for name in ("02_train_01", "02_train_02", "03_train_01"):
+        folder = make_scene(name, shape=(32, 40)).folder
+    code, out, _ = run("split", folder, "--output", path)
+    assert code == 0 and path.read_text() == OFFICIAL and "made, 3 folds" in out and "fold 2 holds out 03_train_01" in out
+    code, out, _ = run("split", folder, "--output", path)
+    assert code == 0 and "kept, 3 folds" in out
+    make_scene("04_own", shape=(32, 40))
+    assert run("split", folder, "--output", path)[0] == 0 and "04_own,04,3" in path.read_text()
