@@ -38,12 +38,15 @@ BAND_NAMES = ("dx", "dy")
 _BLOCK_ROWS = 512
 _TILE = 256
 _CACHE_MB = 128
-_ROUNDS = 8
-_REWEIGHTINGS = 3
+_ROUNDS = 12
+_FIRST_SHARE = 0.6  # of good rows, before any is judged
+_REWEIGHTINGS = 2
+_MEDIAN_LENGTH = 1.1774  # of two-dimensional noise with a standard deviation of 1 per axis
 _DEGREES = 3.0  # of Student-t noise
 _PAD = 2  # lattice cells beyond the image
 _RANGE_SHARE = 0.25  # correlation range of the field over the longer side; the result hardly depends on it
-_STIFFNESS = tuple(float(v) for v in np.logspace(-1, 6, 8))
+_STIFFNESS = tuple(float(v) for v in np.logspace(6, 0, 7))
+_GRADUAL = 3  # the stiffest levels, through which the weights are cooled down
 _FOLDS = 5
 _SMALL_LATTICE = 4000
 _QUANTUM = 512.0  # shifts are stored in 1/512 px: far below any error, and it halves the file
@@ -57,8 +60,10 @@ class FitConfig:
         min_confidence: rows below are set aside.
         max_cycle_px: rows with a larger forward-backward error are set aside.
         neighbours: how many rows vote on a row.
-        noise_px, slope: two neighbours at distance r agree when their shifts differ by about noise_px + slope * r or less.
-        min_support: share of a neighbourhood's votes below which a row is set aside.
+        noise_px, slope: prior of the gate: noise of a typical row, and how fast the field wanders with distance (px per px).
+        margin_px: added to the range of shifts over which wrong rows are thought uniform.
+        sharing: share of the neighbours' error that averaging does not remove.
+        min_probability: rows that belong to the field with less are set aside; the others keep it as a weight.
         min_field, min_affine: kept rows that a field and an affine need.
         max_nodes: upper limit of the lattice.
         min_step_px, max_step_px: limits of the node distance.
@@ -69,10 +74,12 @@ class FitConfig:
 
     min_confidence: float = 0.02
     max_cycle_px: float = 12.0
-    neighbours: int = 48
-    noise_px: float = 4.0
+    neighbours: int = 24
+    noise_px: float = 5.0
     slope: float = 0.1
-    min_support: float = 0.25
+    margin_px: float = 20.0
+    sharing: float = 0.7
+    min_probability: float = 0.2
     min_field: int = 16
     min_affine: int = 6
     max_nodes: int = 40_000
@@ -185,13 +192,14 @@ def fit(
     reason = _simple_gate(table, shape, config)
     points = _distinct(table, np.flatnonzero(reason == ""))
     if len(points) >= config.min_affine:
-        supported = _consensus(points, config) >= config.min_support
+        probability = _consensus(points, config)
+        supported = probability >= config.min_probability
         reason[points.rows_where(~supported)] = "neighbours"
-        points = points.keep(supported)
+        points = replace(points, weight=points.weight * probability).keep(supported)
     result = _fit_points(points, shape, config)
     if result.kind != "zero":
         distance = np.hypot(*(points.shift - result.shift_at(points.xy)).T)
-        limit = np.maximum(config.min_gate_px, config.gate_sigmas * _scale(distance) * points.relative_sigma)
+        limit = np.maximum(config.min_gate_px, config.gate_sigmas * result.residual_px / _MEDIAN_LENGTH * points.relative_sigma)
         reason[points.rows_where(distance > limit)] = "field"
     table["outlier"] = reason
     result = replace(result, inliers=int((reason == "").sum()), gsd_m=gsd_m)
@@ -231,26 +239,45 @@ def _distinct(table: pd.DataFrame, usable: np.ndarray) -> _Points:
 
 
 def _consensus(points: _Points, config: FitConfig) -> np.ndarray:
-    """(N,) share of each neighbourhood's votes that agree with the point, in [0, 1].
+    """(N,) probability that a point belongs to the field, judged by its neighbours alone.
 
-    A point's vote counts as much as the point itself was supported in the round before, relative to the best supported one around it, so a
-    minority that agrees wins over a majority that does not.
+    Expectation-maximisation of a two-class mixture. A good point lies near what its neighbours predict, once the affine trend is taken off:
+    their mean, weighted by their own probability and by the inverse variance of a field that wanders with distance, more along its main axis
+    than across. A bad point is uniform over the range of all shifts. The point itself has no say, or it would always agree.
     """
     count = len(points)
     distance, index = cKDTree(points.xy).query(points.xy, k=min(config.neighbours + 1, count))
-    distance, others = distance.astype(np.float32), index != np.arange(count)[:, None]
-    difference = np.hypot(*(points.shift[index] - points.shift[:, None]).transpose(2, 0, 1)).astype(np.float32)
-    tolerance = config.noise_px + config.slope * distance
-    reach = np.maximum(np.median(distance, axis=1, keepdims=True), 1.0)
-    near = others / (1 + (distance / reach) ** 2)
-    agree = np.exp(-0.5 * (difference / tolerance) ** 2)
-    vote = points.weight / points.relative_sigma
+    others = index != np.arange(count)[:, None]
+    low, high = np.percentile(points.shift, [2, 98], axis=0)
+    outlier_density = 1.0 / np.prod(high - low + config.margin_px)
+    noise = (config.noise_px * points.relative_sigma) ** 2
+    probability, share = np.ones(count), _FIRST_SHARE
     for _ in range(_ROUNDS):
-        ballots = near * vote[index]
-        support = (ballots * agree).sum(axis=1) / np.maximum(ballots.sum(axis=1), 1e-12)
-        best = np.maximum(support[index].max(axis=1), 1e-6)
-        vote = points.weight / points.relative_sigma * (support / best) ** 2
-    return support
+        trust = np.maximum(probability, 1e-4) * points.weight
+        target, spread = _principal(points, trust)
+        ballot = others * trust[index]
+        likelihood = share / (2 * np.pi)
+        for axis in (0, 1):
+            wander = np.minimum(config.slope * spread[axis] / spread[1] * distance, spread[axis]) ** 2
+            variance = wander + noise[index]
+            weight = ballot / variance
+            total = weight.sum(axis=1) + 1 / spread[axis] ** 2
+            mean = (weight * target[index, axis]).sum(axis=1) / total
+            # Neighbours err together: their mean is hardly better than one of them.
+            variance = config.sharing * ((weight * variance).sum(axis=1) + 1) / total + noise
+            likelihood = likelihood * np.exp(-0.5 * (target[:, axis] - mean) ** 2 / variance) / np.sqrt(variance)
+        # Half a step at a time, or neighbours condemn each other in turns.
+        probability = (probability + likelihood / (likelihood + (1 - share) * outlier_density)) / 2
+        share = float(np.clip(probability.mean(), 0.1, 0.98))
+    return probability
+
+
+def _principal(points: _Points, trust: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Residuals (N, 2) to the affine trend along the axes across and along their main direction, and their two standard deviations."""
+    trend = geometry.fit_affine(points.xy, points.xy + points.shift, trust)
+    residual = points.shift - (geometry.apply(trend, points.xy) - points.xy)
+    power, axes = np.linalg.eigh(np.einsum("n,ni,nj->ij", trust, residual, residual) / trust.sum())
+    return residual @ axes, np.sqrt(np.maximum(power, 4.0))
 
 
 def _fit_points(points: _Points, shape: tuple[int, int], config: FitConfig) -> Fit:
@@ -300,7 +327,7 @@ def _robust_affine(points: _Points, config: FitConfig) -> geometry.Matrix:
 
 def _scale(distance: np.ndarray) -> float:
     """Standard deviation per axis of two-dimensional noise, from the median of its length."""
-    return max(float(np.median(distance)) / 1.1774, 0.05) if len(distance) else 0.05
+    return max(float(np.median(distance)) / _MEDIAN_LENGTH, 0.05) if len(distance) else 0.05
 
 
 def _student(distance: np.ndarray, scale: float) -> np.ndarray:
@@ -326,11 +353,13 @@ class _Field:
         self.precision = (root @ root).tocsc()
 
     def fitted(self) -> Fit:
-        """Reweight at a middling stiffness, choose the stiffness of both axes on held-out blocks, reweight again."""
-        stiffness = np.full(2, _STIFFNESS[len(_STIFFNESS) // 2])
-        weight = self._reweighted(stiffness, self._prior_weight())
+        """From the stiffest field to the one that predicts held-out blocks best, reweighting on the way."""
+        weight = self._prior_weight()
+        for stiffness in _STIFFNESS[:_GRADUAL]:
+            weight = self._reweighted(np.full(2, stiffness), weight)
         stiffness, held_out = self._choose(weight)
-        weight = self._reweighted(stiffness, weight)
+        for _ in range(_REWEIGHTINGS):
+            weight = self._reweighted(stiffness, weight)
         values = self._solve(weight, stiffness) @ self.axes
         nodes = np.moveaxis(values.reshape(self.rows, self.columns, 2), -1, 0)
         origin = (-_PAD * self.step, -_PAD * self.step)
@@ -342,13 +371,13 @@ class _Field:
         return self.points.weight / self.points.relative_sigma**2
 
     def _reweighted(self, stiffness: np.ndarray, weight: np.ndarray) -> np.ndarray:
-        for _ in range(_REWEIGHTINGS):
-            distance = np.hypot(*(self.design @ self._solve(weight, stiffness) - self.target).T)
-            weight = self._prior_weight() * _student(distance / self.points.relative_sigma, _scale(distance))
-        return weight
+        distance = np.hypot(*(self.design @ self._solve(weight, stiffness) - self.target).T)
+        return self._prior_weight() * _student(distance / self.points.relative_sigma, _scale(distance))
 
     def _solve(self, weight: np.ndarray, stiffness: np.ndarray) -> np.ndarray:
         """(nodes, 2) values along the axes."""
+        if stiffness[0] == stiffness[1]:
+            return self._solve_axis(weight, stiffness[0], [0, 1])
         return np.column_stack([self._solve_axis(weight, stiffness[axis], [axis])[:, 0] for axis in (0, 1)])
 
     def _solve_axis(self, weight: np.ndarray, stiffness: float, axes: list[int]) -> np.ndarray:
@@ -378,8 +407,9 @@ class _Field:
         """Held-out masks made of whole blocks; all of them where that is cheap, else one."""
         block = np.floor(self.points.xy / self.config.block_px).astype(np.int64)
         fold = (block[:, 0] + 2 * block[:, 1]) % _FOLDS
-        masks = [fold == k for k in range(_FOLDS)]
-        masks = [mask for mask in masks if mask.any() and not mask.all()]
+        if (fold == fold[0]).all():
+            fold = np.arange(len(fold)) % _FOLDS
+        masks = [fold == k for k in np.unique(fold)]
         return masks if self.rows * self.columns < _SMALL_LATTICE else masks[:1]
 
     def _design(self, xy: np.ndarray) -> sparse.csr_matrix:
@@ -393,9 +423,9 @@ class _Field:
 
 
 def _node_step(xy: np.ndarray, shape: tuple[int, int], config: FitConfig) -> float:
-    """Node distance: half the candidates' typical distance, within limits, and never more than `max_nodes` nodes."""
+    """Node distance: three quarters of the candidates' typical distance, within limits, and never more than `max_nodes` nodes."""
     spacing = np.sqrt(shape[0] * shape[1] / len(xy))
-    step = np.clip(spacing / 2, config.min_step_px, config.max_step_px)
+    step = np.clip(0.75 * spacing, config.min_step_px, config.max_step_px)
     return float(max(step, np.sqrt(shape[0] * shape[1] / config.max_nodes)))
 
 

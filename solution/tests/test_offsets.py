@@ -1,0 +1,290 @@
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import rasterio
+from rasterio.transform import Affine
+
+from solution import candidates, geometry, offsets, scene
+from solution.errors import InputError
+from solution.geometry import Window
+
+SHAPE = (500, 640)
+
+
+def smooth(xy: np.ndarray) -> np.ndarray:
+    """A shift field that no affine can follow: 60 px of mean shift, terrain of +-20 px along one direction."""
+    x, y = np.asarray(xy, np.float64).T
+    height = 20 * np.sin(x / 90) * np.cos(y / 110)
+    return np.column_stack([60 + 0.02 * x + 0.95 * height, -25 + 0.01 * y + 0.3 * height])
+
+
+def scattered(
+    count: int = 900, noise_px: float = 1.5, outliers: float = 0.0, seed: int = 0, field=smooth
+) -> tuple[pd.DataFrame, np.ndarray]:
+    """Candidates at random places and which of them are gross outliers."""
+    rng = np.random.default_rng(seed)
+    xy = rng.uniform(0, 1, (count, 2)) * (np.array(SHAPE[::-1]) - 1)
+    shift = field(xy) + rng.normal(0, noise_px, (count, 2))
+    wrong = rng.random(count) < outliers
+    shift[wrong] = rng.uniform([-90, -180], [210, 130], (int(wrong.sum()), 2))
+    return candidates.make("02_train_01", 0, "flow", xy, shift, confidence=0.8), wrong
+
+
+def lattice(step: int = 23) -> np.ndarray:
+    y, x = np.mgrid[0 : SHAPE[0] : step, 0 : SHAPE[1] : step]
+    return np.column_stack([x.ravel(), y.ravel()]).astype(np.float64)
+
+
+def mean_error(fitted: offsets.Fit, field=smooth) -> float:
+    return float(np.hypot(*(fitted.shift_at(lattice()) - field(lattice())).T).mean())
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> scene.ScenePair:
+    """An optical image of 0.5 m and a SAR image of 0.75 m whose value is 1 + column + 1.7 row."""
+    optical, sar = tmp_path / "02_optical_train_01.tif", tmp_path / "02_sar_train_01.tif"
+    write = {"driver": "GTiff", "crs": "EPSG:32637", "dtype": "float32"}
+    with rasterio.open(
+        optical, "w", **write, width=300, height=600, count=1, transform=Affine(0.5, 0, 354000.0, 0, -0.5, 4108000.0)
+    ) as target:
+        target.write(np.ones((1, 600, 300), np.float32))
+    y, x = np.mgrid[0:420, 0:240].astype(np.float32)
+    with rasterio.open(
+        sar, "w", **write, width=240, height=420, count=1, transform=Affine(0.75, 0, 353990.0, 0, -0.75, 4108010.0)
+    ) as target:
+        target.write((1 + x + 1.7 * y)[None])
+    return scene.open_pair(optical, sar)
+
+
+@pytest.fixture
+def fitted() -> offsets.Fit:
+    return offsets.fit(scattered(300)[0], (600, 300))[0]
+
+
+def test_dense_noise_is_smoothed_well_below_itself():
+    table, _ = scattered(1500, noise_px=2.0)
+    result, table = offsets.fit(table, SHAPE, gsd_m=0.3)
+    assert result.kind == "field"
+    assert mean_error(result) < 0.9  # the noise's mean length is 2.5 px
+    assert result.inliers == (table["outlier"] == "").sum() > 1450
+    assert 1.5 < result.residual_px < 3.5
+    assert "field from" in result.summary() and "m)" in result.summary()
+
+
+@pytest.mark.parametrize("share", [0.2, 0.5, 0.6])
+def test_gross_outliers_are_named_and_do_not_bend_the_field(share):
+    table, wrong = scattered(1200, outliers=share)
+    result, table = offsets.fit(table, SHAPE)
+    set_aside = (table["outlier"] != "").to_numpy()
+    assert mean_error(result) < 1.5
+    assert set_aside[wrong].mean() > 0.95
+    assert set_aside[~wrong].mean() < 0.03
+
+
+def test_sign_flip_or_swapped_axes_would_be_noticed():
+    result, _ = offsets.fit(scattered()[0], SHAPE)
+    assert mean_error(result) < 1.0
+    assert mean_error(result, lambda xy: -smooth(xy)) > 50
+    assert mean_error(result, lambda xy: smooth(xy)[:, ::-1]) > 50
+
+
+def test_swapping_x_and_y_of_everything_swaps_the_field():
+    table, _ = scattered(outliers=0.3)
+    swapped = table.rename(columns={"x": "y", "y": "x", "dx": "dy", "dy": "dx"})
+    straight, crossed = offsets.fit(table, SHAPE)[0], offsets.fit(swapped, SHAPE[::-1])[0]
+    np.testing.assert_allclose(crossed.shift_at(lattice()[:, ::-1])[:, ::-1], straight.shift_at(lattice()), atol=0.02)
+
+
+def test_a_constant_added_to_all_shifts_is_added_to_the_field():
+    table, _ = scattered(outliers=0.3)
+    moved = table.assign(dx=table["dx"] + 40, dy=table["dy"] - 15)
+    difference = offsets.fit(moved, SHAPE)[0].shift_at(lattice()) - offsets.fit(table, SHAPE)[0].shift_at(lattice())
+    np.testing.assert_allclose(difference, np.tile([40.0, -15.0], (len(difference), 1)), atol=0.02)
+
+
+def test_rows_in_any_order_give_the_same_fit():
+    table, _ = scattered(outliers=0.3)
+    shuffled = table.sample(frac=1, random_state=3)
+    first, second = offsets.fit(table, SHAPE), offsets.fit(shuffled, SHAPE)
+    np.testing.assert_array_equal(first[0].nodes, second[0].nodes)
+    assert second[1]["outlier"].sort_index().tolist() == first[1]["outlier"].tolist()
+    assert table["outlier"].eq("").all()  # the input is left alone
+
+
+def test_every_reason_is_given():
+    table, _ = scattered(400)
+    spoilt = {
+        0: ("dx", np.nan, "invalid"),
+        1: ("x", np.inf, "invalid"),
+        2: ("confidence", np.nan, "invalid"),
+        3: ("y", -1.0, "outside"),
+        4: ("x", float(SHAPE[1]), "outside"),
+        5: ("dy", 5000.0, "limit"),
+        6: ("confidence", 0.0, "confidence"),
+        7: ("cycle_px", 80.0, "cycle"),
+        8: ("dx", -100.0, "neighbours"),
+    }
+    for row, (column, value, _) in spoilt.items():
+        table.loc[row, column] = value
+    result, judged = offsets.fit(table, SHAPE)
+    assert {row: judged.loc[row, "outlier"] for row in spoilt} == {row: reason for row, (_, _, reason) in spoilt.items()}
+    assert len(judged) == 400
+    assert mean_error(result) < 1.5
+
+
+def test_copies_of_one_wrong_row_do_not_outvote_the_rest():
+    table, _ = scattered(400)
+    wrong = table.iloc[[7] * 300].assign(dx=-60.0, dy=90.0)
+    result, judged = offsets.fit(candidates.concat([table, wrong]), SHAPE)
+    assert (judged["outlier"].iloc[400:] == "neighbours").all()
+    assert mean_error(result) < 1.5
+
+
+def test_confidence_and_sigma_count():
+    table, _ = scattered(800, noise_px=0.5)
+    rng = np.random.default_rng(5)
+    bad = rng.random(len(table)) < 0.5
+    noise = rng.normal(0, 6, (len(table), 2)) * bad[:, None]
+    noisy = table.assign(dx=table["dx"] + noise[:, 0], dy=table["dy"] + noise[:, 1])
+    told = noisy.assign(sigma_px=np.where(bad, 6.0, 0.5), confidence=np.where(bad, 0.1, 0.9))
+    assert mean_error(offsets.fit(told, SHAPE)[0]) < 0.8 * mean_error(offsets.fit(noisy, SHAPE)[0])
+
+
+def test_few_candidates_give_an_affine_and_fewer_a_shift():
+    plane = lambda xy: np.column_stack([5 + 0.03 * xy[:, 0] - 0.02 * xy[:, 1], -3 + 0.01 * xy[:, 0]])  # noqa: E731
+    result, _ = offsets.fit(scattered(12, noise_px=0.01, field=plane, seed=2)[0], SHAPE)
+    assert result.kind == "affine" and mean_error(result, plane) < 0.1
+    one = candidates.make("a", 0, "match", [[10, 20]], [[7.0, -3.0]])
+    result, judged = offsets.fit(one, SHAPE)
+    assert (result.kind, result.inliers, judged["outlier"].tolist()) == ("shift", 1, [""])
+    np.testing.assert_allclose(result.shift_at(lattice()), np.tile([7.0, -3.0], (len(lattice()), 1)))
+
+
+@pytest.mark.parametrize("count", [3, 10, 200])
+def test_collinear_candidates_give_a_shift(count):
+    xy = np.column_stack([np.linspace(0, 400, count), np.linspace(0, 300, count)])
+    result, _ = offsets.fit(candidates.make("a", 0, "match", xy, xy * 0 + [4.0, 2.0]), SHAPE)
+    assert result.kind == "shift"
+    np.testing.assert_allclose(result.shift_at(lattice()), np.tile([4.0, 2.0], (len(lattice()), 1)), atol=1e-6)
+
+
+@pytest.mark.parametrize("count", [2, 30])
+def test_all_candidates_at_one_place_give_their_median(count):
+    rng = np.random.default_rng(1)
+    table = candidates.make("a", 0, "match", np.full((count, 2), 50.0), rng.normal([30, 9], 0.5, (count, 2)))
+    result, _ = offsets.fit(table, SHAPE)
+    np.testing.assert_allclose(result.shift_at(lattice()), np.tile([30, 9], (len(lattice()), 1)), atol=1.0)
+
+
+@pytest.mark.parametrize("table", [candidates.empty(), scattered(50)[0].assign(dx=np.nan), scattered(50)[0].assign(confidence=0.0)])
+def test_nothing_usable_is_a_loud_zero_shift(table):
+    with pytest.warns(UserWarning, match="ZERO SHIFT"):
+        result, judged = offsets.fit(table, SHAPE)
+    assert (result.kind, result.inliers, len(judged)) == ("zero", 0, len(table))
+    assert not result.shift_at(lattice()).any()
+    assert offsets.EXIT_ZERO_SHIFT == 3
+
+
+def test_the_border_is_finite_and_sane_when_only_a_corner_is_covered():
+    table, _ = scattered(900)
+    corner = table[(table["x"] < 150) & (table["y"] < 150)].reset_index(drop=True)
+    result, _ = offsets.fit(corner, SHAPE)
+    xy = np.array([[0, 0], [SHAPE[1] - 1, 0], [0, SHAPE[0] - 1], [SHAPE[1] - 1, SHAPE[0] - 1], [-1e6, 1e6]], np.float64)
+    shift = result.shift_at(xy)
+    assert np.isfinite(shift).all()
+    low, high = corner[["dx", "dy"]].min().to_numpy(), corner[["dx", "dy"]].max().to_numpy()
+    margin = 0.25 * (high - low) + 5
+    assert (shift >= low - margin - 1e-9).all() and (shift <= high + margin + 1e-9).all()
+
+
+def test_a_tiny_image_is_fine():
+    xy = np.random.default_rng(0).uniform(0, 8, (40, 2))
+    result, _ = offsets.fit(candidates.make("a", 0, "flow", xy, xy * 0 + [1.5, -2.0]), (9, 9))
+    np.testing.assert_allclose(
+        result.block(Window(0, 0, 9, 9)), np.broadcast_to(np.array([1.5, -2.0])[:, None, None], (2, 9, 9)), atol=0.01
+    )
+
+
+def test_the_map_is_affine_on_each_triangle_and_block_agrees_with_shift_at(fitted):
+    window = Window(13, 250, 201, 97)
+    block = fitted.block(window)
+    y, x = np.mgrid[window.y : window.stop[1], window.x : window.stop[0]]
+    exact = fitted.shift_at(np.column_stack([x.ravel(), y.ravel()]))
+    np.testing.assert_allclose(block.reshape(2, -1).T, exact, atol=1.1 / 1024)
+    nodes = fitted.nodes[:, 3:5, 4:6]
+    corner = np.array(fitted.origin) + np.array(fitted.step) * [4, 3]
+    inside = corner + np.array(fitted.step) * [0.2, 0.3]
+    expected = 0.5 * nodes[:, 0, 0] + 0.2 * nodes[:, 0, 1] + 0.3 * nodes[:, 1, 0]
+    np.testing.assert_allclose(fitted.shift_at(inside[None])[0], expected)
+
+
+def test_write_map_holds_what_the_fit_says_in_the_optical_frame(tmp_path, pair, fitted):
+    path = tmp_path / "out" / "solution_02_train_01.tif"
+    offsets.write_map(path, fitted, pair)
+    with rasterio.open(path) as written:
+        assert (written.count, written.shape, written.dtypes) == (2, (600, 300), ("float32", "float32"))
+        assert written.crs == pair.crs
+        np.testing.assert_allclose(geometry.matrix_from_gdal(written.transform.to_gdal()), pair.transform)
+        assert written.descriptions == ("dx", "dy")
+        assert written.profile["tiled"] and written.compression.name == "deflate"
+        values = written.read()
+    assert np.isfinite(values).all()
+    x, y = 211, 587
+    np.testing.assert_allclose(values[:, y, x], fitted.shift_at(np.array([[x, y]]))[0], atol=0.001)
+    assert [item.name for item in path.parent.iterdir()] == [path.name]
+
+
+def test_two_fits_and_writes_are_byte_equal(tmp_path, pair):
+    table, _ = scattered(400, outliers=0.3)
+    for name in ("a.tif", "b.tif"):
+        offsets.write_map(tmp_path / name, offsets.fit(table, pair.shape)[0], pair)
+    assert (tmp_path / "a.tif").read_bytes() == (tmp_path / "b.tif").read_bytes()
+
+
+@pytest.mark.parametrize("writer", [offsets.write_map, offsets.write_warped_sar])
+def test_a_kill_half_way_leaves_no_file(tmp_path, pair, fitted, monkeypatch, writer):
+    before = sorted(tmp_path.iterdir())
+    block = offsets.Fit.block
+
+    def die_late(self: offsets.Fit, window: Window) -> np.ndarray:
+        if window.y > 0:
+            raise KeyboardInterrupt
+        return block(self, window)
+
+    monkeypatch.setattr(offsets.Fit, "block", die_late)
+    with pytest.raises(KeyboardInterrupt):
+        writer(tmp_path / "map.tif", fitted, pair)
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_map_that_reads_back_wrong_is_not_kept(tmp_path, pair, fitted, monkeypatch):
+    check = offsets._check_map
+    other = offsets.fit(scattered(300, seed=9)[0], (600, 300))[0]
+    monkeypatch.setattr(offsets, "_check_map", lambda path, _, pair: check(path, other, pair))
+    with pytest.raises(InputError, match="differs from what was written"):
+        offsets.write_map(tmp_path / "map.tif", fitted, pair)
+    assert not (tmp_path / "map.tif").exists()
+
+
+def test_warped_sar_shows_the_apparent_position(tmp_path, pair):
+    """The worked convention: an index shift of (6, -4) px is 3 m east and 2 m north."""
+    one = candidates.make("a", 0, "match", [[10, 20]], [[6.0, -4.0]])
+    offsets.write_warped_sar(tmp_path / "sar.tif", offsets.fit(one, pair.shape)[0], pair)
+    with rasterio.open(tmp_path / "sar.tif") as written:
+        assert (written.shape, written.count, written.nodata) == (pair.shape, 1, 0)
+        assert written.crs == pair.crs
+        value = written.read(1)
+    # Optical index x lies at 354000 + 0.5 x, so its ground is in the SAR pixel of index (that + 3 - 353990) / 0.75.
+    y, x = np.mgrid[8:592, 0:200]
+    column, row = (10 + 0.5 * x + 3) / 0.75, (10 + 0.5 * y - 2) / 0.75
+    np.testing.assert_allclose(value[8:592, 0:200], 1 + column + 1.7 * row, atol=0.1)
+
+
+def test_warped_sar_is_zero_where_the_sar_ends(tmp_path, pair):
+    one = candidates.make("a", 0, "match", [[10, 20]], [[140.0, 0.0]])
+    offsets.write_warped_sar(tmp_path / "sar.tif", offsets.fit(one, pair.shape)[0], pair)
+    with rasterio.open(tmp_path / "sar.tif") as written:
+        value = written.read(1)
+    assert (value[:, 210:] == 0).all() and (value[20:500, :190] > 0).all()
