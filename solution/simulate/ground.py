@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from solution.simulate.layout import KINDS, Layout, Streets
+from solution.simulate.layout import KINDS, ROUNDABOUT_M, Layout, Streets
 from solution.simulate.materials import BACKSCATTER_DB, BACKSCATTER_TEXTURE_DB, COLOUR, COLOUR_TEXTURE, Material, encode_db
 from solution.simulate.noise import Texture, hash01
 from solution.simulate.presets import DISTRICTS, Preset
@@ -116,17 +116,24 @@ def _cover(streets: Streets, layout: Layout, palette: Palette, window) -> tuple[
     brightness = (0.86 + 0.28 * tone).astype(np.float32)
     extra_db = (3.0 * (hash01(streets.label, i, j, layout.key + 2) - 0.5)).astype(np.float32)
     _add_rows(material, brightness, extra_db, streets, layout, tone)
-    road = _streets(material, streets, layout)
-    road |= _arterials(material, brightness, road, streets, layout)
-    brightness[road & (material == Material.ASPHALT)] = 1.0
-    extra_db[road] = 0.0
+    road = _streets(material, brightness, extra_db, streets, layout)
+    road |= _arterials(material, brightness, extra_db, road, streets, layout)
     _markings(brightness, streets)
+    _roundabouts(material, brightness, layout, window)
     return material, brightness, extra_db
+
+
+def _kerbs(extra_db: np.ndarray, street: np.ndarray, streets: Streets, layout: Layout) -> None:
+    """Kerbs, and guard rails on posts along some roads: lines that the radar sees and the eye hardly does."""
+    rail = hash01(streets.border, layout.key + 5)
+    line = (np.abs(streets.edge_m - streets.half_m - 0.2) < 0.3) & ~street & (streets.half_m > 5)
+    post = np.floor((streets.u + streets.v) / 1.8) % 2 == 0
+    extra_db[line] = np.where((rail < 0.4) & post, 15.0, 4.0 + 3.0 * rail)[line]
 
 
 def _ragged_patches(palette: Palette, window) -> np.ndarray:
     """Where which cover grows, in [0, 1), with grainy borders."""
-    return np.clip(palette.patches.uniform(*window) + 0.07 * palette.grain.window(*window), 0, 0.9999)
+    return np.clip(palette.patches.uniform(*window) + 0.04 * palette.grain.window(*window), 0, 0.9999)
 
 
 def _open_ground(streets: Streets, layout: Layout, patch: np.ndarray, block: np.ndarray, tone: np.ndarray) -> np.ndarray:
@@ -145,17 +152,21 @@ def _open_ground(streets: Streets, layout: Layout, patch: np.ndarray, block: np.
             surface = _BLOCK_SURFACE.get(use)
             if surface is not None:
                 cells = here & (block == number)
-                material[cells] = np.where(tone[cells] < surface[2], surface[0], surface[1])
+                other = material[cells] if surface[1] is None else surface[1]
+                material[cells] = np.where(tone[cells] < surface[2], surface[0], other)
     return material
 
 
-# surface of a block by use: (material, other material, share of the first)
+# surface of a block by use: (material, other material or None for the district's cover, share of the first)
 _BLOCK_SURFACE = {
     "parking": (Material.ASPHALT, Material.CONCRETE, 0.7),
     "park": (Material.GRASS, Material.DRY_GRASS, 0.7),
     "construction": (Material.SOIL, Material.GRAVEL, 0.7),
     "rubble": (Material.SOIL, Material.RUBBLE, 0.5),
     "perimeter": (Material.PAVING, Material.CONCRETE, 0.6),
+    "towers": (Material.PAVING, None, 0.35),
+    "slabs": (Material.PAVING, None, 0.3),
+    "halls": (Material.CONCRETE, None, 0.55),
 }
 
 
@@ -175,14 +186,14 @@ def _street_gap(layout: Layout, label, line, segment, axis: int, share) -> np.nd
     return hash01(label, line, segment, layout.key + 11 + axis) < share
 
 
-def _streets(material: np.ndarray, streets: Streets, layout: Layout) -> np.ndarray:
+def _streets(material: np.ndarray, brightness: np.ndarray, extra_db: np.ndarray, streets: Streets, layout: Layout) -> np.ndarray:
     """Local streets and their sidewalks; returns where the carriageway is."""
     kinds = layout.kind[streets.label]
     surface = np.array([DISTRICTS[name].street for name in KINDS], np.uint8)[kinds]
     sidewalk = np.array([DISTRICTS[name].sidewalk_m for name in KINDS], np.float32)[kinds]
     gap = np.array([DISTRICTS[name].gap for name in KINDS], np.float32)[kinds]
     half = layout.street[streets.label] / 2
-    road, walk = np.zeros(material.shape, bool), np.zeros(material.shape, bool)
+    road, walk, kerb = (np.zeros(material.shape, bool) for _ in range(3))
     for axis, (across, along) in enumerate(((streets.u, streets.v), (streets.v, streets.u))):
         line = np.rint(across / layout.block[streets.label, axis])
         segment = np.floor(along / layout.block[streets.label, 1 - axis])
@@ -190,12 +201,18 @@ def _streets(material: np.ndarray, streets: Streets, layout: Layout) -> np.ndarr
         exists = (half > 0) & ~_street_gap(layout, streets.label, line, segment, axis, gap)
         road |= exists & (distance < half)
         walk |= exists & (distance < half + sidewalk) & (sidewalk > 0)
+        kerb |= exists & (np.abs(distance - half) < 0.3) & (sidewalk > 0)
     material[walk] = Material.PAVING
     material[road] = surface[road]
+    brightness[road | walk] = (0.85 + 0.6 * hash01(streets.label, layout.key + 3) * (surface == Material.ASPHALT))[road | walk]
+    extra_db[road | walk] = 0.0
+    extra_db[kerb & ~road] = 5.0
     return road
 
 
-def _arterials(material: np.ndarray, brightness: np.ndarray, street: np.ndarray, streets: Streets, layout: Layout) -> np.ndarray:
+def _arterials(
+    material: np.ndarray, brightness: np.ndarray, extra_db: np.ndarray, street: np.ndarray, streets: Streets, layout: Layout
+) -> np.ndarray:
     """Roads between districts, with sidewalks, and a median strip where they are wide."""
     half = streets.half_m
     rural = half < 5
@@ -204,16 +221,32 @@ def _arterials(material: np.ndarray, brightness: np.ndarray, street: np.ndarray,
     material[walk] = Material.PAVING
     brightness[walk] = 1.0
     material[road] = np.where(rural[road] & (hash01(streets.border[road], layout.key) < 0.5), Material.SOIL, Material.ASPHALT)
-    median = (half > 9) & (streets.edge_m < 1.8)
+    median = (half > 9) & (streets.edge_m < 1.8) & (streets.junction_m > half + 8)
     material[median] = Material.GRASS
+    brightness[road] = 0.75 + 0.45 * hash01(streets.border[road], layout.key + 4)
+    extra_db[road | walk] = 0.0
+    _kerbs(extra_db, street, streets, layout)
     return road & ~median
+
+
+def _roundabouts(material: np.ndarray, brightness: np.ndarray, layout: Layout, window) -> None:
+    """A ring of tarmac around a planted island."""
+    top, bottom, left, right = window
+    for x, y in layout.roundabouts:
+        if not top - 100 < y < bottom + 100:
+            continue
+        distance = np.hypot(np.arange(left, right)[None, :] - x, np.arange(top, bottom)[:, None] - y) * layout.cell_m
+        material[distance < ROUNDABOUT_M] = Material.ASPHALT
+        material[distance < 0.55 * ROUNDABOUT_M] = Material.PAVING
+        material[distance < 0.5 * ROUNDABOUT_M] = Material.GRASS
+        brightness[distance < ROUNDABOUT_M] = 1.0
 
 
 def _markings(brightness: np.ndarray, streets: Streets) -> None:
     """Painted lines: edge and lane lines of wide roads. Bright to the eye, unseen by the radar."""
     half = streets.half_m
-    wide = half > 5
+    wide = (half > 5) & (streets.junction_m > half + 5)
     edge_line = np.abs(streets.edge_m - (half - 0.6)) < 0.18
     lane = np.abs(streets.edge_m - half / 2) < 0.16
     dashed = np.floor((streets.u + streets.v) / 4.0) % 2 == 0
-    brightness[wide & (edge_line | (lane & dashed))] = 1.55
+    brightness[wide & (edge_line | (lane & dashed))] *= 1.4

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from scipy.spatial import cKDTree
 
@@ -11,6 +12,7 @@ from solution.simulate.noise import STEP, CoarseField, coarse_shape, fractal, ha
 from solution.simulate.presets import DISTRICTS, Preset
 
 KINDS = tuple(DISTRICTS)
+ROUNDABOUT_M = 19.0
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,7 @@ class Streets:
         label: district index.
         edge_m: distance to the middle of the nearest arterial road.
         half_m: half of that road's width; the same seen from either side.
+        junction_m: distance to the second nearest arterial road: small where roads meet.
         border: identity of that road.
         u, v: coordinates along which the district's streets run at multiples of its block size.
     """
@@ -28,6 +31,7 @@ class Streets:
     label: np.ndarray
     edge_m: np.ndarray
     half_m: np.ndarray
+    junction_m: np.ndarray
     border: np.ndarray
     u: np.ndarray
     v: np.ndarray
@@ -46,7 +50,9 @@ class Layout:
         street, bend, arterial: width of streets, amplitude of their curves, width of the road around, m.
         trees_per_ha: density.
         warp_x, warp_y: unit-amplitude curves, and the border warp of the districts, on coarse nodes.
-        edge, labels, beyond: (coarse) distance to the nearest border in m, the district of every node, and the one across that border.
+        edge, junction, half: distance to the nearest and second nearest border, and half the width of the road on the nearest, m.
+        labels, beyond: the district of every node, and the one across the nearest border.
+        roundabouts: (n, 2) cells.
         key: mixes the scene's seed into every hash.
     """
 
@@ -63,8 +69,11 @@ class Layout:
     warp_x: CoarseField
     warp_y: CoarseField
     edge: CoarseField
+    junction: CoarseField
+    half: CoarseField
     labels: np.ndarray
     beyond: np.ndarray
+    roundabouts: np.ndarray
     key: int
 
     def district_kind(self, label: int) -> str:
@@ -80,9 +89,8 @@ class Layout:
         y = np.arange(top, bottom, dtype=np.float32)[:, None]
         window = (top, bottom, left, right)
         u, v = self._to_uv(label, x, y, self.warp_x.window(*window), self.warp_y.window(*window))
-        half = np.maximum(self.arterial[label], self.arterial[beyond]) / 2
         border = np.minimum(label, beyond) * 65_537 + np.maximum(label, beyond)
-        return Streets(label, self.edge.window(*window), half, border, u, v)
+        return Streets(label, self.edge.window(*window), self.half.window(*window), self.junction.window(*window), border, u, v)
 
     def _to_uv(self, label, x, y, warp_x, warp_y):
         bend = self.bend[label]
@@ -103,10 +111,10 @@ class Layout:
 
     def road_clearance(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Distance (m) of cells (x, y) from the kerb of the nearest arterial road; negative on it."""
-        i = np.clip(np.floor(np.asarray(y) / STEP).astype(int), 0, self.labels.shape[0] - 1)
-        j = np.clip(np.floor(np.asarray(x) / STEP).astype(int), 0, self.labels.shape[1] - 1)
-        half = np.maximum(self.arterial[self.labels[i, j]], self.arterial[self.beyond[i, j]]) / 2
-        return self.edge.at(x, y) - half
+        clearance = self.edge.at(x, y) - self.half.at(x, y)
+        for centre in self.roundabouts:
+            clearance = np.minimum(clearance, np.hypot(x - centre[0], y - centre[1]) * self.cell_m - ROUNDABOUT_M)
+        return clearance
 
     def label_at(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """District of cells (x, y); -1 outside the ground."""
@@ -154,17 +162,44 @@ def build(shape: tuple[int, int], cell_m: float, preset: Preset, rng: np.random.
     warp = [fractal(nodes, cell_m * STEP, 1.0, 90.0, rng, coarsest_m=600.0) for _ in (0, 1)]
     warp = [CoarseField((field / max(float(field.std()), 1e-6)).astype(np.float32)) for field in warp]
     border = [CoarseField(16.0 / cell_m * fractal(nodes, cell_m * STEP, 1.0, 60.0, rng, coarsest_m=500.0)) for _ in (0, 1)]
-    labels, beyond, edge = _borders(nodes, seed, border, cell_m)
+    labels, beyond, edge, junction = _borders(nodes, seed, border, cell_m)
     draw = lambda name: np.array([rng.uniform(*getattr(spec, name)) for spec in specs], np.float32)  # noqa: E731
     block = np.column_stack([draw("block_m"), draw("block_m") * rng.uniform(0.6, 1.2, n)]).astype(np.float32)
     wide = rng.uniform(*preset.arterial_m, n).astype(np.float32)
     rural = np.isin(kind, [KINDS.index(name) for name in ("fields", "open", "wood", "village", "quarry", "water")])
     arterial = np.where(rural, np.minimum(wide, rng.uniform(4, 9, n)), wide).astype(np.float32)
+    half = CoarseField(cv2.GaussianBlur(np.maximum(arterial[labels], arterial[beyond]) / 2, (0, 0), 2.0))
     return Layout(
-        cell_m, seed.astype(np.float32), kind, np.cos(angle).astype(np.float32), np.sin(angle).astype(np.float32), block, draw("street_m"),
-        np.array([spec.bend_m * rng.uniform(0.3, 1.0) for spec in specs], np.float32), arterial,
-        draw("trees_per_ha"), *warp, edge, labels, beyond, int(rng.integers(2**31)),
-    )  # fmt: skip
+        cell_m=cell_m,
+        seed=seed.astype(np.float32),
+        kind=kind,
+        cos=np.cos(angle).astype(np.float32),
+        sin=np.sin(angle).astype(np.float32),
+        block=block,
+        street=draw("street_m"),
+        bend=np.array([spec.bend_m * rng.uniform(0.3, 1.0) for spec in specs], np.float32),
+        arterial=arterial,
+        trees_per_ha=draw("trees_per_ha"),
+        warp_x=warp[0],
+        warp_y=warp[1],
+        edge=edge,
+        junction=junction,
+        half=half,
+        labels=labels,
+        beyond=beyond,
+        roundabouts=_roundabouts(junction, half, rng),
+        key=int(rng.integers(2**31)),
+    )
+
+
+def _roundabouts(junction: CoarseField, half: CoarseField, rng: np.random.Generator) -> np.ndarray:
+    """Cells (x, y) of some of the places where wide roads meet."""
+    depth = junction.nodes
+    lowest = (depth == cv2.erode(depth, np.ones((9, 9), np.uint8))) & (depth < 5.0) & (half.nodes > 5.0)
+    lowest[:3], lowest[-3:], lowest[:, :3], lowest[:, -3:] = False, False, False, False
+    rows, columns = np.nonzero(lowest)
+    kept = rng.random(len(rows)) < 0.2
+    return (np.column_stack([columns, rows])[kept] + 0.5) * STEP
 
 
 def _seeds(shape: tuple[int, int], spacing: float, rng: np.random.Generator) -> np.ndarray:
@@ -177,8 +212,8 @@ def _seeds(shape: tuple[int, int], spacing: float, rng: np.random.Generator) -> 
 
 def _borders(
     nodes: tuple[int, int], seed: np.ndarray, warp: list[CoarseField], cell_m: float
-) -> tuple[np.ndarray, np.ndarray, CoarseField]:
-    """Voronoi label of every node, the label across its nearest bisector, and the distance to it (m); districts have bent borders."""
+) -> tuple[np.ndarray, np.ndarray, CoarseField, CoarseField]:
+    """Voronoi label of every node, the label across its nearest bisector, the distances to it and to the next (m); districts have bent borders."""
     y, x = np.meshgrid(*((np.arange(n) + 0.5) * STEP - 0.5 for n in nodes), indexing="ij")
     points = np.stack([x + warp[0].nodes, y + warp[1].nodes], axis=-1)
     distance, index = cKDTree(seed).query(points, k=4)
@@ -187,5 +222,5 @@ def _borders(
     edges = (distance[..., 1:] ** 2 - distance[..., :1] ** 2) / (2 * apart) * cell_m
     nearest = edges.argmin(axis=-1)[..., None]
     beyond = np.take_along_axis(index, nearest + 1, axis=-1)[..., 0]
-    edge = np.take_along_axis(edges, nearest, axis=-1)[..., 0]
-    return index[..., 0].astype(np.int32), beyond.astype(np.int32), CoarseField(edge.astype(np.float32))
+    edges = np.sort(edges, axis=-1).astype(np.float32)
+    return index[..., 0].astype(np.int32), beyond.astype(np.int32), CoarseField(edges[..., 0]), CoarseField(edges[..., 1])

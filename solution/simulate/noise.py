@@ -49,14 +49,18 @@ class CoarseField:
     nodes: np.ndarray
 
     def window(self, top: int, bottom: int, left: int, right: int) -> np.ndarray:
-        """Cubic interpolation on cells [top, bottom) x [left, right), which may reach past the ground; float32."""
+        """Values on cells [top, bottom) x [left, right), which may reach past the ground; float32.
+
+        Linear interpolation smoothed over one node spacing: its slope is continuous, and a plane stays a plane (OpenCV's cubic kernel ripples).
+        """
         pad = 3
         low = (top // STEP - pad, left // STEP - pad)
         high = (-(-bottom // STEP) + pad, -(-right // STEP) + pad)
         rows = np.clip(np.arange(low[0], high[0]), 0, self.nodes.shape[0] - 1)
         columns = np.clip(np.arange(low[1], high[1]), 0, self.nodes.shape[1] - 1)
         nodes = np.ascontiguousarray(self.nodes[np.ix_(rows, columns)])
-        full = cv2.resize(nodes, None, fx=STEP, fy=STEP, interpolation=cv2.INTER_CUBIC)
+        full = cv2.resize(nodes, None, fx=STEP, fy=STEP, interpolation=cv2.INTER_LINEAR)
+        full = cv2.blur(full, (STEP + 1, STEP + 1))
         y, x = top - low[0] * STEP, left - low[1] * STEP
         return full[y : y + bottom - top, x : x + right - left]
 

@@ -24,7 +24,8 @@ class Look:
     Attributes:
         sky: share of light that reaches shadows, RGB.
         haze: share of white veil.
-        gain, contrast, cast: brightness, exponent, RGB factors of the product.
+        exposure: 8-bit value that the ground's median brightness is brought to.
+        contrast, cast: exponent about it, and RGB factors of the product.
         blur_px: standard deviation of the sensor's blur.
         sharpen: strength of the product's edge enhancement.
         noise: standard deviation in 8-bit counts.
@@ -33,7 +34,7 @@ class Look:
 
     sky: tuple[float, float, float]
     haze: float
-    gain: float
+    exposure: float
     contrast: float
     cast: tuple[float, float, float]
     blur_px: float
@@ -44,14 +45,14 @@ class Look:
 
 def draw_look(rng: np.random.Generator) -> Look:
     """From a crisp winter image to a hazy, compressed one."""
-    sky = rng.uniform(0.16, 0.40)
+    sky = rng.uniform(0.18, 0.44)
     return Look(
         sky=(0.86 * sky, 0.96 * sky, 1.16 * sky),
         haze=float(rng.beta(1.5, 6.0) * 0.5),
-        gain=float(rng.uniform(0.85, 1.35)),
-        contrast=float(rng.uniform(0.9, 1.35)),
+        exposure=float(rng.uniform(70, 150)),
+        contrast=float(rng.uniform(0.8, 1.3)),
         cast=tuple(1 + rng.normal(0, 0.05, 3)),
-        blur_px=float(rng.uniform(0.45, 1.0)),
+        blur_px=float(rng.uniform(0.5, 1.25)),
         sharpen=float(rng.uniform(0.0, 0.9)),
         noise=float(rng.uniform(0.5, 3.5)),
         jpeg=int(rng.integers(65, 97)),
@@ -97,6 +98,7 @@ def render(
     """
     height, width = grids.optical_shape
     image, seen = np.zeros((height, width, 3), np.uint8), np.zeros((height, width), np.uint8)
+    middle = max(float(np.median(ground.colour[::7, ::7])), 1.0)
     seeds = iter(rng.integers(2**31, size=(-(-height // BLOCK)) * (-(-width // BLOCK))))
     for top in range(0, height, BLOCK):
         for left in range(0, width, BLOCK):
@@ -104,7 +106,7 @@ def render(
             noise = np.random.default_rng(int(next(seeds)))
             part = Frame(top, bottom, left, right)
             image[top:bottom, left:right], seen[top:bottom, left:right] = _render_block(
-                ground, displacement, grids, views, look, part, noise
+                ground, displacement, grids, views, look, middle, part, noise
             )
     return image, seen
 
@@ -112,7 +114,7 @@ def render(
 VIEW = {"roof": 1, "facade": 2, "occlusion": 3, "canopy": 4}
 
 
-def _render_block(ground, displacement, grids, views, look, part: Frame, rng) -> tuple[np.ndarray, np.ndarray]:
+def _render_block(ground, displacement, grids, views, look, middle: float, part: Frame, rng) -> tuple[np.ndarray, np.ndarray]:
     x0, y0 = grids.ground_origin
     frame = Frame(part.top - y0, part.bottom - y0, part.left - x0, part.right - x0)
     error_x = displacement.optical_x.window(*frame.window) / views.cell_m
@@ -123,7 +125,7 @@ def _render_block(ground, displacement, grids, views, look, part: Frame, rng) ->
     map_x, map_y = x + pad - error_x, y + pad - error_y
     photo = cv2.remap(oblique, map_x, map_y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
     seen = cv2.remap(seen, map_x, map_y, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
-    return _develop(photo, look, rng), seen
+    return _develop(photo, look, middle, rng), seen
 
 
 def _oblique_view(ground: Ground, displacement: Displacement, views: Views, look: Look, frame: Frame) -> tuple[np.ndarray, np.ndarray]:
@@ -221,11 +223,11 @@ def _paint_facades(image, facade, flat, hits, rise, building, ground, views, loo
     image[facade] = np.where(window[:, None], 0.35 * colour + 0.65 * _WINDOW_RGB, colour) * light
 
 
-def _develop(photo: np.ndarray, look: Look, rng: np.random.Generator) -> np.ndarray:
-    """Radiance to the delivered 8-bit product: blur, haze, tone, noise, sharpening, compression."""
+def _develop(photo: np.ndarray, look: Look, middle: float, rng: np.random.Generator) -> np.ndarray:
+    """Radiance to the delivered 8-bit product: blur, haze, tone, noise, sharpening, compression; `middle` is the ground's median colour."""
     image = cv2.GaussianBlur(photo, (0, 0), look.blur_px)
     image = image * (1 - look.haze) + look.haze * np.array((196, 204, 214), np.float32)
-    tone = np.clip(image * look.gain * np.array(look.cast, np.float32) / 255, 0, None) ** look.contrast * 255
+    tone = look.exposure * np.clip(image * np.array(look.cast, np.float32) / middle, 0, None) ** look.contrast
     tone += look.noise * rng.standard_normal(tone.shape[:2], dtype=np.float32)[..., None]
     if look.sharpen > 0.05:
         tone += look.sharpen * (tone - cv2.GaussianBlur(tone, (0, 0), 1.2))

@@ -37,17 +37,17 @@ class District:
     trees_per_ha: tuple[float, float]
 
 
-_CITY_COVER = ((M.SOIL, 0.3), (M.DRY_GRASS, 0.2), (M.GRASS, 0.2), (M.PAVING, 0.2), (M.CONCRETE, 0.1))
+_CITY_COVER = ((M.SOIL, 0.45), (M.DRY_GRASS, 0.3), (M.GRASS, 0.25))
 _DRY_COVER = ((M.SOIL, 0.35), (M.DRY_GRASS, 0.4), (M.GRASS, 0.15), (M.GRAVEL, 0.1))
 
 DISTRICTS: dict[str, District] = {
     "apartments": District((70, 120), (7, 11), M.ASPHALT, 2.0, 0.3, 14, _CITY_COVER,
-        (("towers", 0.62), ("slabs", 0.16), ("parking", 0.08), ("park", 0.05), ("empty", 0.06), ("construction", 0.03)), (8, 40)),
+        (("towers", 0.64), ("slabs", 0.17), ("parking", 0.05), ("park", 0.05), ("empty", 0.05), ("construction", 0.04)), (3, 24)),
     "old_town": District((38, 70), (4.5, 7.5), M.ASPHALT, 1.0, 0.15, 10, _CITY_COVER,
         (("perimeter", 0.75), ("towers", 0.1), ("parking", 0.04), ("park", 0.04), ("rubble", 0.04), ("empty", 0.03)), (5, 25)),
     "suburb": District((62, 95), (7, 9), M.ASPHALT, 1.5, 0.12, 30, ((M.GRASS, 0.5), (M.DRY_GRASS, 0.35), (M.SOIL, 0.15)),
         (("houses", 0.9), ("park", 0.06), ("parking", 0.04)), (40, 130)),
-    "industrial": District((90, 170), (8, 12), M.ASPHALT, 1.0, 0.25, 5, ((M.CONCRETE, 0.35), (M.GRAVEL, 0.3), (M.SOIL, 0.2), (M.DRY_GRASS, 0.15)),
+    "industrial": District((90, 170), (8, 12), M.ASPHALT, 1.0, 0.25, 5, ((M.GRAVEL, 0.4), (M.SOIL, 0.35), (M.DRY_GRASS, 0.25)),
         (("halls", 0.68), ("parking", 0.17), ("empty", 0.08), ("construction", 0.07)), (2, 10)),
     "village": District((60, 120), (3.5, 6), M.SOIL, 0.0, 0.45, 35, ((M.GRASS, 0.35), (M.SOIL, 0.35), (M.DRY_GRASS, 0.3)),
         (("cottages", 0.75), ("empty", 0.2), ("park", 0.05)), (20, 80)),
@@ -105,8 +105,8 @@ _SN9 = {
 
 PRESETS: dict[str, Preset] = {
     "gaziantep": Preset(
-        {"apartments": 0.5, "old_town": 0.12, "industrial": 0.12, "open": 0.13, "fields": 0.07, "quarry": 0.03, "suburb": 0.03},
-        soil_rgb=(184, 140, 108), off_nadir_deg=(8.0, 30.0), **_SN9),
+        {"apartments": 0.52, "old_town": 0.12, "industrial": 0.12, "open": 0.12, "fields": 0.06, "quarry": 0.03, "suburb": 0.03},
+        soil_rgb=(182, 150, 122), off_nadir_deg=(8.0, 30.0), **_SN9),
     "city": Preset({"apartments": 0.4, "old_town": 0.3, "industrial": 0.15, "suburb": 0.08, "open": 0.05, "water": 0.02}),
     "suburb": Preset({"suburb": 0.62, "open": 0.15, "industrial": 0.12, "apartments": 0.06, "wood": 0.03, "water": 0.02}, soil_rgb=(168, 140, 104)),
     "village": Preset({"village": 0.5, "fields": 0.2, "open": 0.15, "wood": 0.12, "water": 0.03}, soil_rgb=(178, 128, 88)),

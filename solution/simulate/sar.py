@@ -38,6 +38,7 @@ class Look:
         facade_db: backscatter of bare walls; window_db: of their windows' corners.
         aspect: decibels lost by double bounce per (45 degrees of misalignment) squared.
         top_percentile, level: the amplitude at this percentile becomes this 8-bit value; gamma below 1 lifts the dark.
+        material_db: this image's departure from every material's mean backscatter (season, moisture, wind).
     """
 
     looks: int
@@ -51,22 +52,27 @@ class Look:
     top_percentile: float
     level: float
     gamma: float
+    material_db: tuple[float, ...]
 
 
 def draw_look(rng: np.random.Generator) -> Look:
     """One-look spotlight images most often, multi-looked ones too."""
+    material_db = rng.normal(0, 2.0, len(Material))
+    material_db[Material.TREE] = rng.normal(-2.5, 3.0)
+    material_db[Material.ROOF_METAL] = rng.normal(0, 4.0)
     return Look(
         looks=int(rng.choice((1, 2, 3, 4), p=(0.55, 0.2, 0.1, 0.15))),
         band=(float(rng.uniform(0.6, 0.95)), float(rng.uniform(0.6, 0.95))),
         taper=float(rng.uniform(0.1, 0.9)),
         floor_db=float(rng.uniform(-24, -15)),
         bounce_db=float(rng.uniform(8, 18)),
-        facade_db=float(rng.uniform(-13, -6)),
-        window_db=float(rng.uniform(2, 12)),
+        facade_db=float(rng.uniform(-18, -9)),
+        window_db=float(rng.uniform(4, 14)),
         aspect=float(rng.uniform(4, 14)),
         top_percentile=float(rng.uniform(98.5, 99.9)),
         level=float(rng.uniform(130, 255)),
         gamma=float(rng.uniform(0.75, 1.0)),
+        material_db=tuple(material_db.tolist()),
     )
 
 
@@ -114,7 +120,8 @@ def _accumulate_block(ground, displacement, views, look, part: Frame, total, rai
     own = height[inner, inner]
     material = part.cut(ground.material)
     tilt = np.where(material == Material.TREE, 1.0, _local_incidence(surface, views)[inner, inner]).astype(np.float32)
-    power = DB_TO_POWER[part.cut(ground.backscatter)] * seen * tilt
+    season = (10 ** (np.array(look.material_db) / 10)).astype(np.float32)
+    power = DB_TO_POWER[part.cut(ground.backscatter)] * season[material] * seen * tilt
     z = _scatterer_height(own, material, part)
     _splat(total, raised, columns, rows, z, power, views)
     _splat_walls(ground, views, look, part, height, surface, ceiling, reach, columns, rows, total, raised)
@@ -240,7 +247,7 @@ def _windows(ground, views, look, identity, row, column, z, facing) -> np.ndarra
     window = np.floor(along / pitch)
     floor = np.floor(z / storey)
     on = ((along / pitch) % 1 < views.cell_m / pitch * 1.3) & ((z / storey) % 1 < 0.25) & (identity > 0)
-    own = 10 ** ((look.window_db + gain + 8 * (hash01(identity, window, floor) - 0.7)) / 10)
+    own = 10 ** ((look.window_db + gain + 16 * (hash01(identity, window, floor) - 0.75)) / 10)
     return np.where(on, own * np.clip(facing, 0, 1), 0.0)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import rasterio
-from rasterio.transform import from_origin
+from rasterio import Affine
 
 from solution.artefact import atomic_path, write_text
 from solution.errors import InputError
@@ -253,13 +253,13 @@ def plan(scenes: int, seed: int) -> Iterator[tuple[str, int]]:
 _FILES = (("optical", "tif"), ("sar", "tif"), ("tiepoints", "csv"), ("truth", "tif"), ("mask", "tif"))
 
 
-def _optical_transform(scene: Scene):
-    return from_origin(*ORIGIN_M, scene.views.cell_m, scene.views.cell_m)
+def _optical_transform(scene: Scene) -> Affine:
+    return Affine(scene.views.cell_m, 0.0, ORIGIN_M[0], 0.0, -scene.views.cell_m, ORIGIN_M[1])
 
 
-def _sar_transform(scene: Scene):
+def _sar_transform(scene: Scene) -> Affine:
     x, y = scene.grids.sar_origin_m
-    return from_origin(ORIGIN_M[0] + x, ORIGIN_M[1] - y, *scene.views.sar_gsd_m)
+    return Affine(scene.views.sar_gsd_m[0], 0.0, ORIGIN_M[0] + x, 0.0, -scene.views.sar_gsd_m[1], ORIGIN_M[1] - y)
 
 
 def _write_raster(path: Path, kind, transform, strips, names: tuple[str, ...]) -> None:

@@ -6,18 +6,24 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+import cv2
 import numpy as np
 
 from solution.simulate.builder import Builder, Frame, Roof
 from solution.simulate.ground import Ground, Palette
-from solution.simulate.layout import Layout
+from solution.simulate.layout import KINDS, Layout
 from solution.simulate.materials import Material
 from solution.simulate.noise import STEP
 from solution.simulate.presets import DISTRICTS
 
 _SQUARE_METRES_PER_HA = 10_000.0
 _BLOCK_NODES = 6
-_WALL_TONES = ((214, 206, 190), (196, 180, 158), (226, 222, 214), (186, 150, 120), (168, 172, 178), (210, 190, 150))
+_CLUTTER_PER_CORNER = 1.5
+_TRACKS_PER_HA = 0.35
+_TRODDEN = (Material.SOIL, Material.DRY_GRASS, Material.GRASS, Material.GRAVEL)
+_BUSY = ("apartments", "old_town", "industrial", "suburb", "village", "quarry")
+_NO_CLUTTER = (Material.ASPHALT, Material.WATER, Material.PITCH, Material.VEHICLE)
+_WALL_TONES = ((222, 216, 204), (206, 192, 172), (236, 234, 228), (230, 226, 216), (186, 150, 120), (178, 180, 184), (214, 198, 164))
 _CAR_TONES = (
     (225, 225, 225), (214, 214, 212), (232, 232, 230), (60, 60, 64), (92, 94, 98), (150, 152, 156), (176, 176, 178), (34, 34, 38), (128, 52, 46),
     (62, 78, 116), (190, 184, 170),
@@ -73,10 +79,12 @@ class Town:
 
     def fill(self) -> Slots:
         """Everything that stands still. Returns the places of vehicles."""
+        self._tracks()
         for label in np.unique(self.layout.labels):
             for block, use in self._blocks(int(label)):
                 _USES.get(use, _leave_empty)(self, block)
         self._scatter_trees()
+        self._clutter()
         self._poles()
         return self.slots
 
@@ -182,7 +190,7 @@ class Town:
         if self.ground.material[i, j] in (Material.ASPHALT, Material.WATER, Material.PITCH) or self.ground.building[i, j]:
             return
         colour = self.palette.colour[Material.TREE] * self.rng.uniform(0.75, 1.25) * self.rng.uniform(0.93, 1.07, 3)
-        self.build.tree(x, y, radius_m, radius_m * self.rng.uniform(1.6, 3.0), colour)
+        self.build.tree(x, y, radius_m, radius_m * self.rng.uniform(1.2, 2.4), colour)
 
     def _scatter_trees(self) -> None:
         """Single trees and clumps by each district's density; sites are drawn for the whole ground and thinned by district."""
@@ -195,6 +203,46 @@ class Town:
         clump = self.palette.blotch.window(0, 1, 0, 512)[0]
         for x, y in sites[kept]:
             self.tree_at(x, y, self.rng.uniform(1.3, 4.2) * (1.25 if clump[int(x + y) % 512] > 0.8 else 1.0))
+
+    def _tracks(self) -> None:
+        """Footpaths and cart tracks over natural ground, bent at random, some lined with bushes: trodden earth, smooth to the radar."""
+        rng, cell = self.rng, self.layout.cell_m
+        height, width = self.ground.height.shape
+        trodden = np.zeros((height, width), np.uint8)
+        lines = []
+        for _ in range(rng.poisson(_TRACKS_PER_HA * height * width * cell**2 / _SQUARE_METRES_PER_HA)):
+            heading = rng.uniform(0, 2 * np.pi) + np.cumsum(rng.normal(0, 0.22, rng.integers(12, 40)))
+            steps = 8.0 / cell * np.column_stack([np.cos(heading), np.sin(heading)])
+            line = rng.uniform((0, 0), (width, height)) + np.cumsum(steps, axis=0)
+            cv2.polylines(trodden, [np.rint(line).astype(np.int32)], False, 1, max(1, round(rng.uniform(0.7, 3.2) / cell)))
+            lines.append(line)
+        here = (trodden > 0) & np.isin(self.ground.material, _TRODDEN)
+        tone = self.palette.colour[Material.SOIL] * rng.uniform(1.0, 1.2)
+        self.ground.colour[here] = np.clip(0.3 * self.ground.colour[here] + 0.7 * tone, 0, 255).astype(np.uint8)
+        self.ground.backscatter[here] -= np.minimum(self.ground.backscatter[here], 14)
+        self.ground.material[here] = Material.SOIL
+        for line in lines:
+            if rng.random() < 0.35:
+                for x, y in line[:: rng.integers(1, 3)] + rng.normal(0, 1.5, 2):
+                    self.tree_at(x, y, rng.uniform(0.8, 3.0))
+
+    def _clutter(self) -> None:
+        """Sheds, bins, tanks, debris and shrubs near the corners of blocks and buildings: small things that both sensors see."""
+        corners = np.array(self.ground.corners).reshape(-1, 2)
+        if not len(corners):
+            return
+        chosen = self.rng.integers(len(corners), size=int(_CLUTTER_PER_CORNER * len(corners)))
+        sites = corners[chosen] + self.rng.normal(0, 5.0 / self.layout.cell_m, (len(chosen), 2))
+        label = self.layout.label_at(sites[:, 0], sites[:, 1])
+        busy = np.isin(self.layout.kind[label], [KINDS.index(name) for name in _BUSY])
+        for x, y in sites[busy & (label >= 0)]:
+            if self.rng.random() < 0.5:
+                self.tree_at(x, y, self.rng.uniform(0.6, 1.3))
+            elif self.ground.material[int(y), int(x)] not in _NO_CLUTTER and self.ground.height[int(y), int(x)] < 0.3:
+                angle, half = self.rng.uniform(0, np.pi), self.rng.uniform(0.4, 1.8, 2)
+                tone = Roof("flat", Material.ROOF_METAL, tuple(self.rng.uniform(60, 230) * self.rng.uniform(0.9, 1.1, 3)))
+                frame = Frame(float(x), float(y), float(np.cos(angle)), float(np.sin(angle)))
+                self.build.prism(0, frame, half[0], half[1], self.rng.uniform(0.4, 2.6), tone, self.rng.normal(4, 4))
 
     def _poles(self) -> None:
         """Lamp posts and signs beside arterial roads: strong radar points."""
