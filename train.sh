@@ -3,18 +3,21 @@
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-if (($# == 0)); then
+if (($# == 0)) || [[ $1 == -* ]] || { (($# > 1)) && [[ "${*:2}" != --smoke ]]; }; then
   echo "usage: ./train.sh DATA [--smoke]; DATA holds AA_optical_NAME.tif, AA_sar_NAME.tif and AA_tiepoints_NAME.csv" >&2
   exit 2
 fi
-data=$1
-shift
+data=$1 folds=$root/folds simulated=$root/runs/simulated smoke=() scenes=(--scenes 32 --size 1024 1024)
+if [[ ${2:-} == --smoke ]]; then # never in the place of real weights
+  folds=$root/runs/smoke simulated=$root/runs/smoke_simulated smoke=(--smoke) scenes=(--scenes 2 --size 256 256)
+fi
 "$root/solution/setup.sh"
 export NO_ALBUMENTATIONS_UPDATE=1 PYTHONPATH=$root
 run() { echo "== $*" && "$root/.venv/bin/python" -P -m solution "$@"; }
 
 run data "$data"
-run split "$data"
-run train flow "$data" "$@"
-run propose "$data" "$@"
-run score-folds "$data"
+run split "$data" --output "$folds/split.csv"
+run simulate "$simulated" "${scenes[@]}" --seed 1000
+run train-flow "$data" --simulated "$simulated" --folds "$folds" --replace "${smoke[@]}"
+run propose "$data" --folds "$folds"
+run score-folds "$data" --folds "$folds"

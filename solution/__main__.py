@@ -146,7 +146,7 @@ def train_flow(
     from solution.tiles import pair_sources, scene_source
 
     def extra() -> list:
-        scenes = [scene_source(pair) for place in simulated for pair in discover(place)]
+        scenes = [scene_source(pair, place.name) for place in simulated for pair in discover(place)]
         return scenes + [source for place in pairs for source in pair_sources(place, exclude)]
 
     table = splits.read_split(folds / "split.csv")

@@ -28,7 +28,7 @@ class FlowConfig:
         label_sigma_cells: width of the soft target.
         max_label_sigma_px: a block is labelled (positive) where the interpolated truth is surer than this, in px of its level.
         inversion_share: share of tiles whose SAR contrast is inverted, and likewise of the optical one.
-        pairs_share: share of tiles drawn from registered image pairs where both kinds of source are given.
+        extra_share: share of tiles drawn from simulated scenes and registered pairs where labelled scenes are given too.
     """
 
     trunk: str = "resnet18d"
@@ -48,7 +48,7 @@ class FlowConfig:
     label_sigma_cells: float = 0.6
     max_label_sigma_px: float = 3.0
     inversion_share: float = 0.1
-    pairs_share: float = 0.4
+    extra_share: float = 0.4
 
     def fine_tuned(self) -> FlowConfig:
         """A fold's own run, starting from the base model."""

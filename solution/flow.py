@@ -21,6 +21,7 @@ from solution.config import CELL_PX, FlowConfig
 from solution.tiles import NEGATIVE, POSITIVE
 
 _ORIENTATIONS = 6
+_HEAD_CHUNK = 2**20  # displacements that the head looks at together in a prediction
 _PEAK_CELLS = 2  # half side of the window around a peak in which its position and its probability are taken
 
 
@@ -161,6 +162,17 @@ def block_correlation(optical: Tensor, sar: Tensor, block: int, radius: int) -> 
     Returns:
         (B, H / block, W / block, 2 radius + 1, 2 radius + 1); the last two axes are the displacement in y and x, from -radius.
     """
+    if torch.is_grad_enabled() or optical.shape[2] == block:
+        return _correlate_rows(optical, sar, block, radius)
+    # The displaced copies of a whole tile would take gigabytes at a large radius; one row of blocks at a time takes megabytes.
+    rows = [
+        _correlate_rows(optical[:, :, top : top + block], sar[:, :, top : top + block + 2 * radius], block, radius)
+        for top in range(0, optical.shape[2], block)
+    ]
+    return torch.cat(rows, dim=1)
+
+
+def _correlate_rows(optical: Tensor, sar: Tensor, block: int, radius: int) -> Tensor:
     batch, channels, height, width = optical.shape
     rows, columns, span = height // block, width // block, 2 * radius + 1
     left = optical.reshape(batch, channels, rows, block, columns, block).permute(0, 2, 4, 3, 5, 1)
@@ -229,7 +241,11 @@ class Head(nn.Module):
         windows = len(config.windows_blocks)
         self.mix = nn.Parameter(torch.full((windows,), 40.0 / windows))
         self.plane = nn.Sequential(
-            nn.Conv2d(windows, 16, 3, padding=1), nn.ReLU(inplace=True), nn.Conv2d(16, 16, 3, padding=1), nn.ReLU(inplace=True), nn.Conv2d(16, 1, 1)
+            nn.Conv2d(windows, 16, 3, padding=1),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(16, 16, 3, padding=1),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(16, 1, 1),
         )
         nn.init.zeros_(self.plane[-1].weight)
         nn.init.zeros_(self.plane[-1].bias)
@@ -239,18 +255,22 @@ class Head(nn.Module):
         """(B, h, w, windows, D, D) -> FlowOutput."""
         batch, rows, columns, windows, span, _ = means.shape
         flat = means.reshape(-1, windows, span, span)
+        # The hidden layers are wide; without gradients to keep, a few blocks at a time are enough.
+        chunk = len(flat) if torch.is_grad_enabled() else max(1, _HEAD_CHUNK // span**2)
+        parts = [torch.cat(part) for part in zip(*map(self._blocks, flat.split(chunk)), strict=True)]
+        logits, shift, log_sigma, confidence = (part.reshape(batch, rows, columns, *part.shape[1:]) for part in parts)
+        return FlowOutput(logits, CELL_PX * shift, log_sigma, confidence)
+
+    def _blocks(self, flat: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """(N, windows, D, D) -> logits (N, D, D), shift in cells (N, 2), log_sigma (N,), confidence (N,)."""
+        windows = flat.shape[1]
         logits = (flat * self.mix[:, None, None]).sum(dim=1) + 10.0 * self.plane(flat * 4.0).squeeze(1)
         shift, confidence, deviation, peak = peak_position(logits)
         at_peak = flat.flatten(2).gather(2, peak[:, None, None].expand(-1, windows, 1)).squeeze(2)
         entropy = torch.special.entr(logits.flatten(1).softmax(dim=1)).sum(dim=1)
         features = torch.cat([torch.stack([confidence, entropy, deviation], dim=1), at_peak * 4.0], dim=1)
-        log_sigma = self.spread(features.detach()).squeeze(1)
-        return FlowOutput(
-            logits.reshape(batch, rows, columns, span, span),
-            CELL_PX * shift.reshape(batch, rows, columns, 2),
-            log_sigma.reshape(batch, rows, columns).clamp(-3.0, 5.0),
-            confidence.reshape(batch, rows, columns),
-        )
+        log_sigma = self.spread(features.detach()).squeeze(1).clamp(-3.0, 5.0)
+        return logits, shift, log_sigma, confidence
 
 
 def peak_position(logits: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -387,7 +407,9 @@ class FlowModule(lightning.LightningModule):
             raise FloatingPointError(f"{stage}: the loss is not finite on tiles {sample['index'].tolist()}")
         size = len(sample["index"])
         for name in ("place", "shift", "sigma", "error_px", "near"):
-            self.log(f"{stage}_{name}", getattr(loss, name), batch_size=size, prog_bar=name in ("error_px", "near"), on_epoch=True, on_step=False)
+            self.log(
+                f"{stage}_{name}", getattr(loss, name), batch_size=size, prog_bar=name in ("error_px", "near"), on_epoch=True, on_step=False
+            )
         return loss.total
 
     def training_step(self, sample: dict[str, Tensor], index: int) -> Tensor:
@@ -408,4 +430,7 @@ class FlowModule(lightning.LightningModule):
                 return (step + 1) / warmup
             return 0.5 * (1.0 + math.cos(math.pi * min(1.0, (step - warmup) / max(1, steps - warmup))))
 
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": torch.optim.lr_scheduler.LambdaLR(optimizer, factor), "interval": "step"}}
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": torch.optim.lr_scheduler.LambdaLR(optimizer, factor), "interval": "step"},
+        }

@@ -63,11 +63,15 @@ class Settings:
         """The flow weights of the teams. Raises `InputError` where there are none."""
         names = self.teams or tuple(sorted(path.parent.name for path in self.folds.glob(f"[0-9]*/{FLOW}")))
         if not names:
-            raise InputError(f"{self.folds}: holds no team (N/{FLOW}); train with ./train.sh DATA, or restore the shipped ones with: git checkout -- folds")
+            raise InputError(
+                f"{self.folds}: holds no team (N/{FLOW}); train with ./train.sh DATA, or restore the shipped ones with: git checkout -- folds"
+            )
         return [self.folds / name / FLOW for name in names]
 
 
-def predict_pair(pair: ScenePair, out: Path, settings: Settings, progress: Progress | None = None, say: Callable[[str], None] = print) -> Prediction:
+def predict_pair(
+    pair: ScenePair, out: Path, settings: Settings, progress: Progress | None = None, say: Callable[[str], None] = print
+) -> Prediction:
     """Write the offset map of a pair, and beside it its candidates and a report.
 
     Args:
@@ -150,7 +154,9 @@ def submission_pairs(pairs: Sequence[ScenePair], folder: Path) -> list[ScenePair
     chosen = [pair for pair in pairs if pair.name[3:].startswith(("publictest", "privatetest"))]
     chosen = chosen or [pair for pair in pairs if pair.tiepoints_csv is None]
     if not chosen:
-        raise InputError(f"{folder}: holds no test pair (AA_optical_publictest.tif, ...) and no unlabelled one; pass --all to predict the labelled ones too")
+        raise InputError(
+            f"{folder}: holds no test pair (AA_optical_publictest.tif, ...) and no unlabelled one; pass --all to predict the labelled ones too"
+        )
     return chosen
 
 

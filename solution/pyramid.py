@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +18,7 @@ from torch import Tensor
 from solution import candidates, offsets
 from solution.config import CELL_PX, PyramidConfig
 from solution.flow import FlowNet, cell_valid
-from solution.geometry import Window, tile_grid
+from solution.geometry import Window
 from solution.offsets import Fit
 from solution.scene import ScenePair, output_grid
 
@@ -80,7 +80,7 @@ def propose_flow(
     emitted = []
     for number, step in enumerate(plan(pair.shape, config, finest)):
         parts = []
-        windows = list(_level_tiles(pair.shape, step, net.config.block_cells * CELL_PX, config))
+        windows = _level_tiles(pair.shape, step, net.config.block_cells * CELL_PX, config)
         for tile, window in enumerate(windows):
             if progress:
                 progress(f"flow {fold}: level {step.factor}", tile, len(windows))
@@ -96,15 +96,25 @@ def propose_flow(
     return candidates.concat(emitted)
 
 
-def _level_tiles(shape: tuple[int, int], step: Pass, block_px: int, config: PyramidConfig) -> Iterator[Window]:
-    """Windows in optical px, margins included; small scenes get one tile that fits them."""
-    margin = max(config.margin_px, block_px * math.ceil(step.radius * CELL_PX / block_px))
-    longest = block_px * math.ceil(max(shape) / step.factor / block_px)
-    inner = min(max(config.tile_px - 2 * margin, 4 * block_px), longest)
-    level_shape = (math.ceil(shape[0] / step.factor), math.ceil(shape[1] / step.factor))
-    for window in tile_grid(level_shape, inner):
-        size = (inner + 2 * margin) * step.factor
-        yield Window((window.x - margin) * step.factor, (window.y - margin) * step.factor, size, size)
+def _level_tiles(shape: tuple[int, int], step: Pass, block_px: int, config: PyramidConfig) -> list[Window]:
+    """Windows in optical px, margins included, of equal size and as few as the largest tile allows."""
+    margin = _margin(step, block_px, config)
+    inner = [_even_share(math.ceil(size / step.factor), config.tile_px - 2 * margin, block_px) for size in shape]
+    height, width = ((size + 2 * margin) * step.factor for size in inner)
+    rows = range(0, math.ceil(shape[0] / step.factor), inner[0])
+    columns = range(0, math.ceil(shape[1] / step.factor), inner[1])
+    return [Window((x - margin) * step.factor, (y - margin) * step.factor, width, height) for y in rows for x in columns]
+
+
+def _even_share(size: int, largest: int, block_px: int) -> int:
+    """The smallest multiple of a block that covers `size` with as many pieces as pieces of `largest` would need."""
+    largest = max(largest, 4 * block_px)
+    return block_px * math.ceil(size / math.ceil(size / largest) / block_px)
+
+
+def _margin(step: Pass, block_px: int, config: PyramidConfig) -> int:
+    """Margin of a tile in level px: whole blocks, and no less than the search radius."""
+    return block_px * math.ceil(max(config.margin_px, step.radius * CELL_PX) / block_px)
 
 
 def _match_tile(
@@ -120,7 +130,7 @@ def _match_tile(
     if not sar_valid.any():
         return candidates.empty()
     blocks = _match_arrays(net, optical, sar, optical_valid, sar_valid, step.radius)
-    keep = blocks.inside(config, net.config.block_cells * CELL_PX, step.radius)
+    keep = blocks.inside(_margin(step, net.config.block_cells * CELL_PX, config), config)
     if not keep.any():
         return candidates.empty()
     p = blocks.centre[keep]
@@ -159,7 +169,7 @@ class _Blocks:
         shift: (h, w, 2) residual shift.
         sigma, confidence, cycle: (h, w).
         valid: (h, w) share of px with optical data.
-        tile_px: side of the tile.
+        tile_px: (height, width) of the tile.
     """
 
     centre: np.ndarray
@@ -168,12 +178,11 @@ class _Blocks:
     confidence: np.ndarray
     cycle: np.ndarray
     valid: np.ndarray
-    tile_px: int
+    tile_px: tuple[int, int]
 
-    def inside(self, config: PyramidConfig, block_px: int, radius: int) -> np.ndarray:
+    def inside(self, margin_px: int, config: PyramidConfig) -> np.ndarray:
         """(h, w) blocks to propose: away from the margin, with data, confident."""
-        margin = max(config.margin_px, block_px * math.ceil(radius * CELL_PX / block_px))
-        inner = ((self.centre > margin) & (self.centre < self.tile_px - margin)).all(axis=-1)
+        inner = ((self.centre > margin_px) & (self.centre < np.array(self.tile_px[::-1]) - margin_px)).all(axis=-1)
         return inner & (self.valid >= config.min_valid) & (self.confidence >= config.min_confidence)
 
 
@@ -203,7 +212,7 @@ def _match_arrays(
         forward.confidence[0].double().cpu().numpy(),
         np.hypot(*np.moveaxis(shift + returned, -1, 0)),
         share.cpu().numpy(),
-        optical.shape[-1],
+        optical.shape[-2:],
     )
 
 

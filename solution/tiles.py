@@ -124,7 +124,7 @@ class Source:
 
     Attributes:
         name: scene, or image folder.
-        kind: ``scene`` or ``pair``.
+        labelled: a real scene with tie-points, as against a simulated one or a registered pair.
         optical: levels (h, w, 3), each half of the one before.
         sar: levels (h, w).
         field: the truth.
@@ -132,7 +132,7 @@ class Source:
     """
 
     name: str
-    kind: str
+    labelled: bool
     optical: tuple[np.ndarray, ...]
     sar: tuple[np.ndarray, ...]
     field: TiePointField | TruthMapField | RegisteredField
@@ -144,8 +144,8 @@ class Source:
         return self.sar[0].shape
 
 
-def scene_source(pair: ScenePair) -> Source:
-    """Read a labelled scene into memory. A file ``AA_truth_NAME.tif`` beside the optical image, as the simulator writes, replaces the tie-points as truth."""
+def scene_source(pair: ScenePair, simulated_in: str = "") -> Source:
+    """Read a labelled scene, or one simulated in a folder, into memory. A file ``AA_truth_NAME.tif`` beside the optical image, as the simulator writes, replaces the tie-points as truth."""
     height, width = pair.shape
     optical, sar = np.zeros((height, width, 3), np.uint8), np.zeros((height, width), np.uint8)
     for window in geometry.tile_grid(pair.shape, _STRIP_PX):
@@ -164,7 +164,9 @@ def scene_source(pair: ScenePair) -> Source:
         shift_field = TiePointField(tiepoints.xy, tiepoints.shift + pair.centre_offset_px)
     else:
         raise InputError(f"{pair.tiepoints_csv}: holds no tie-point; training needs labelled scenes")
-    return Source(pair.name, "scene", _pyramid(optical), _pyramid(sar), shift_field, tiepoints.xy)
+    # The folder goes into the name, lest a simulated scene be taken for a real one of the same name.
+    name = f"{simulated_in}/{pair.name}" if simulated_in else pair.name
+    return Source(name, not simulated_in, _pyramid(optical), _pyramid(sar), shift_field, tiepoints.xy)
 
 
 def pair_sources(folder: Path, exclude: Sequence[str] = ()) -> list[Source]:
@@ -188,9 +190,19 @@ def pair_sources(folder: Path, exclude: Sequence[str] = ()) -> list[Source]:
                 raise InputError(f"{path}: is not a readable image; copy it again or remove the pair")
         if sar.shape != optical.shape[:2]:
             raise InputError(f"{sar_path}: differs in size from {optical_path.name}; registered pairs share one grid")
-        sources.append(Source(f"{folder.name}/{sar_path.stem}", "pair", _pyramid(np.maximum(optical, 1)), _pyramid(np.maximum(sar, 1)), RegisteredField(1.0)))
+        sources.append(
+            Source(
+                f"{folder.name}/{sar_path.stem}",
+                False,
+                _pyramid(np.maximum(optical, 1)),
+                _pyramid(np.maximum(sar, 1)),
+                RegisteredField(1.0),
+            )
+        )
     if not sources:
-        raise InputError(f"{folder}: holds no registered pair; expected sar/NAME.png with opt/NAME.png, or s1/ with s2/, or the SEN1-2 layout")
+        raise InputError(
+            f"{folder}: holds no registered pair; expected sar/NAME.png with opt/NAME.png, or s1/ with s2/, or the SEN1-2 layout"
+        )
     return sources
 
 
@@ -254,7 +266,7 @@ class FlowTiles(torch.utils.data.Dataset):
         if not sources:
             raise InputError("training: no source is left after holding out; add scenes or pairs")
         self.sources, self.config, self.length, self.seed, self.augment = list(sources), config, length, seed, augment
-        self._groups = [[s for s in sources if s.kind == kind] for kind in ("scene", "pair")]
+        self._labelled, self._extra = ([s for s in sources if s.labelled == labelled] for labelled in (True, False))
         self._photometric = _optical_augmentation()
 
     def __len__(self) -> int:
@@ -270,9 +282,8 @@ class FlowTiles(torch.utils.data.Dataset):
         return {key: torch.as_tensor(value) for key, value in sample.items()}
 
     def _choose(self, rng: np.random.Generator) -> tuple[Source, float]:
-        scenes, pairs = self._groups
-        use_pairs = pairs and (not scenes or rng.random() < self.config.pairs_share)
-        group = pairs if use_pairs else scenes
+        use_extra = self._extra and (not self._labelled or rng.random() < self.config.extra_share)
+        group = self._extra if use_extra else self._labelled
         weights = np.sqrt([s.sar[0].size for s in group])
         source = group[rng.choice(len(group), p=weights / weights.sum())]
         fitting = [f for f in self.config.factors if min(source.shape) >= 0.75 * f * self.config.tile_px] or [1]
@@ -323,7 +334,9 @@ class FlowTiles(torch.utils.data.Dataset):
             "label_sigma": sigma.astype(np.float32),
         }
 
-    def _labels(self, centres: np.ndarray, shift: np.ndarray, sigma: np.ndarray, optical_valid: np.ndarray, sar_valid: np.ndarray) -> np.ndarray:
+    def _labels(
+        self, centres: np.ndarray, shift: np.ndarray, sigma: np.ndarray, optical_valid: np.ndarray, sar_valid: np.ndarray
+    ) -> np.ndarray:
         size = self.config.tile_px
         here = np.rint(centres).astype(int)
         there = np.rint(centres + shift).astype(int)
@@ -380,7 +393,9 @@ def _take(levels: tuple[np.ndarray, ...], xy: np.ndarray, spacing_px: float) -> 
     image = levels[level]
     sampled = cv2.remap(image, position[..., 0], position[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0)
     mask = (image if image.ndim == 2 else image[..., 0]) > 0
-    valid = cv2.remap(mask.astype(np.uint8), position[..., 0], position[..., 1], cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT, borderValue=0)
+    valid = cv2.remap(
+        mask.astype(np.uint8), position[..., 0], position[..., 1], cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT, borderValue=0
+    )
     valid = valid.astype(np.float32)
     values = np.clip((sampled.astype(np.float32) - 1.0) / 254.0, 0.0, 1.0)
     return values * (valid if values.ndim == 2 else valid[..., None]), valid

@@ -37,7 +37,9 @@ class FlowData(lightning.LightningDataModule):
         super().__init__()
         self.config = config
         self.train_tiles = FlowTiles(sources, config, config.steps * config.batch_size, seed)
-        self.validation_tiles = FlowTiles(sources, config, min(_VALIDATION_TILES, config.steps * config.batch_size), seed + 1, augment=False)
+        self.validation_tiles = FlowTiles(
+            sources, config, min(_VALIDATION_TILES, config.steps * config.batch_size), seed + 1, augment=False
+        )
         self.workers = default_workers() if workers is None else workers
 
     def train_dataloader(self) -> DataLoader:
