@@ -246,6 +246,23 @@ def simulate_statistics(
     console.print(statistics.as_text(groups), highlight=False, markup=False, soft_wrap=True)
 
 
+@app.command()
+def picture(
+    optical: Path = typer.Argument(..., help="Optical image."),
+    sar: Path = typer.Argument(..., help="SAR image."),
+    offset_map: Path = typer.Argument(..., metavar="MAP", help="Their offset map."),
+    out: Path = typer.Argument(..., help="PNG or JPEG."),
+    window: tuple[int, int, int, int] | None = typer.Option(None, metavar="X Y W H", help="Part of the optical image, px."),
+) -> None:
+    """Draw a result: optical, SAR before and after as a chequerboard, and the offset map."""
+    from solution import picture as pictures
+    from solution.geometry import Window
+    from solution.scene import open_pair
+
+    pictures.draw(open_pair(optical, sar), offset_map, out, Window(*window) if window else None)
+    say(f"{out}: written")
+
+
 def say(line: str) -> None:
     """One line of result, unwrapped, so that it can be searched."""
     console.print(line, highlight=False, markup=False, soft_wrap=True)

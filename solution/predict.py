@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import resource
 import shutil
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -129,8 +131,9 @@ def predict_pair(
     artefact.write_text(report_path, json.dumps(report, indent=1) + "\n")
     shutil.rmtree(work, ignore_errors=True)
     took = ", ".join(f"{name} {value:.0f} s" for name, value in seconds.items())
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e9 if sys.platform == "darwin" else 1e6)  # bytes, or kB
     say(f"{pair.name}: {fit.summary()}")
-    return Prediction(out, fit.kind, f"{out}: written in {time.perf_counter() - started:.0f} s ({took})", False)
+    return Prediction(out, fit.kind, f"{out}: written in {time.perf_counter() - started:.0f} s ({took}; peak memory {peak:.1f} GB)", False)
 
 
 def _key(pair: ScenePair, settings: Settings, weights: Sequence[Path]) -> str:
