@@ -221,14 +221,15 @@ def simulate(
     scenes: int = typer.Option(1, min=1, help="How many."),
     size: tuple[int, int] = typer.Option((2048, 2048), metavar="H W", help="Optical size in px."),
     seed: int = typer.Option(0, min=0, help="Everything follows from it."),
-    preset: str = typer.Option("mixed", help="Landscape and sensors: gaziantep, city, suburb, village, farmland, mountain, or mixed."),
+    preset: str = typer.Option("mixed", help="Landscape and sensors: gaziantep, city, suburb, village, farmland, mountain, coarse, or mixed."),
     click_noise: float = typer.Option(4.0, min=0.0, metavar="PX", help="Root mean square error of the tie-points."),
+    sar_dtype: str = typer.Option("uint8", help="uint8, uint16 or float32."),
 ) -> None:
     """Simulate labelled scenes: oblique optical image, side-looking SAR image, tie-points and exact truth."""
     from solution.simulate import scene_writer
 
     for name, scene_seed in scene_writer.plan(scenes, seed):
-        paths = scene_writer.write_scene(output, name, size, scene_seed, preset, click_noise)
+        paths = scene_writer.write_scene(output, name, size, scene_seed, preset, click_noise, sar_dtype)
         console.print(f"{paths.optical} seed {scene_seed}", highlight=False, markup=False, soft_wrap=True)
 
 

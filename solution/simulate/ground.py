@@ -223,7 +223,7 @@ def _arterials(
     material[road] = np.where(rural[road] & (hash01(streets.border[road], layout.key) < 0.5), Material.SOIL, Material.ASPHALT)
     median = (half > 9) & (streets.edge_m < 1.8) & (streets.junction_m > half + 8)
     material[median] = Material.GRASS
-    brightness[road] = 0.75 + 0.45 * hash01(streets.border[road], layout.key + 4)
+    brightness[road] = 0.78 + 0.4 * float(hash01(layout.key + 4))
     extra_db[road | walk] = 0.0
     _kerbs(extra_db, street, streets, layout)
     return road & ~median

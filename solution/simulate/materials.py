@@ -45,7 +45,7 @@ _TABLE = {
     Material.ROOF_FLAT: ((172, 168, 162), -10.0, 0.08, 2.5),
     Material.ROOF_METAL: ((170, 184, 198), -15.0, 0.05, 2.5),
     Material.TREE: ((58, 76, 42), -1.5, 0.22, 3.5),
-    Material.VEHICLE: ((150, 150, 152), -4.0, 0.05, 4.0),
+    Material.VEHICLE: ((150, 150, 152), -8.0, 0.05, 4.0),
     Material.PITCH: ((120, 92, 70), -15.0, 0.04, 0.6),
 }
 COLOUR = np.array([_TABLE[m][0] for m in Material], dtype=np.float32)

@@ -87,9 +87,9 @@ class Preset:
     bias_m: tuple[float, float] = (3.0, 20.0)
     optical_gsd_m: tuple[float, float] = (0.3, 0.5)
     sar_gsd_m: tuple[float, float] = (0.35, 0.5)
-    off_nadir_deg: tuple[float, float] = (2.0, 32.0)
+    off_nadir_deg: tuple[float, float] = (0.0, 34.0)
     sun_elevation_deg: tuple[float, float] = (28.0, 70.0)
-    incidence_deg: tuple[float, float] = (25.0, 55.0)
+    incidence_deg: tuple[float, float] = (22.0, 58.0)
     dem_error: tuple[float, float] = (0.1, 0.5)
     soil_rgb: tuple[int, int, int] = (172, 142, 112)
     collapsed: tuple[float, float] = (0.0, 0.1)
@@ -111,6 +111,8 @@ PRESETS: dict[str, Preset] = {
     "suburb": Preset({"suburb": 0.62, "open": 0.15, "industrial": 0.12, "apartments": 0.06, "wood": 0.03, "water": 0.02}, soil_rgb=(168, 140, 104)),
     "village": Preset({"village": 0.5, "fields": 0.2, "open": 0.15, "wood": 0.12, "water": 0.03}, soil_rgb=(178, 128, 88)),
     "farmland": Preset({"fields": 0.66, "village": 0.12, "open": 0.12, "wood": 0.07, "water": 0.03}, district_m=(300.0, 600.0), relief_m=(1.0, 4.0)),
+    "coarse": Preset({"apartments": 0.25, "suburb": 0.2, "village": 0.15, "fields": 0.2, "industrial": 0.1, "open": 0.07, "water": 0.03},
+        optical_gsd_m=(0.5, 1.0), sar_gsd_m=(0.8, 3.0), district_m=(260.0, 520.0)),
     "mountain": Preset({"open": 0.38, "village": 0.22, "wood": 0.2, "fields": 0.12, "quarry": 0.08}, relief_m=(8.0, 15.0), bias_m=(5.0, 24.0)),
 }  # fmt: skip
 MIXED = "mixed"

@@ -295,9 +295,13 @@ def _aperture(shape: tuple[int, int], views: Views, look: Look) -> np.ndarray:
     return (window / np.sqrt(np.mean(window**2))).astype(np.float32)
 
 
-def to_bytes(detected: np.ndarray, look: Look) -> np.ndarray:
-    """Amplitude scaled to 8 bit: dark ground, clipped walls; zero is kept for no data."""
+def quantise(detected: np.ndarray, look: Look, dtype: str) -> np.ndarray:
+    """Amplitude as products deliver it: 8 bit with clipped walls, 16 bit with room above, or float32 unscaled; zero is kept for no data."""
     amplitude = np.sqrt(detected)
     top = float(np.percentile(amplitude[::3, ::3], look.top_percentile))
+    if dtype == "float32":
+        return np.maximum(amplitude, 1e-6)
+    if dtype == "uint16":
+        return np.clip(np.rint(2000.0 * amplitude / max(top, 1e-9)), 1, 65_535).astype(np.uint16)
     scaled = look.level * (amplitude / max(top, 1e-9)) ** look.gamma
     return np.clip(np.rint(scaled), 1, 255).astype(np.uint8)

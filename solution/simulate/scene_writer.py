@@ -21,6 +21,7 @@ from solution.simulate.structures import Town, collapse, park_vehicles
 CRS = "EPSG:32637"
 ORIGIN_M = (354_000.0, 4_107_000.0)
 SMALLEST = 256
+SAR_DTYPES = ("uint8", "uint16", "float32")
 MASK = {"ground": 0, "roof": 1, "facade": 2, "layover": 3, "shadow": 4, "occlusion": 5, "canopy": 6}
 _PER_MEGAPIXEL = 10
 _STRIP = 1024
@@ -44,7 +45,7 @@ class Scene:
     Attributes:
         views, grids, displacement: see `sensors`.
         optical: (H, W, 3) uint8.
-        sar: (h, w) uint8.
+        sar: (h, w) amplitude, uint8 unless asked otherwise.
         mask: (H, W) uint8, values of `MASK`, on the optical grid.
         corners: (n, 2) ground cells at which a person would click.
     """
@@ -63,8 +64,10 @@ class Scene:
         return np.array(self.views.sar_gsd_m) / self.views.cell_m
 
 
-def build_scene(size: tuple[int, int], seed: int, preset: str) -> Scene:
-    """Simulate one scene; everything follows from its size, seed and preset."""
+def build_scene(size: tuple[int, int], seed: int, preset: str, sar_dtype: str = SAR_DTYPES[0]) -> Scene:
+    """Simulate one scene; everything follows from its size, seed and preset. `sar_dtype` is one of `SAR_DTYPES`."""
+    if sar_dtype not in SAR_DTYPES:
+        raise InputError(f"SAR type {sar_dtype!r}: is unknown; choose one of {', '.join(SAR_DTYPES)}")
     if min(size) < SMALLEST:
         raise InputError(f"size {size[0]} x {size[1]}: is too small to simulate; ask for at least {SMALLEST} x {SMALLEST}")
     root = np.random.SeedSequence(seed)
@@ -83,7 +86,7 @@ def build_scene(size: tuple[int, int], seed: int, preset: str) -> Scene:
     look = sar.draw_look(rng[8])
     power = sar.accumulate(ground, displacement, views, look)
     total, raised = sar.intensity(power, grids, views)
-    image = sar.to_bytes(sar.speckle(total, views, look, rng[8]), look)
+    image = sar.quantise(sar.speckle(total, views, look, rng[8]), look, sar_dtype)
     mask = _mask(seen, power.shadow, raised > 0.5 * total, displacement, grids, views)
     return Scene(views, grids, displacement, photo, image, mask, np.array(ground.corners).reshape(-1, 2))
 
@@ -202,7 +205,13 @@ def _optical_error_px(scene: Scene, places: np.ndarray) -> np.ndarray:
 
 
 def write_scene(
-    folder: Path, name: str, size: tuple[int, int], seed: int, preset: str = presets.MIXED, click_noise_px: float = 4.0
+    folder: Path,
+    name: str,
+    size: tuple[int, int],
+    seed: int,
+    preset: str = presets.MIXED,
+    click_noise_px: float = 4.0,
+    sar_dtype: str = SAR_DTYPES[0],
 ) -> ScenePaths:
     """Simulate a scene and write it.
 
@@ -213,13 +222,14 @@ def write_scene(
         seed: of everything in the scene.
         preset: a name of `presets.PRESETS`, or ``mixed``.
         click_noise_px: root mean square error of the tie-points, optical px.
+        sar_dtype: ``uint8``, ``uint16`` or ``float32``.
 
     Returns:
         Paths of ``AA_optical_REST.tif``, ``AA_sar_REST.tif``, ``AA_tiepoints_REST.csv``, ``AA_truth_REST.tif`` (2 x float32 shift, and its
         bands are ``dx``, ``dy``) and ``AA_mask_REST.tif`` (uint8, values of `MASK`).
 
     Raises:
-        InputError: bad name, unknown preset, size too small, folder not writable.
+        InputError: bad name, unknown preset or SAR type, size too small, folder not writable.
     """
     if not (len(name) > 3 and name[:2].isdigit() and name[2] == "_"):
         raise InputError(f"scene name {name!r}: must begin with two digits and an underscore, for example 01_train_01")
@@ -228,13 +238,13 @@ def write_scene(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"{folder}: cannot be made ({error.strerror}); choose another output folder") from error
-    scene = build_scene(size, seed, preset)
+    scene = build_scene(size, seed, preset, sar_dtype)
     aoi, rest = name[:2], name[3:]
     paths = ScenePaths(*(folder / f"{aoi}_{kind}_{rest}.{end}" for kind, end in _FILES))
     clicks = tiepoints(scene, click_noise_px, np.random.default_rng([seed, 1]))
     _write_raster(paths.truth, (scene.grids.optical_shape, 2, "float32"), _optical_transform(scene), truth_strips(scene), ("dx", "dy"))
     _write_raster(paths.mask, (scene.mask.shape, 1, "uint8"), _optical_transform(scene), [(0, scene.mask[None])], ("mask",))
-    _write_raster(paths.sar, (scene.sar.shape, 1, "uint8"), _sar_transform(scene), [(0, scene.sar[None])], ("amplitude",))
+    _write_raster(paths.sar, (scene.sar.shape, 1, sar_dtype), _sar_transform(scene), [(0, scene.sar[None])], ("amplitude",))
     rgb = np.moveaxis(scene.optical, -1, 0)
     _write_raster(paths.optical, (rgb.shape[1:], 3, "uint8"), _optical_transform(scene), [(0, rgb)], ("red", "green", "blue"))
     rows = [",".join(TIEPOINT_COLUMNS), *(",".join(map(str, row)) for row in clicks.tolist())]

@@ -485,7 +485,7 @@ def park_vehicles(ground: Ground, cell_m: float, slots: Slots, share: float, rng
     build = Builder(ground, cell_m, rng)
     height, width = ground.height.shape
     for x, y, cos, sin in slots.places:
-        taken, tone, db, van = rng.random(), rng.integers(len(_CAR_TONES)), rng.normal(-2, 4), rng.random() < 0.08
+        taken, tone, db, van = rng.random(), rng.integers(len(_CAR_TONES)), rng.normal(-8, 4), rng.random() < 0.08
         if taken > share or not (8 < x < width - 8 and 8 < y < height - 8) or ground.height[int(y), int(x)] > 0.3:
             continue
         size = (6.5, 2.1, 2.6) if van else (4.4, 1.8, 1.5)

@@ -231,6 +231,13 @@ def test_hashes_are_uniform():
     assert abs(draw.mean() - 0.5) < 0.01 and draw.min() >= 0 and draw.max() < 1
 
 
+@pytest.mark.parametrize(("dtype", "kind"), [("uint8", np.uint8), ("uint16", np.uint16), ("float32", np.float32)])
+def test_amplitude_keeps_its_order_and_leaves_zero_to_missing_data(dtype, kind):
+    detected = np.linspace(0, 4, 90_000, dtype=np.float32).reshape(300, 300)
+    out = sar.quantise(detected, sar.draw_look(np.random.default_rng(0)), dtype)
+    assert out.dtype == kind and out.min() > 0 and (np.diff(out.ravel().astype(np.float64)) >= 0).all()
+
+
 @pytest.mark.parametrize(
     ("name", "size", "preset", "says"),
     [
