@@ -14,6 +14,8 @@ app = typer.Typer(
     add_completion=False, no_args_is_help=True, pretty_exceptions_show_locals=False, help="SAR-to-optical registration (SpaceNet 9)."
 )
 console = Console()
+_FOLDS = Path(__file__).resolve().parents[1] / "folds"
+_FOLDS_SHOWN = "folds/ beside the package"
 
 
 @app.callback()
@@ -111,7 +113,7 @@ def score(
 def train_base(
     pairs: list[Path] = typer.Option(..., help="Folder of registered image pairs; may be given again."),
     exclude: list[str] = typer.Option([], help="File stem of a pair to leave out, because it shows ground of a labelled scene."),
-    folds: Path = typer.Option(Path("folds"), help="Where the artefact goes."),
+    folds: Path = typer.Option(_FOLDS, show_default=_FOLDS_SHOWN, help="Where the artefact goes."),
     device: str = typer.Option("auto", help="auto, cpu, cuda, cuda:N."),
     steps: int | None = typer.Option(None, help="Optimisation steps instead of the configured number."),
     smoke: bool = typer.Option(False, "--smoke", help="Seconds instead of hours; the result is worthless."),
@@ -132,7 +134,7 @@ def train_flow(
     simulated: list[Path] = typer.Option([], help="Folder of simulated scenes that every team may see; may be given again."),
     pairs: list[Path] = typer.Option([], help="Folder of registered image pairs that every team may see; may be given again."),
     exclude: list[str] = typer.Option([], help="File stem of a pair to leave out, because it shows ground of a labelled scene."),
-    folds: Path = typer.Option(Path("folds"), help="Where split.csv is and the artefacts go."),
+    folds: Path = typer.Option(_FOLDS, show_default=_FOLDS_SHOWN, help="Where split.csv is and the artefacts go."),
     init: Path | None = typer.Option(None, help="Weights to start from; default: base/flow.safetensors below --folds, where present."),
     device: str = typer.Option("auto", help="auto, cpu, cuda (all GPUs), cuda:N."),
     steps: int | None = typer.Option(None, help="Optimisation steps per team instead of the configured number."),
@@ -158,7 +160,7 @@ def train_flow(
 @app.command()
 def propose(
     folder: Path = typer.Argument(..., metavar="DATA_DIR", help="Labelled scenes."),
-    folds: Path = typer.Option(Path("folds"), help="Where split.csv and the teams are."),
+    folds: Path = typer.Option(_FOLDS, show_default=_FOLDS_SHOWN, help="Where split.csv and the teams are."),
     device: str = typer.Option("auto", help="auto, cpu, cuda, cuda:N."),
 ) -> None:
     """Every team proposes candidates for the scenes that it never saw."""
@@ -176,7 +178,9 @@ def propose(
 @app.command("score-folds")
 def score_folds(
     folder: Path = typer.Argument(..., metavar="DATA_DIR", help="Labelled scenes."),
-    folds: Path = typer.Option(Path("folds"), help="Where split.csv and the candidates are; score.json is written there."),
+    folds: Path = typer.Option(
+        _FOLDS, show_default=_FOLDS_SHOWN, help="Where split.csv and the candidates are; score.json is written there."
+    ),
 ) -> None:
     """Out-of-fold scores, leave one scene out and leave one AOI out, from the candidate tables."""
     from solution import split as splits
@@ -191,7 +195,7 @@ def score_folds(
 @app.command()
 def predict(
     inputs: list[Path] = typer.Argument(None, metavar="[DATA_DIR | OPTICAL SAR OUTPUT]", help="Nothing: the embedded default."),
-    folds: Path = typer.Option(Path(__file__).resolve().parents[1] / "folds", help="Where the teams are."),
+    folds: Path = typer.Option(_FOLDS, show_default=_FOLDS_SHOWN, help="Where the teams are."),
     out: Path = typer.Option(Path("submission"), help="Where the maps of DATA_DIR, or of the embedded default, go."),
     team: list[str] = typer.Option([], help="Only this team; may be given again. Default: all."),
     device: str = typer.Option("auto", help="auto, cpu, cuda, cuda:N."),
@@ -221,7 +225,9 @@ def simulate(
     scenes: int = typer.Option(1, min=1, help="How many."),
     size: tuple[int, int] = typer.Option((2048, 2048), metavar="H W", help="Optical size in px."),
     seed: int = typer.Option(0, min=0, help="Everything follows from it."),
-    preset: str = typer.Option("mixed", help="Landscape and sensors: gaziantep, city, suburb, village, farmland, mountain, coarse, or mixed."),
+    preset: str = typer.Option(
+        "mixed", help="Landscape and sensors: gaziantep, city, suburb, village, farmland, mountain, coarse, or mixed."
+    ),
     click_noise: float = typer.Option(4.0, min=0.0, metavar="PX", help="Root mean square error of the tie-points."),
     sar_dtype: str = typer.Option("uint8", help="uint8, uint16 or float32."),
 ) -> None:

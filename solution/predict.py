@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import resource
@@ -86,13 +87,15 @@ def predict_pair(
     pair, out = without_labels(pair), Path(out)
     if out.suffix.lower() not in (".tif", ".tiff"):
         raise InputError(f"{out}: the offset map is a GeoTIFF; give it a name that ends in .tif")
+    if out.is_dir():
+        raise InputError(f"{out}: is a folder; give the offset map another name")
     started = time.perf_counter()
     weights = settings.weights()
     key = _key(pair, settings, weights)
     report_path, table_path, warped = (out.with_name(out.stem + end) for end in (".report.json", ".candidates.parquet", ".sar.tif"))
     wanted = [out, table_path, *([warped] if settings.warped_sar else [])]
     before = _finished(report_path, key)
-    if before and all(path.is_file() for path in wanted):
+    if before and before.get("warped_sar", False) >= settings.warped_sar and all(path.is_file() for path in wanted):
         return Prediction(out, before["fit"], f"{out}: up to date, skipped", True)
     pair.check()
     work = out.parent / _WORK / f"{out.stem}_{key}"
@@ -112,6 +115,7 @@ def predict_pair(
     fit, table = offsets.fit(candidates.concat(tables), pair.shape, pair.gsd_m)
     seconds["fit"] = round(time.perf_counter() - tick, 1)
     tick = time.perf_counter()
+    report_path.unlink(missing_ok=True)  # it speaks of the files that are now replaced
     candidates.write(table_path, table)
     offsets.write_map(out, fit, pair)
     if settings.warped_sar:
@@ -126,10 +130,13 @@ def predict_pair(
         "residual_px": round(fit.residual_px, 3) if fit.residual_px == fit.residual_px else None,
         "gsd_m": round(pair.gsd_m, 4),
         "teams": [path.parent.name for path in weights],
+        "warped_sar": settings.warped_sar,
         "key": key,
     }
     artefact.write_text(report_path, json.dumps(report, indent=1) + "\n")
     shutil.rmtree(work, ignore_errors=True)
+    with contextlib.suppress(OSError):  # parts of other scenes or settings stay
+        work.parent.rmdir()
     took = ", ".join(f"{name} {value:.0f} s" for name, value in seconds.items())
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e9 if sys.platform == "darwin" else 1e6)  # bytes, or kB
     say(f"{pair.name}: {fit.summary()}")

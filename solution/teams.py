@@ -6,9 +6,10 @@ the leave-one-AOI-out score alone, where no fold's team already does.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -118,7 +119,7 @@ def propose_out_of_fold(
             continue
         net, manifest = load_flow(weights)
         out = folds / team.name / CANDIDATES
-        stamp = folds / ".work" / f"{team.name}_{manifest.digest()}_{'-'.join(pair.fingerprint() for pair in scenes)}.done"
+        stamp = folds / ".work" / f"{team.name}_{_propose_key(weights, scenes, config)}.done"
         if out.is_file() and stamp.is_file():
             say(f"propose {team.name}: {out} is up to date, skipped")
             continue
@@ -131,6 +132,12 @@ def propose_out_of_fold(
         candidates.write(out, candidates.concat(tables))
         artefact.write_text(stamp, "")
         say(f"propose {team.name}: {sum(map(len, tables))} candidates for {', '.join(pair.name for pair in scenes)}")
+
+
+def _propose_key(weights: Path, scenes: Sequence[ScenePair], config: PyramidConfig) -> str:
+    """Short hash of all that a team's table depends on."""
+    facts = [hashlib.sha256(weights.read_bytes()).hexdigest(), [pair.fingerprint() for pair in scenes], asdict(config)]
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def score_folds(pairs: Sequence[ScenePair], split: pd.DataFrame, folds: Path) -> dict:
@@ -150,6 +157,8 @@ def score_folds(pairs: Sequence[ScenePair], split: pd.DataFrame, folds: Path) ->
             keys = [key for key in next(iter(rows.values())) if key.endswith("_px")]
             mean = {key: round(float(np.mean([row[key] for row in rows.values()])), 4) for key in keys}
             result[protocol] = {**rows, "mean": {**mean, "leaderboard": round(score.leaderboard(mean["flow_px"]), 3)}}
+    if not result:
+        raise InputError(f"{folds / SCORES}: there is no labelled scene to score; pass a folder that holds AA_tiepoints_NAME.csv")
     artefact.write_text(folds / SCORES, json.dumps(result, indent=1) + "\n")
     return result
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+from rasterio.enums import Resampling
 from scipy.interpolate import RBFInterpolator
 from scipy.spatial import cKDTree
 
@@ -86,7 +87,8 @@ class TruthMapField:
     def __init__(self, path: Path, centre_offset_px: np.ndarray) -> None:
         with open_raster(path) as dataset:
             shape = (-(-dataset.height // _TRUTH_STEP_PX), -(-dataset.width // _TRUTH_STEP_PX))
-            self._map = dataset.read([1, 2], out_shape=(2, *shape)).astype(np.float32)
+            # A mean lies at its cell's centre; GDAL's nearest pixel lies half a pixel beyond.
+            self._map = dataset.read([1, 2], out_shape=(2, *shape), resampling=Resampling.average).astype(np.float32)
             self._step = np.array([dataset.width / shape[1], dataset.height / shape[0]])
         self._offset = centre_offset_px
 
@@ -160,10 +162,8 @@ def scene_source(pair: ScenePair, simulated_in: str = "") -> Source:
     truth = pair.optical.with_name(pair.optical.name.replace("_optical_", "_truth_"))
     if truth.is_file():
         shift_field = TruthMapField(truth, pair.centre_offset_px)
-    elif len(tiepoints):
-        shift_field = TiePointField(tiepoints.xy, tiepoints.shift + pair.centre_offset_px)
     else:
-        raise InputError(f"{pair.tiepoints_csv}: holds no tie-point; training needs labelled scenes")
+        shift_field = TiePointField(tiepoints.xy, tiepoints.shift + pair.centre_offset_px)
     # The folder goes into the name, lest a simulated scene be taken for a real one of the same name.
     name = f"{simulated_in}/{pair.name}" if simulated_in else pair.name
     return Source(name, not simulated_in, _pyramid(optical), _pyramid(sar), shift_field, tiepoints.xy)

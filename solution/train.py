@@ -109,6 +109,8 @@ def train_flow(
     trainer = _trainer(config, run, device)
     trainer.fit(module, datamodule=FlowData(sources, config, seed), ckpt_path=last if last.is_file() else None, weights_only=True)
     if trainer.is_global_zero:
+        # A run that was killed after its last epoch has nothing left to fit, so Lightning does not put the averaged weights in place.
+        module.load_state_dict(torch.load(last, map_location="cpu", weights_only=True)["state_dict"])
         artefact.save_weights(out, compact(module.net), manifest)
         shutil.rmtree(run, ignore_errors=True)
     metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
