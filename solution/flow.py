@@ -21,6 +21,7 @@ from solution.config import CELL_PX, FlowConfig
 from solution.tiles import NEGATIVE, POSITIVE
 
 _ORIENTATIONS = 6
+_BORDER_PX = 8
 _HEAD_CHUNK = 2**20  # displacements that the head looks at together in a prediction
 _PEAK_CELLS = 2  # half side of the window around a peak in which its position and its probability are taken
 
@@ -53,26 +54,41 @@ class Stem(nn.Module):
             nn.ReLU(inplace=True),
         )
 
-    def forward(self, image: Tensor) -> Tensor:
-        """(B, image_channels, H, W) in [0, 1] -> (B, channels, H / 2, W / 2)."""
+    def forward(self, image: Tensor, valid: Tensor) -> Tensor:
+        """(B, image_channels, H, W) in [0, 1] and (B, H, W) -> (B, channels, H / 2, W / 2)."""
         with torch.no_grad():
-            inputs = self._inputs(image)
+            inputs = self._inputs(image, valid[:, None])
         return self.layers(inputs)
 
-    def _inputs(self, image: Tensor) -> Tensor:
+    def _inputs(self, image: Tensor, valid: Tensor) -> Tensor:
+        # The borders of both images' data are strong edges that say nothing about the ground: everything fades out before it reaches them.
+        fade = _fade(valid)
+        mean = (image * valid).mean(dim=(2, 3), keepdim=True) / valid.mean(dim=(2, 3), keepdim=True).clamp_min(1e-3)
+        image = mean + (image - mean) * valid
         grey = image.mean(dim=1, keepdim=True)
-        centred = grey - _local_mean(grey)
-        contrast = centred / (_local_mean(centred.square()).sqrt() + 0.05)
-        fine = F.avg_pool2d(self._gradients(grey), CELL_PX)
-        gradients = torch.cat([fine, self._gradients(F.avg_pool2d(grey, CELL_PX))], dim=1)
-        level = _local_mean(gradients.mean(dim=1, keepdim=True), step=2)
-        pixels = F.pixel_unshuffle(torch.cat([image, contrast], dim=1), CELL_PX)
+        share = _local_mean(valid).clamp_min(1e-3)
+        centred = (grey - _local_mean(grey * valid) / share) * valid
+        contrast = fade * centred / ((_local_mean(centred.square()) / share).sqrt() + 0.05)
+        fine = F.avg_pool2d(self._gradients(grey) * fade, CELL_PX)
+        gradients = torch.cat([fine, self._gradients(F.avg_pool2d(grey, CELL_PX)) * F.avg_pool2d(fade, CELL_PX)], dim=1)
+        level = _local_mean(gradients.mean(dim=1, keepdim=True), step=2) / F.avg_pool2d(_local_mean(fade), CELL_PX).clamp_min(0.05)
+        pixels = F.pixel_unshuffle(torch.cat([mean + (image - mean) * fade, contrast], dim=1), CELL_PX)
         return torch.cat([pixels, 0.5 * gradients / (level + 0.01)], dim=1)
 
     def _gradients(self, grey: Tensor) -> Tensor:
         """(B, 1, H, W) -> (B, 6, H, W) absolute slopes."""
         slopes = F.conv2d(F.pad(grey, (3, 3, 3, 3), mode="replicate"), self.bank)
         return F.conv2d(slopes, self.steering).abs()
+
+
+def _fade(valid: Tensor) -> Tensor:
+    """(B, 1, H, W) 0 or 1 -> 0 within 8 px of invalid ground, rising to 1 at 16 px; the tile's own border does not count."""
+    return F.avg_pool2d(_eroded(valid), 2 * _BORDER_PX + 1, 1, _BORDER_PX, count_include_pad=False)
+
+
+def _eroded(valid: Tensor) -> Tensor:
+    """(B, 1, H, W), 1 where all is valid within 8 px."""
+    return -F.max_pool2d(-valid, 2 * _BORDER_PX + 1, 1, _BORDER_PX)
 
 
 def _local_mean(image: Tensor, step: int = 4) -> Tensor:
@@ -94,13 +110,11 @@ class Encoder(nn.Module):
         self.smooth = nn.Sequential(nn.Conv2d(width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True))
         self.project = nn.Conv2d(width, config.feature_channels, 1)
 
-    def forward(self, optical: Tensor, sar: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, 3, H, W) and (B, 1, H', W') -> unit features (B, C, H / 2, W / 2) and (B, C, H' / 2, W' / 2)."""
-        stems = [self.optical_stem(optical), self.sar_stem(sar)]
-        if stems[0].shape == stems[1].shape:
-            # One batch for both modalities, so that batch normalisation sees in training what it is used on later.
-            return tuple(self._features(torch.cat(stems)).chunk(2))
-        return self._features(stems[0]), self._features(stems[1])
+    def forward(self, optical: Tensor, sar: Tensor, optical_valid: Tensor, sar_valid: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, 3, H, W), (B, 1, H, W) and their validity (B, H, W) -> two sets of unit features (B, C, H / 2, W / 2)."""
+        # One batch for both modalities, so that batch normalisation sees in training what it is used on later.
+        stems = torch.cat([self.optical_stem(optical, optical_valid), self.sar_stem(sar, sar_valid)])
+        return tuple(self._features(stems).chunk(2))
 
     def _features(self, stem: Tensor) -> Tensor:
         maps = [stem, *self.trunk(stem)]
@@ -317,7 +331,7 @@ class FlowNet(nn.Module):
             sar: (B, 1, H, W).
             optical_valid, sar_valid: (B, H, W), 0 or 1.
         """
-        features = self.encoder(optical, sar)
+        features = self.encoder(optical, sar, optical_valid, sar_valid)
         return self.match(*features, cell_valid(optical_valid), cell_valid(sar_valid), self.config.radius_cells)
 
     def match(self, optical: Tensor, sar: Tensor, optical_valid: Tensor, sar_valid: Tensor, radius: int) -> FlowOutput:
@@ -336,8 +350,8 @@ class FlowNet(nn.Module):
 
 
 def cell_valid(valid: Tensor) -> Tensor:
-    """(B, H, W) px -> (B, 1, H / 2, W / 2) cells, 1 where all px are valid."""
-    return -F.max_pool2d(-valid[:, None], CELL_PX)
+    """(B, H, W) px -> (B, 1, H / 2, W / 2) cells, 1 where all px within 8 px are valid."""
+    return -F.max_pool2d(-_eroded(valid[:, None]), CELL_PX)
 
 
 @dataclass

@@ -195,8 +195,9 @@ def _match_arrays(
     def tensor(array: np.ndarray) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))[None].to(device)
 
-    features = net.encoder(tensor(optical), tensor(sar))
-    cells = cell_valid(tensor(optical_valid)), cell_valid(tensor(sar_valid))
+    valid = tensor(optical_valid), tensor(sar_valid)
+    features = net.encoder(tensor(optical), tensor(sar), *valid)
+    cells = cell_valid(valid[0]), cell_valid(valid[1])
     forward = net.match(*features, *cells, radius)
     backward = net.match(features[1], features[0], cells[1], cells[0], radius)
     block = net.config.block_cells * CELL_PX
@@ -204,7 +205,7 @@ def _match_arrays(
     rows, columns = shift.shape[:2]
     centre = np.stack(np.meshgrid((np.arange(columns) + 0.5) * block - 0.5, (np.arange(rows) + 0.5) * block - 0.5), axis=-1)
     returned = _at_blocks(backward.shift[0].double().cpu().numpy(), centre + shift, block)
-    share = torch.nn.functional.avg_pool2d(tensor(optical_valid)[:, None], block)[0, 0]
+    share = torch.nn.functional.avg_pool2d(valid[0][:, None], block)[0, 0]
     return _Blocks(
         centre,
         shift,

@@ -31,6 +31,7 @@ POSITIVE, NEGATIVE, IGNORE = 1, 0, -1
 _PYRAMID_LEVELS = 4
 _STRIP_PX = 1024
 _LATTICE = 17
+_MAX_TRIM_PX = 40
 _TRUTH_STEP_PX = 8
 _DENSE_SPLINE = 600  # tie-points up to which one spline over all of them is cheap
 
@@ -306,6 +307,13 @@ class FlowTiles(torch.utils.data.Dataset):
         matrix[:2, 2] += place - np.array(middle)
         return matrix
 
+    def _trim(self, spacing: float, rng: np.random.Generator) -> np.ndarray:
+        """How much of the image is hidden at its left, top, right and bottom, optical px.
+
+        Drawn for each modality alone: where both images of a pair end on the same ground, their borders would give the answer away.
+        """
+        return rng.uniform(0, _MAX_TRIM_PX * spacing, 4) if self.augment else np.zeros(4)
+
     def _residual(self, rng: np.random.Generator) -> Residual:
         size = self.config.tile_px
         reach = CELL_PX * self.config.radius_cells - 1.0
@@ -318,8 +326,8 @@ class FlowTiles(torch.utils.data.Dataset):
         spacing = float(np.sqrt(abs(np.linalg.det(matrix[:2, :2]))))
         grid = np.stack(np.meshgrid(np.arange(size), np.arange(size)), axis=-1).astype(np.float64)
         ground = geometry.apply(matrix, grid - residual.at(grid))
-        optical, optical_valid = _take(source.optical, geometry.apply(matrix, grid), spacing)
-        sar, sar_valid = _take(source.sar, ground + _on_lattice(source.field, ground), spacing)
+        optical, optical_valid = _take(source.optical, geometry.apply(matrix, grid), spacing, self._trim(spacing, rng))
+        sar, sar_valid = _take(source.sar, ground + _on_lattice(source.field, ground), spacing, self._trim(spacing, rng))
         centre = (np.arange(size // block) + 0.5) * block - 0.5
         centres = np.stack(np.meshgrid(centre, centre), axis=-1)
         shift = residual.seen_from(centres)
@@ -386,8 +394,11 @@ class FlowTiles(torch.utils.data.Dataset):
         return figure
 
 
-def _take(levels: tuple[np.ndarray, ...], xy: np.ndarray, spacing_px: float) -> tuple[np.ndarray, np.ndarray]:
-    """Values in [0, 1] and validity at array positions (h, w, 2) of the full resolution, from the level that fits the spacing."""
+def _take(levels: tuple[np.ndarray, ...], xy: np.ndarray, spacing_px: float, trim_px: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Values in [0, 1] and validity at array positions (h, w, 2) of the full resolution, from the level that fits the spacing.
+
+    What lies within `trim_px` of the left, top, right and bottom border counts as nodata.
+    """
     level = int(np.clip(np.floor(np.log2(spacing_px) + 0.3), 0, len(levels) - 1))
     position = ((xy + 0.5) / 2**level - 0.5).astype(np.float32)
     image = levels[level]
@@ -396,7 +407,8 @@ def _take(levels: tuple[np.ndarray, ...], xy: np.ndarray, spacing_px: float) -> 
     valid = cv2.remap(
         mask.astype(np.uint8), position[..., 0], position[..., 1], cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT, borderValue=0
     )
-    valid = valid.astype(np.float32)
+    last = np.array(levels[0].shape[1::-1]) - 1
+    valid = (valid * ((xy >= trim_px[:2]) & (xy <= last - trim_px[2:])).all(axis=-1)).astype(np.float32)
     values = np.clip((sampled.astype(np.float32) - 1.0) / 254.0, 0.0, 1.0)
     return values * (valid if values.ndim == 2 else valid[..., None]), valid
 
