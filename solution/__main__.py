@@ -235,8 +235,8 @@ def simulate(
     from solution.simulate import scene_writer
 
     for name, scene_seed in scene_writer.plan(scenes, seed):
-        paths = scene_writer.write_scene(output, name, size, scene_seed, preset, click_noise, sar_dtype)
-        console.print(f"{paths.optical} seed {scene_seed}", highlight=False, markup=False, soft_wrap=True)
+        written = scene_writer.ensure_scene(output, name, size, scene_seed, preset, click_noise, sar_dtype)
+        say(f"{output}: scene {name}, seed {scene_seed}{'' if written else ', is there already'}")
 
 
 @app.command(name="simulate-statistics")

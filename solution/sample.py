@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from solution import simulate
+from solution.simulate import scene_writer
 
 NAME = "01_publictest"
 SIZE_PX = (2000, 2000)
@@ -22,12 +22,6 @@ def make(folder: Path, say: Callable[[str], None]) -> Path:
     Returns:
         `folder`.
     """
-    folder = Path(folder)
-    marker = folder / f".{NAME}_{SEED}_{PRESET}_{SIZE_PX[0]}_{SIZE_PX[1]}"
-    if marker.is_file():
-        say(f"{folder}: the sample is there already")
-        return folder
-    say(f"{folder}: simulating the sample, {SIZE_PX[1]} x {SIZE_PX[0]} px")
-    simulate.write_scene(folder, NAME, SIZE_PX, SEED, PRESET, click_noise_px=0.0)
-    marker.touch()
-    return folder
+    say(f"{folder}: simulating the sample, {SIZE_PX[1]} x {SIZE_PX[0]} px, unless it is there")
+    scene_writer.ensure_scene(folder, NAME, SIZE_PX, SEED, PRESET, 0.0)
+    return Path(folder)

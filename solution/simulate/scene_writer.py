@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 import rasterio
 from rasterio import Affine
 
+from solution import __version__
 from solution.artefact import atomic_path, write_text
 from solution.errors import InputError
 from solution.scene import TIEPOINT_COLUMNS
@@ -250,6 +252,18 @@ def write_scene(
     rows = [",".join(TIEPOINT_COLUMNS), *(",".join(map(str, row)) for row in clicks.tolist())]
     write_text(paths.tiepoints, "\n".join(rows) + "\n")
     return paths
+
+
+def ensure_scene(folder: Path, name: str, size: tuple[int, int], seed: int, *settings: object) -> bool:
+    """`write_scene`, unless a run with the same arguments finished in this folder; whether it had to be written."""
+    receipt = Path(folder) / f".{name}.json"
+    wanted = json.dumps([size, seed, *settings, __version__])
+    if receipt.is_file() and receipt.read_text() == wanted:
+        return False
+    receipt.unlink(missing_ok=True)
+    write_scene(folder, name, size, seed, *settings)
+    write_text(receipt, wanted)
+    return True
 
 
 def plan(scenes: int, seed: int) -> Iterator[tuple[str, int]]:
