@@ -52,7 +52,7 @@ class FlowConfig:
 
     def fine_tuned(self) -> FlowConfig:
         """A fold's own run, starting from the base model."""
-        return replace(self, steps=300, learning_rate=5e-4, warmup_steps=30)
+        return replace(self, steps=160, learning_rate=5e-4, warmup_steps=20)
 
     def smoke(self) -> FlowConfig:
         """Runs the whole way in seconds; its result is worthless."""

@@ -83,12 +83,15 @@ class Stem(nn.Module):
 
 def _fade(valid: Tensor) -> Tensor:
     """(B, 1, H, W) 0 or 1 -> 0 within 8 px of invalid ground, rising to 1 at 16 px; the tile's own border does not count."""
-    return F.avg_pool2d(_eroded(valid), 2 * _BORDER_PX + 1, 1, _BORDER_PX, count_include_pad=False)
+    side, half = 2 * _BORDER_PX + 1, _BORDER_PX
+    along_x = F.avg_pool2d(_eroded(valid), (1, side), 1, (0, half), count_include_pad=False)
+    return F.avg_pool2d(along_x, (side, 1), 1, (half, 0), count_include_pad=False)
 
 
 def _eroded(valid: Tensor) -> Tensor:
     """(B, 1, H, W), 1 where all is valid within 8 px."""
-    return -F.max_pool2d(-valid, 2 * _BORDER_PX + 1, 1, _BORDER_PX)
+    side, half = 2 * _BORDER_PX + 1, _BORDER_PX
+    return -F.max_pool2d(F.max_pool2d(-valid, (1, side), 1, (0, half)), (side, 1), 1, (half, 0))
 
 
 def _local_mean(image: Tensor, step: int = 4) -> Tensor:
