@@ -49,6 +49,7 @@ _STIFFNESS = tuple(float(v) for v in np.logspace(6, 0, 7))
 _GRADUAL = 3  # the stiffest levels, through which the weights are cooled down
 _FOLDS = 5
 _SMALL_LATTICE = 4000
+_SPOTS = ((0.5, 0.5), (0.25, 0.25), (0.75, 0.75), (0.5, 0.25))
 _QUANTUM = 512.0  # shifts are stored in 1/512 px: far below any error, and it halves the file
 
 
@@ -67,7 +68,7 @@ class FitConfig:
         min_field, min_affine: kept rows that a field and an affine need.
         max_nodes: upper limit of the lattice.
         min_step_px, max_step_px: limits of the node distance.
-        block_px: rows this close are held out together, because proposers err alike there.
+        block_px: proposers err alike within this distance; see `_Field._choose`.
         gate_sigmas: rows this many noise scales off the field are set aside.
         min_gate_px: but never nearer than this.
     """
@@ -343,6 +344,7 @@ class _Field:
         self.step = _node_step(points.xy, shape, config)
         self.columns, self.rows = (int(np.ceil((size - 1) / self.step)) + 2 * _PAD + 1 for size in shape[::-1])
         self.residual = points.shift - (geometry.apply(base, points.xy) - points.xy)
+        self.small = self.rows * self.columns < _SMALL_LATTICE
         # Rows are the principal axes: along the terrain parallax, and across it.
         self.axes = np.linalg.eigh(np.cov(self.residual.T, aweights=points.weight))[1].T
         self.target = self.residual @ self.axes.T
@@ -359,7 +361,7 @@ class _Field:
             weight = self._reweighted(np.full(2, stiffness), weight)
         stiffness, held_out = self._choose(weight)
         for _ in range(_REWEIGHTINGS):
-            weight = self._reweighted(stiffness, weight)
+            weight = self._reweighted(stiffness, weight, least_scale=held_out / _MEDIAN_LENGTH)
         values = self._solve(weight, stiffness) @ self.axes
         nodes = np.moveaxis(values.reshape(self.rows, self.columns, 2), -1, 0)
         origin = (-_PAD * self.step, -_PAD * self.step)
@@ -370,9 +372,12 @@ class _Field:
     def _prior_weight(self) -> np.ndarray:
         return self.points.weight / self.points.relative_sigma**2
 
-    def _reweighted(self, stiffness: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    def _reweighted(self, stiffness: np.ndarray, weight: np.ndarray, least_scale: float = 0.0) -> np.ndarray:
+        """Student-t weights of the residuals. Few rows let a soft field run through all of them, so that the residuals look smaller than the
+        noise and honest rows look like outliers; what held-out rows scatter is the least scale to believe."""
         distance = np.hypot(*(self.design @ self._solve(weight, stiffness) - self.target).T)
-        return self._prior_weight() * _student(distance / self.points.relative_sigma, _scale(distance))
+        scale = max(_scale(distance), least_scale)
+        return self._prior_weight() * _student(distance / self.points.relative_sigma, scale)
 
     def _solve(self, weight: np.ndarray, stiffness: np.ndarray) -> np.ndarray:
         """(nodes, 2) values along the axes."""
@@ -388,29 +393,50 @@ class _Field:
         return factor.solve(scaled @ self.target[:, axes])
 
     def _choose(self, weight: np.ndarray) -> tuple[np.ndarray, float]:
-        """Stiffness of each axis with the least held-out absolute residual, and the median held-out distance there."""
-        folds = self._folds()
-        residuals = np.empty((len(_STIFFNESS), len(self.points), 2))
-        tested = np.zeros(len(self.points), dtype=bool)
-        for held in folds:
-            tested |= held
-            for level, stiffness in enumerate(_STIFFNESS):
-                values = self._solve_axis(np.where(held, 0.0, weight), stiffness, [0, 1])
-                residuals[level, held] = (self.design[held] @ values) - self.target[held]
-        residuals = np.abs(residuals[:, tested])
-        loss = np.einsum("lnc,n->lc", residuals, weight[tested])
-        best = loss.argmin(axis=0)
-        distance = np.hypot(residuals[best[0], :, 0], residuals[best[1], :, 1])
-        return np.array(_STIFFNESS)[best], float(np.median(distance))
+        """Stiffness of each axis that predicts held-out rows best, and the median held-out distance.
 
-    def _folds(self) -> list[np.ndarray]:
-        """Held-out masks made of whole blocks; all of them where that is cheap, else one."""
+        A proposer's errors are alike within its receptive field. To a cross-validation such noise is terrain, and the field would follow it.
+        Rows thinned to one per block do not share errors, so they call for a stiffer field if the noise is of that kind; the rows of a
+        block are then worth one row together, which multiplies the stiffness by their number.
+        """
         block = np.floor(self.points.xy / self.config.block_px).astype(np.int64)
+        loss, held_out = self._losses(weight, self._folds(block))
+        level = loss.argmin(axis=0)
+        stiffness = np.array(_STIFFNESS)
+        alone = _one_per_block(self.points.xy / self.config.block_px, block)
+        if len(self.points) < 2 * len(alone[0]) or len(alone[0]) < self.config.min_field:
+            return stiffness[level], float(np.median(np.hypot(*held_out[level, :, [0, 1]])))
+        few = sum(self._thinned_losses(weight, rows) for rows in (alone if self.small else alone[:1]))
+        thinned = few.argmin(axis=0)
+        crowd = len(self.points) / len(alone[0]) if (thinned < level).any() else 1.0
+        chosen = stiffness[np.minimum(level, thinned)] * crowd
+        return chosen, float(np.median(np.hypot(*held_out[level, :, [0, 1]])))
+
+    def _thinned_losses(self, weight: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        thin = np.zeros_like(weight)
+        thin[rows] = weight[rows]
+        held = np.zeros(len(weight), dtype=bool)
+        held[rows[::_FOLDS]] = True
+        return self._losses(thin, [held])[0]
+
+    def _losses(self, weight: np.ndarray, folds: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """Per stiffness and axis the weighted absolute held-out residual (levels, 2), and the residuals themselves (levels, held rows, 2)."""
+        residuals, weights = [], []
+        for held in folds:
+            design, target = self.design[held], self.target[held]
+            values = [self._solve_axis(np.where(held, 0.0, weight), stiffness, [0, 1]) for stiffness in _STIFFNESS]
+            residuals.append(np.abs(np.stack([design @ value - target for value in values])))
+            weights.append(weight[held])
+        residual = np.concatenate(residuals, axis=1)
+        return np.einsum("lnc,n->lc", residual, np.concatenate(weights)), residual
+
+    def _folds(self, block: np.ndarray) -> list[np.ndarray]:
+        """Held-out masks made of whole blocks; all of them where that is cheap, else one."""
         fold = (block[:, 0] + 2 * block[:, 1]) % _FOLDS
         if (fold == fold[0]).all():
             fold = np.arange(len(fold)) % _FOLDS
         masks = [fold == k for k in np.unique(fold)]
-        return masks if self.rows * self.columns < _SMALL_LATTICE else masks[:1]
+        return masks if self.small else masks[:1]
 
     def _design(self, xy: np.ndarray) -> sparse.csr_matrix:
         """(N, nodes): weights of the four corners of each point's cell."""
@@ -420,6 +446,21 @@ class _Field:
         index = np.stack([first, first + 1, first + self.columns, first + self.columns + 1])
         rows = np.tile(np.arange(len(xy)), 4)
         return sparse.csr_matrix((_corner_weights(u, v).ravel(), (rows, index.ravel())), shape=(len(xy), self.rows * self.columns))
+
+
+def _one_per_block(place: np.ndarray, block: np.ndarray) -> list[np.ndarray]:
+    """Row numbers of one point per block, that next to a fixed place in every block, so that two of them are about a block apart.
+
+    Args:
+        place: (N, 2) positions in blocks.
+        block: (N, 2) their integer parts.
+    """
+    _, number = np.unique(block, axis=0, return_inverse=True)
+    chosen = []
+    for spot in _SPOTS:
+        order = np.lexsort((np.hypot(*(place - block - spot).T), number))
+        chosen.append(order[np.r_[True, np.diff(number[order]) > 0]])
+    return chosen
 
 
 def _node_step(xy: np.ndarray, shape: tuple[int, int], config: FitConfig) -> float:

@@ -73,6 +73,17 @@ def test_dense_noise_is_smoothed_well_below_itself():
     assert "field from" in result.summary() and "m)" in result.summary()
 
 
+def test_noise_that_neighbours_share_is_not_taken_for_terrain():
+    """Rows 24 px apart whose errors are alike within 72 px: cross-validation alone would follow them."""
+    y, x = np.mgrid[0:1200:24, 0:1200:24]
+    xy = np.column_stack([x.ravel(), y.ravel()]).astype(np.float64)
+    field = lambda xy: smooth(xy / 3)  # noqa: E731
+    noise = np.random.default_rng(0).normal(0, 3, (17, 17, 2))[y.ravel() // 72, x.ravel() // 72]
+    result, _ = offsets.fit(candidates.make("a", 0, "flow", xy, field(xy) + noise), (1200, 1200))
+    error = np.hypot(*(result.shift_at(xy) - field(xy)).T).mean()
+    assert error < 0.6 * np.hypot(*noise.T).mean()
+
+
 @pytest.mark.parametrize("share", [0.2, 0.5, 0.6])
 def test_gross_outliers_are_named_and_do_not_bend_the_field(share):
     table, wrong = scattered(1200, outliers=share)
