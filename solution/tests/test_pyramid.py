@@ -1,0 +1,178 @@
+"""The pyramid: what it plans, how its tiles cover a scene, and that a whole run gives the displacement back in sign, axes and offset."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import rasterio
+
+from solution import candidates, offsets, pyramid
+from solution.config import CELL_PX, PyramidConfig
+from solution.flow import FlowNet
+from solution.pyramid import Pass, plan, propose_flow
+from solution.scene import without_labels
+from solution.tests.conftest import Recipe, Scene, write_scene
+from solution.tests.handmade import handmade_net
+
+DEFAULT = PyramidConfig()
+SMALL = PyramidConfig(reach_px=60.0, max_coarse_volume=2e5, tile_px=320)
+BLOCK_PX = 16
+
+
+def wavy(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Apparent displacement of up to 40 px; its axes differ, so that nothing may be swapped."""
+    return 31.0 + 5.0 * np.sin(y / 70.0) + 0.03 * x, -18.0 + 4.0 * np.cos(x / 90.0) - 0.02 * y
+
+
+RECIPE = Recipe(shape=(208, 256), sar_gsd=(1.0, 1.0), sar_offset=(-30.0, 30.0), displacement=wavy, points=None, seed=1)
+"""A SAR pixel of two optical ones: the index shift is half a pixel short of what is seen in the images, in both axes."""
+
+
+@pytest.fixture(scope="module")
+def net() -> FlowNet:
+    return handmade_net()
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory) -> Scene:
+    return write_scene(tmp_path_factory.mktemp("pyramid"), "02_train_01", RECIPE)
+
+
+@pytest.fixture(scope="module")
+def table(scene, net) -> pd.DataFrame:
+    """What a whole run proposes."""
+    return propose_flow(scene.open(), net, 3, SMALL)
+
+
+def scene_of(make_scene, **fields: object) -> Scene:
+    return make_scene(**{**vars(RECIPE), **fields})
+
+
+def error_px(scene: Scene, table: pd.DataFrame) -> np.ndarray:
+    """(N, 2) proposed less true index shift."""
+    true = np.column_stack(scene.displacement(table["x"].to_numpy(), table["y"].to_numpy())) - scene.open().centre_offset_px
+    return table[["dx", "dy"]].to_numpy() - true
+
+
+@pytest.mark.parametrize(
+    ("shape", "factors"),
+    [
+        ((300, 300), [1, 1]),
+        ((1024, 1024), [4, 2, 1]),
+        ((3072, 4096), [4, 2, 1]),
+        ((3208, 10155), [8, 4, 2, 1]),
+        ((13_000, 13_000), [8, 4, 2]),
+    ],
+)
+def test_the_plan_reaches_far_and_ends_fine(shape, factors):
+    passes = plan(shape, DEFAULT)
+    assert [p.factor for p in passes] == factors
+    reach = min(DEFAULT.reach_px, 0.4 * max(shape))
+    assert reach <= passes[0].radius * CELL_PX * passes[0].factor < reach + CELL_PX * passes[0].factor
+    assert [p.radius for p in passes[1:]] == [DEFAULT.refine_radius_cells] * (len(factors) - 1)
+    assert [p.emit for p in passes] == [i >= len(factors) - 2 for i in range(len(factors))]
+    blocks = shape[0] * shape[1] / (BLOCK_PX * factors[0]) ** 2
+    assert blocks * (2 * passes[0].radius) ** 2 < 1.1 * DEFAULT.max_coarse_volume
+
+
+@pytest.mark.parametrize("finest", [1, 2, 4, 8])
+def test_the_finest_level_can_be_asked_for(finest):
+    for shape in ((300, 300), (2000, 2000), (13_000, 13_000)):
+        passes = plan(shape, DEFAULT, finest)
+        assert passes[-1].factor == finest and len(passes) >= 2
+        assert [p.factor for p in passes] == sorted((p.factor for p in passes), reverse=True)
+
+
+def test_large_scenes_stop_at_half_resolution_by_themselves():
+    assert plan((9_900, 10_000), DEFAULT)[-1].factor == 1
+    assert plan((10_100, 10_000), DEFAULT)[-1].factor == 2
+
+
+@pytest.mark.parametrize("shape", [(40, 30), (256, 288), (700, 2111), (3208, 10155)])
+@pytest.mark.parametrize("step", [Pass(1, 8, True), Pass(4, 38, False), Pass(8, 19, False)])
+def test_the_inner_parts_of_the_tiles_cover_every_block_once(shape, step):
+    windows = pyramid._level_tiles(shape, step, BLOCK_PX, DEFAULT)
+    margin = pyramid._margin(step, BLOCK_PX, DEFAULT)
+    assert margin % BLOCK_PX == 0 and margin >= max(DEFAULT.margin_px, step.radius * CELL_PX)
+    assert len({(w.width, w.height) for w in windows}) == 1 and max(windows[0].width, windows[0].height) <= DEFAULT.tile_px * step.factor
+    block = BLOCK_PX * step.factor
+    seen = np.zeros([-(-size // block) for size in shape], dtype=int)
+    for window in windows:
+        assert not any(value % block for value in (window.x, window.y, window.width, window.height))
+        row, column = (value // block + margin // BLOCK_PX for value in (window.y, window.x))
+        height, width = (size // block - 2 * margin // BLOCK_PX for size in (window.height, window.width))
+        seen[row : row + height, column : column + width] += 1
+    assert (seen == 1).all()
+
+
+def test_a_whole_run_gives_the_displacement_back(scene, table):
+    np.testing.assert_allclose(scene.open().centre_offset_px, 0.5)
+    assert [p.factor for p in plan(RECIPE.shape, SMALL)] == [2, 1]
+    last = table[table["tile"] >= 100_000]
+    assert len(last) > 0.8 * 13 * 16 and len(table) > len(last)
+    error = error_px(scene, last)
+    assert np.abs(error.mean(axis=0)).max() < 0.15
+    assert np.median(np.hypot(*error.T)) < 0.7 and np.percentile(np.hypot(*error.T), 90) < 1.3
+    assert set(table["scene"]) == {"02_train_01"} and set(table["fold"]) == {3} and set(table["source"]) == {"flow"}
+    assert last["cycle_px"].median() < 0.3 and last["confidence"].median() > 0.8 and (table["sigma_px"] > 0).all()
+    field = offsets.fit(table, RECIPE.shape)[0]
+    assert np.hypot(*(field.shift_at(last[["x", "y"]].to_numpy()) - last[["dx", "dy"]].to_numpy() + error).T).mean() < 0.7
+
+
+def test_blocks_lie_where_they_say(table):
+    for number, factor in ((0, 2), (1, 1)):
+        rows = table[table["tile"] // 100_000 == number]
+        place = (rows[["x", "y"]].to_numpy() + 0.5) / (BLOCK_PX * factor)
+        np.testing.assert_allclose(place % 1, 0.5, atol=1e-9)
+        assert len(rows[["x", "y"]].drop_duplicates()) == len(rows)
+
+
+def test_tiles_do_not_show_in_the_result(scene, net, table):
+    many = propose_flow(scene.open(), net, 3, replace(SMALL, tile_px=192))
+    assert table["tile"].nunique() < many["tile"].nunique()
+    both = table.merge(many, on=["x", "y"], suffixes=("", "_many"))
+    both = both[(both["tile"] < 100_000) == (both["tile_many"] < 100_000)]
+    assert len(both) > 0.95 * len(table)
+    assert np.abs(both[["dx", "dy"]].to_numpy() - both[["dx_many", "dy_many"]].to_numpy()).max(axis=1).mean() < 0.05
+
+
+def test_two_runs_propose_the_same(scene, net, table):
+    pd.testing.assert_frame_equal(propose_flow(scene.open(), net, 3, SMALL), table, check_exact=True)
+
+
+def test_progress_counts_every_tile_of_every_pass(make_scene, net):
+    steps = []
+    config = replace(SMALL, tile_px=192)
+    pair = scene_of(make_scene, shape=(128, 160)).open()
+    propose_flow(pair, net, 2, config, finest=2, progress=lambda *step: steps.append(step))
+    assert {what for what, _, _ in steps} == {"flow 2: level 2"}
+    assert all(done <= total for _, done, total in steps) and sum(done == total for _, done, total in steps) == 2
+
+
+def test_ground_without_data_proposes_nothing(make_scene, net):
+    scene = scene_of(make_scene)
+    with rasterio.open(scene.optical, "r+") as dataset:
+        pixels = dataset.read()
+        pixels[:, :, 96:] = 0
+        dataset.write(pixels)
+    table = propose_flow(scene.open(), net, 0, replace(SMALL, tile_px=192))
+    assert len(table) and table["x"].max() < 112
+    last = table[table["tile"] >= 100_000]
+    assert np.median(np.hypot(*error_px(scene, last).T)) < 0.8
+
+
+def test_a_sar_image_elsewhere_leaves_an_empty_table(make_scene, net):
+    pair = scene_of(make_scene, sar_offset=(5000.0, 0.0), sar_shape=(64, 64)).open()
+    table = propose_flow(pair, net, 0, SMALL)
+    assert len(table) == 0 and list(table.columns) == list(candidates.SCHEMA)
+
+
+@pytest.mark.parametrize("shape", [(16, 16), (20, 130)])
+def test_a_scene_of_a_few_blocks_is_valid_input(make_scene, net, shape):
+    pair = scene_of(make_scene, shape=shape, displacement=(2.0, -1.0), sar_shape=(200, 200)).open()
+    table = propose_flow(without_labels(pair), net, 0, SMALL)
+    assert np.isfinite(table[["dx", "dy", "sigma_px", "cycle_px"]].to_numpy()).all()
+    assert (table["x"] < shape[1]).all() and (table["y"] < shape[0]).all()
