@@ -69,7 +69,10 @@ class TiePointField:
             predicted = self._fit(self._xy[kept], self._shift[kept])(self._xy[left_out] / 1000.0)
             error[left_out] = np.hypot(*(predicted - self._shift[left_out]).T)
         near = distance <= np.median(distance)
-        slope = (np.median(error[~near]) - np.median(error[near])) / max(np.median(distance[~near]) - np.median(distance[near]), 1.0)
+        slope = 0.0
+        if not near.all():  # tie-points on a regular grid are all equally far from each other
+            further = np.median(distance[~near]) - np.median(distance[near])
+            slope = (np.median(error[~near]) - np.median(error[near])) / max(further, 1.0)
         slope = max(float(slope), 0.2 * float(np.median(error) / max(np.median(distance), 1.0)))
         return max(float(np.median(error[near]) - slope * np.median(distance[near])), 0.5), slope
 

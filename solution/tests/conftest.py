@@ -17,6 +17,7 @@ import rasterio
 from rasterio.crs import CRS
 from rasterio.transform import Affine
 from rasterio.warp import transform as warp_points
+from typer.testing import CliRunner
 
 from solution import __main__ as command_line
 from solution.scene import TIEPOINT_COLUMNS, ScenePair, open_pair
@@ -108,6 +109,39 @@ def run(monkeypatch, capfd) -> Callable[..., tuple[int, str, str]]:
         return stop.value.code or 0, written.out, written.err
 
     return call
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Two tiny labelled scenes and the teams of a smoke run on them.
+
+    Attributes:
+        data: holds ``02_train_01`` (held out by team 0) and ``03_train_01`` (by team 1).
+        folds: split.csv and the teams.
+        output: what the command line printed.
+    """
+
+    data: Path
+    folds: Path
+    output: str
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory) -> Trained:
+    """Made once by the public command line; a test that changes it works on a copy."""
+    root = tmp_path_factory.mktemp("trained")
+    data, folds = root / "data", root / "folds"
+    for seed, name in enumerate(("02_train_01", "03_train_01")):
+        write_scene(data, name, Recipe(seed=seed, displacement=(9.0, -6.0)))
+    output = ""
+    for arguments in (
+        ["split", data, "--output", folds / "split.csv"],
+        ["train-flow", data, "--smoke", "--folds", folds, "--device", "cpu"],
+    ):
+        result = CliRunner().invoke(command_line.app, list(map(str, arguments)), catch_exceptions=False)
+        assert result.exit_code == 0, result.output
+        output += result.output
+    return Trained(data, folds, output)
 
 
 def write_scene(folder: Path, name: str, recipe: Recipe) -> Scene:

@@ -238,6 +238,13 @@ def test_a_spline_keeps_its_tie_points_and_doubts_what_is_far():
     assert np.ptp(field.sigma_at(xy)) < 1e-9
 
 
+def test_tie_points_on_a_regular_grid_make_a_field():
+    xy = np.stack(np.meshgrid(np.arange(0, 500, 100.0), np.arange(0, 400, 100.0)), axis=-1).reshape(-1, 2)
+    field = TiePointField(xy, np.random.default_rng(0).normal(5, 1, xy.shape))
+    sigma = field.sigma_at(np.array([[100.0, 100.0], [150.0, 150.0]]))
+    assert np.isfinite(sigma).all() and 0.5 <= sigma[0] < sigma[1]
+
+
 @pytest.mark.parametrize("count", [1, 2, 3, 5])
 def test_few_tie_points_still_make_a_field(count):
     xy = np.random.default_rng(1).uniform(0, 500, (count, 2))
