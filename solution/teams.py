@@ -181,11 +181,12 @@ def _score_scene(pair: ScenePair, table_path: Path) -> dict:
 def show_scores(result: dict, console: Console) -> None:
     """One table per protocol: errors in px, scenes in rows."""
     for protocol, rows in result.items():
-        table = Table(title=protocol.replace("_", " ") + " (mean error, px)", box=box.SIMPLE)
+        table = Table(title=protocol.replace("_", " ") + " (mean error, px)", box=box.SIMPLE, pad_edge=False, padding=0)
         names = ("team", "tiepoints", "zero_shift_px", "affine_on_labels_px", "flow_px", "flow_median_px", "flow_p90_px")
-        table.add_column("scene")
+        table.add_column("scene", no_wrap=True)
         for name in names:
-            table.add_column(name.removesuffix("_px").replace("_", " "), justify="right")
+            title = name.removesuffix("_px").replace("_", " ")
+            table.add_column(title, justify="right", min_width=max(map(len, title.split())))  # a heading may wrap, its words may not
         for scene, row in rows.items():
             cells = (row.get(name, "") for name in names)
             table.add_row(scene, *(f"{cell:.2f}" if isinstance(cell, float) else str(cell) for cell in cells))
