@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import os
 import shutil
 from collections.abc import Sequence
@@ -129,6 +130,7 @@ def needs_work(out: Path, manifest: Manifest, replace: bool) -> bool:
 
 
 def _trainer(config: FlowConfig, run: Path, device: str) -> lightning.Trainer:
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # it lists absent devices and advertises services
     accelerator, devices = trainer_device(device)
     epochs = -(-config.steps // _STEPS_PER_EPOCH)
     checkpoint = ModelCheckpoint(run, filename="last", every_n_epochs=1, save_on_train_epoch_end=True, enable_version_counter=False)
