@@ -66,7 +66,7 @@ class PyramidConfig:
     Attributes:
         reach_px: shifts that the coarse pass must find, optical px.
         max_coarse_volume: the coarse pass takes the finest of the levels 8, 4, 2, 1 that has no more blocks x displacements than this.
-        refine_radius_cells: search radius of the finer passes.
+        refine_radius_cells, finest_radius_cells: search radius of the finer passes, and of those on the finest level.
         tile_px: side of a tile at its level, margin included.
         margin_px: border of a tile whose blocks are left to its neighbours.
         fine_passes: how often the finest level is matched; every pass starts from the field of the one before.
@@ -77,8 +77,9 @@ class PyramidConfig:
     """
 
     reach_px: float = 300.0
-    max_coarse_volume: float = 20e6
+    max_coarse_volume: float = 4e6
     refine_radius_cells: int = 8
+    finest_radius_cells: int = 6
     tile_px: int = 1024
     margin_px: int = 64
     fine_passes: int = 1

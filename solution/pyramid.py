@@ -57,7 +57,7 @@ def plan(shape: tuple[int, int], config: PyramidConfig, finest: int | None = Non
         factors.append(coarse >> (len(factors) + 1))
     factors += [finest] * (config.fine_passes - bool(factors))
     passes = [Pass(coarse, math.ceil(reach / coarse / CELL_PX), False)]
-    passes += [Pass(factor, config.refine_radius_cells, False) for factor in factors]
+    passes += [Pass(f, config.finest_radius_cells if f == finest else config.refine_radius_cells, False) for f in factors]
     return [Pass(p.factor, p.radius, i >= len(passes) - config.emit_levels) for i, p in enumerate(passes)]
 
 
@@ -129,7 +129,7 @@ def _match_tile(
     sar, sar_valid = pair.sample_sar(grid + before + pair.centre_offset_px, factor)
     if not sar_valid.any():
         return candidates.empty()
-    blocks = _match_arrays(net, optical, sar, optical_valid, sar_valid, step.radius)
+    blocks = _match_arrays(net, optical, sar, optical_valid, sar_valid, step)
     keep = blocks.inside(_margin(step, net.config.block_cells * CELL_PX, config), config)
     if not keep.any():
         return candidates.empty()
@@ -188,7 +188,7 @@ class _Blocks:
 
 @torch.inference_mode()
 def _match_arrays(
-    net: FlowNet, optical: np.ndarray, sar: np.ndarray, optical_valid: np.ndarray, sar_valid: np.ndarray, radius: int
+    net: FlowNet, optical: np.ndarray, sar: np.ndarray, optical_valid: np.ndarray, sar_valid: np.ndarray, step: Pass
 ) -> _Blocks:
     device = next(net.parameters()).device
 
@@ -198,20 +198,23 @@ def _match_arrays(
     valid = tensor(optical_valid), tensor(sar_valid)
     features = net.encoder(tensor(optical), tensor(sar), *valid)
     cells = cell_valid(valid[0]), cell_valid(valid[1])
-    forward = net.match(*features, *cells, radius)
-    backward = net.match(features[1], features[0], cells[1], cells[0], radius)
+    forward = net.match(*features, *cells, step.radius)
     block = net.config.block_cells * CELL_PX
     shift = forward.shift[0].double().cpu().numpy()
     rows, columns = shift.shape[:2]
     centre = np.stack(np.meshgrid((np.arange(columns) + 0.5) * block - 0.5, (np.arange(rows) + 0.5) * block - 0.5), axis=-1)
-    returned = _at_blocks(backward.shift[0].double().cpu().numpy(), centre + shift, block)
+    cycle = np.full((rows, columns), np.nan)
+    if step.emit:  # the way back costs as much as the way there, and only proposals need it
+        backward = net.match(features[1], features[0], cells[1], cells[0], step.radius)
+        returned = _at_blocks(backward.shift[0].double().cpu().numpy(), centre + shift, block)
+        cycle = np.hypot(*np.moveaxis(shift + returned, -1, 0))
     share = torch.nn.functional.avg_pool2d(valid[0][:, None], block)[0, 0]
     return _Blocks(
         centre,
         shift,
         forward.log_sigma[0].exp().double().cpu().numpy(),
         forward.confidence[0].double().cpu().numpy(),
-        np.hypot(*np.moveaxis(shift + returned, -1, 0)),
+        cycle,
         share.cpu().numpy(),
         optical.shape[-2:],
     )

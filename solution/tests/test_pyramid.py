@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -57,25 +58,28 @@ def error_px(scene: Scene, table: pd.DataFrame) -> np.ndarray:
     return table[["dx", "dy"]].to_numpy() - true
 
 
-@pytest.mark.parametrize(
-    ("shape", "factors"),
-    [
-        ((300, 300), [1, 1]),
-        ((1024, 1024), [4, 2, 1]),
-        ((3072, 4096), [4, 2, 1]),
-        ((3208, 10155), [8, 4, 2, 1]),
-        ((13_000, 13_000), [8, 4, 2]),
-    ],
-)
-def test_the_plan_reaches_far_and_ends_fine(shape, factors):
+SHAPES = [(300, 300), (1024, 1024), (3072, 4096), (3208, 10155), (13_000, 13_000)]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_plan_reaches_far_halves_its_way_down_and_ends_fine(shape):
     passes = plan(shape, DEFAULT)
-    assert [p.factor for p in passes] == factors
+    coarse, finest = passes[0].factor, passes[-1].factor
+    assert finest == (2 if shape == (13_000, 13_000) else 1) and len(passes) >= 2
+    steps = [p.factor for p in passes]
+    assert all(step in (before, before // 2) for before, step in pairwise(steps))
     reach = min(DEFAULT.reach_px, 0.4 * max(shape))
-    assert reach <= passes[0].radius * CELL_PX * passes[0].factor < reach + CELL_PX * passes[0].factor
-    assert [p.radius for p in passes[1:]] == [DEFAULT.refine_radius_cells] * (len(factors) - 1)
-    assert [p.emit for p in passes] == [i >= len(factors) - 2 for i in range(len(factors))]
-    blocks = shape[0] * shape[1] / (BLOCK_PX * factors[0]) ** 2
-    assert blocks * (2 * passes[0].radius) ** 2 < 1.1 * DEFAULT.max_coarse_volume
+    assert reach <= passes[0].radius * CELL_PX * coarse < reach + CELL_PX * coarse
+    # A pass must be able to correct what the level before it could not tell: a cell or two of that level.
+    assert all(CELL_PX * p.factor * p.radius >= 2 * CELL_PX * before.factor for before, p in pairwise(passes))
+    assert [p.emit for p in passes] == [i >= len(passes) - DEFAULT.emit_levels for i in range(len(passes))]
+    blocks = shape[0] * shape[1] / (BLOCK_PX * coarse) ** 2
+    assert coarse == 8 or blocks * (2 * passes[0].radius) ** 2 < 1.1 * DEFAULT.max_coarse_volume
+
+
+@pytest.mark.parametrize(("shape", "factors"), zip(SHAPES, ([1, 1], [4, 2, 1], [4, 2, 1], [8, 4, 2, 1], [8, 4, 2]), strict=True))
+def test_the_coarse_level_is_the_finest_that_fits(shape, factors):
+    assert [p.factor for p in plan(shape, replace(DEFAULT, max_coarse_volume=20e6))] == factors
 
 
 @pytest.mark.parametrize("finest", [1, 2, 4, 8])
