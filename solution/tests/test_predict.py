@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import shutil
@@ -21,6 +22,7 @@ from solution.tests.handmade import handmade_net
 
 SHAPE = (96, 112)
 REAL_PLAN, REAL_MARGIN = pyramid.plan, pyramid._margin
+LOADED = functools.cache(train.load_flow)  # most of a tiny prediction's time would go into building networks
 
 
 def slanted(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -33,6 +35,7 @@ def quick_plan(monkeypatch) -> None:
     """One pass over small tiles: the fixture's shifts are small, and most tests are about the files."""
     monkeypatch.setattr(pyramid, "plan", lambda shape, config, finest=None: [Pass(finest or 1, 8, True)])
     monkeypatch.setattr(pyramid, "_margin", lambda *_: 16)
+    monkeypatch.setattr(predict, "load_flow", LOADED)
 
 
 @pytest.fixture
@@ -90,6 +93,7 @@ def test_one_pair_gets_its_map_with_what_led_to_it(scene, go, tmp_path):
 def test_the_whole_plan_writes_a_map_with_untrained_weights(scene, go, tmp_path, monkeypatch):
     monkeypatch.setattr(pyramid, "plan", REAL_PLAN)
     monkeypatch.setattr(pyramid, "_margin", REAL_MARGIN)
+    monkeypatch.setattr(predict, "load_flow", train.load_flow)
     code, _, _ = go(scene.optical, scene.sar, tmp_path / "map.tif", "--team", "0")
     assert code in (0, offsets.EXIT_ZERO_SHIFT)
     check_map(tmp_path / "map.tif", scene.optical)

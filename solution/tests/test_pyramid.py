@@ -77,7 +77,7 @@ def test_the_plan_reaches_far_halves_its_way_down_and_ends_fine(shape):
     assert coarse == 8 or blocks * (2 * passes[0].radius) ** 2 < 1.1 * DEFAULT.max_coarse_volume
 
 
-@pytest.mark.parametrize(("shape", "factors"), zip(SHAPES, ([1, 1], [4, 2, 1], [4, 2, 1], [8, 4, 2, 1], [8, 4, 2]), strict=True))
+@pytest.mark.parametrize(("shape", "factors"), list(zip(SHAPES, ([1, 1], [4, 2, 1], [4, 2, 1], [8, 4, 2, 1], [8, 4, 2]), strict=True)))
 def test_the_coarse_level_is_the_finest_that_fits(shape, factors):
     assert [p.factor for p in plan(shape, replace(DEFAULT, max_coarse_volume=20e6))] == factors
 
