@@ -126,6 +126,17 @@ def test_a_whole_run_gives_the_displacement_back(scene, table):
     assert np.hypot(*(field.shift_at(last[["x", "y"]].to_numpy()) - last[["dx", "dy"]].to_numpy() + error).T).mean() < 0.7
 
 
+def test_a_pass_adds_the_field_of_the_place_where_it_landed(make_scene, net):
+    scene = scene_of(make_scene, displacement=lambda x, y: (20.0 + 0.2 * x, -10.0 - 0.1 * x))
+    height, width = RECIPE.shape
+    # The field before is short by 7.2 and 1.4 px: read through it, the SAR image lies 6 and 2 px off, over which the field rises by 1.2 and -0.6.
+    dx, dy = 12.3 + 0.2 * np.array([0.0, width - 1]), -11.9 - 0.1 * np.array([0.0, width - 1])
+    before = offsets.Fit("affine", np.stack([[dx, dx], [dy, dy]]), (0.0, 0.0), (width - 1.0, height - 1.0), 9, 0.1)
+    window = pyramid._level_tiles(RECIPE.shape, Pass(1, 8, True), BLOCK_PX, DEFAULT)[0]
+    found = pyramid._match_tile(scene.open(), net, 0, 0, window, Pass(1, 8, True), before, DEFAULT)
+    assert np.abs(np.median(error_px(scene, found), axis=0)).max() < 0.3
+
+
 def test_blocks_lie_where_they_say(table):
     for number, factor in ((0, 2), (1, 1)):
         rows = table[table["tile"] // 100_000 == number]

@@ -123,6 +123,17 @@ def test_a_simulated_scene_is_named_by_its_folder_and_is_no_real_one(scene):
     assert source.name == "simulated/02_train_01" and not source.labelled
 
 
+@pytest.mark.parametrize("spacing", [1.0, 2.0, 4.0, 8.0])
+def test_every_level_shows_the_ground_at_its_place(spacing):
+    ramp = np.tile(1 + 4 * np.arange(64, dtype=np.uint8), (48, 1))
+    along_x, along_y = (tiles._pyramid(np.ascontiguousarray(image)) for image in (ramp[:, :48], ramp[:, :48].T))
+    xy = np.random.default_rng(0).uniform(8, 39, (1, 50, 2))
+    for levels, axis in ((along_x, 0), (along_y, 1)):
+        values, valid = tiles._take(levels, xy, spacing, np.zeros(4))
+        assert valid.all()
+        np.testing.assert_allclose(254 * values / 4, xy[..., axis], atol=0.3)  # 1/32 of a cell, and the rounding of the levels
+
+
 @pytest.mark.parametrize("flip", [False, True])
 def test_seen_from_solves_the_fixed_point(flip):
     linear = similarity(20, 0.1, flip, (0, 0))[:2, :2]
