@@ -162,6 +162,9 @@ def propose(
     folder: Path = typer.Argument(..., metavar="DATA_DIR", help="Labelled scenes."),
     folds: Path = typer.Option(_FOLDS, show_default=_FOLDS_SHOWN, help="Where split.csv and the teams are."),
     device: str = typer.Option("auto", help="auto, cpu, cuda, cuda:N."),
+    finest: int | None = typer.Option(
+        None, min=1, max=8, help="Finest level: 1 every pixel, 2, 4 or 8 faster. Default: by the scene's size."
+    ),
 ) -> None:
     """Every team proposes candidates for the scenes that it never saw."""
     from solution import split as splits
@@ -172,7 +175,7 @@ def propose(
 
     table = splits.read_split(folds / "split.csv")
     with tile_progress(Console(stderr=True)) as progress:
-        teams.propose_out_of_fold(discover(folder), table, folds, PyramidConfig(), device, progress, say)
+        teams.propose_out_of_fold(discover(folder), table, folds, PyramidConfig(), finest, device, progress, say)
 
 
 @app.command("score-folds")

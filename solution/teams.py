@@ -107,6 +107,7 @@ def propose_out_of_fold(
     split: pd.DataFrame,
     folds: Path,
     config: PyramidConfig,
+    finest: int | None,
     device: str,
     progress: Progress | None,
     say: Callable[[str], None],
@@ -119,7 +120,7 @@ def propose_out_of_fold(
             continue
         net, manifest = load_flow(weights)
         out = folds / team.name / CANDIDATES
-        stamp = folds / ".work" / f"{team.name}_{_propose_key(weights, scenes, config)}.done"
+        stamp = folds / ".work" / f"{team.name}_{_propose_key(weights, scenes, config, finest)}.done"
         if out.is_file() and stamp.is_file():
             say(f"propose {team.name}: {out} is up to date, skipped")
             continue
@@ -127,16 +128,16 @@ def propose_out_of_fold(
         tables = []
         for pair in scenes:
             manifest.guard_held_out(pair.name)
-            table = propose_flow(without_labels(pair), net, team.number, config, progress=progress)
+            table = propose_flow(without_labels(pair), net, team.number, config, finest, progress)
             tables.append(candidates.label(table, pair.tiepoints(), 16.0))
         candidates.write(out, candidates.concat(tables))
         artefact.write_text(stamp, "")
         say(f"propose {team.name}: {sum(map(len, tables))} candidates for {', '.join(pair.name for pair in scenes)}")
 
 
-def _propose_key(weights: Path, scenes: Sequence[ScenePair], config: PyramidConfig) -> str:
+def _propose_key(weights: Path, scenes: Sequence[ScenePair], config: PyramidConfig, finest: int | None) -> str:
     """Short hash of all that a team's table depends on."""
-    facts = [hashlib.sha256(weights.read_bytes()).hexdigest(), [pair.fingerprint() for pair in scenes], asdict(config)]
+    facts = [hashlib.sha256(weights.read_bytes()).hexdigest(), [pair.fingerprint() for pair in scenes], asdict(config), finest]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
 
