@@ -51,9 +51,8 @@ def _read_map(path: Path, pair: ScenePair, window: Window, factor: int) -> np.nd
             raise InputError(
                 f"{path}: is no offset map of {pair.optical.name}; it must have 2 bands and {pair.shape[1]} x {pair.shape[0]} px"
             )
-        rows = slice(window.y, window.stop[1])
         values = dataset.read(
-            window=((rows.start, rows.stop), (window.x, window.stop[0])), out_shape=(2, window.height // factor, window.width // factor)
+            window=((window.y, window.stop[1]), (window.x, window.stop[0])), out_shape=(2, window.height // factor, window.width // factor)
         )
     return values.astype(np.float64)
 

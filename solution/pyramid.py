@@ -78,7 +78,8 @@ def propose_flow(
     """
     field: Fit | None = None
     emitted = []
-    for number, step in enumerate(plan(pair.shape, config, finest)):
+    passes = plan(pair.shape, config, finest)
+    for number, step in enumerate(passes):
         parts = []
         windows = _level_tiles(pair.shape, step, net.config.block_cells * CELL_PX, config)
         for tile, window in enumerate(windows):
@@ -88,9 +89,10 @@ def propose_flow(
         table = candidates.concat(parts)
         if step.emit:
             emitted.append(table)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # an empty pass leaves zero shift to the next one; the final fit is the one that warns
-            field = offsets.fit(table, pair.shape)[0]
+        if number + 1 < len(passes):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # an empty pass leaves zero shift to the next one; the final fit is the one that warns
+                field = offsets.fit(table, pair.shape)[0]
         if progress:
             progress(f"flow {fold}: level {step.factor}", len(windows), len(windows))
     return candidates.concat(emitted)
