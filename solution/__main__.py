@@ -111,21 +111,31 @@ def score(
 
 @app.command("train-base")
 def train_base(
-    pairs: list[Path] = typer.Option(..., help="Folder of registered image pairs; may be given again."),
+    pairs: list[Path] = typer.Option([], help="Folder of registered image pairs; may be given again."),
+    simulated: list[Path] = typer.Option([], help="Folder of simulated scenes; may be given again."),
     exclude: list[str] = typer.Option([], help="File stem of a pair to leave out, because it shows ground of a labelled scene."),
     folds: Path = typer.Option(_FOLDS, show_default=_FOLDS_SHOWN, help="Where the artefact goes."),
+    init: Path | None = typer.Option(None, help="Weights to start from; default: chance."),
     device: str = typer.Option("auto", help="auto, cpu, cuda, cuda:N."),
     steps: int | None = typer.Option(None, help="Optimisation steps instead of the configured number."),
     smoke: bool = typer.Option(False, "--smoke", help="Seconds instead of hours; the result is worthless."),
     replace: bool = typer.Option(False, "--replace", help="Overwrite an artefact made with other settings."),
 ) -> None:
-    """Train the flow regressor that every fold starts from, on registered pairs only: it sees no labelled scene."""
-    from solution import train
-    from solution.tiles import pair_sources
+    """Train the flow regressor that every fold starts from, on registered pairs and simulated scenes only: it sees no labelled scene."""
+    from solution import teams, train
 
-    sources = [source for folder in pairs for source in pair_sources(folder, exclude)]
-    out = folds / "base" / "flow.safetensors"
-    say(train.train_flow(sources, train.chosen_config(steps, smoke, fine_tune=False), out, -1, 0, folds / ".work", None, device, replace))
+    sources = _shared_sources(simulated, pairs, exclude)
+    config = train.chosen_config(steps, smoke, fine_tune=False)
+    say(train.train_flow(sources, config, folds / teams.BASE, -1, 0, folds / ".work", init, device, replace))
+
+
+def _shared_sources(simulated: list[Path], pairs: list[Path], exclude: list[str]) -> list:
+    """What every team may see, in memory."""
+    from solution.scene import discover
+    from solution.tiles import pair_sources, scene_source
+
+    scenes = [scene_source(pair, place.name) for place in simulated for pair in discover(place)]
+    return scenes + [source for place in pairs for source in pair_sources(place, exclude)]
 
 
 @app.command("train-flow")
@@ -145,11 +155,9 @@ def train_flow(
     from solution import split as splits
     from solution import teams, train
     from solution.scene import discover
-    from solution.tiles import pair_sources, scene_source
 
     def extra() -> list:
-        scenes = [scene_source(pair, place.name) for place in simulated for pair in discover(place)]
-        return scenes + [source for place in pairs for source in pair_sources(place, exclude)]
+        return _shared_sources(simulated, pairs, exclude)
 
     table = splits.read_split(folds / "split.csv")
     start = init or (folds / teams.BASE if (folds / teams.BASE).is_file() and not smoke else None)

@@ -28,7 +28,7 @@ class FlowConfig:
         label_sigma_cells: width of the soft target.
         max_label_sigma_px: a block is labelled (positive) where the interpolated truth is surer than this, in px of its level.
         inversion_share: share of tiles whose SAR contrast is inverted, and likewise of the optical one.
-        extra_share: share of tiles drawn from simulated scenes and registered pairs where labelled scenes are given too.
+        labelled_share, simulated_share, registered_share: how tiles are shared out among the kinds of sources that are given, relative to each other.
     """
 
     trunk: str = "resnet18d"
@@ -48,7 +48,9 @@ class FlowConfig:
     label_sigma_cells: float = 0.6
     max_label_sigma_px: float = 3.0
     inversion_share: float = 0.1
-    extra_share: float = 0.4
+    labelled_share: float = 0.6
+    simulated_share: float = 0.4
+    registered_share: float = 0.4
 
     def fine_tuned(self) -> FlowConfig:
         """A fold's own run, starting from the base model."""

@@ -130,7 +130,7 @@ class Source:
 
     Attributes:
         name: scene, or image folder.
-        labelled: a real scene with tie-points, as against a simulated one or a registered pair.
+        kind: ``labelled`` (a real scene with tie-points), ``simulated``, or ``registered`` (a pair that needs no labels).
         optical: levels (h, w, 3), each half of the one before.
         sar: levels (h, w).
         field: the truth.
@@ -138,7 +138,7 @@ class Source:
     """
 
     name: str
-    labelled: bool
+    kind: str
     optical: tuple[np.ndarray, ...]
     sar: tuple[np.ndarray, ...]
     field: TiePointField | TruthMapField | RegisteredField
@@ -170,7 +170,7 @@ def scene_source(pair: ScenePair, simulated_in: str = "") -> Source:
         shift_field = TiePointField(tiepoints.xy, tiepoints.shift + pair.centre_offset_px)
     # The folder goes into the name, lest a simulated scene be taken for a real one of the same name.
     name = f"{simulated_in}/{pair.name}" if simulated_in else pair.name
-    return Source(name, not simulated_in, _pyramid(optical), _pyramid(sar), shift_field, tiepoints.xy)
+    return Source(name, "simulated" if simulated_in else "labelled", _pyramid(optical), _pyramid(sar), shift_field, tiepoints.xy)
 
 
 def pair_sources(folder: Path, exclude: Sequence[str] = ()) -> list[Source]:
@@ -197,7 +197,7 @@ def pair_sources(folder: Path, exclude: Sequence[str] = ()) -> list[Source]:
         sources.append(
             Source(
                 f"{folder.name}/{sar_path.stem}",
-                False,
+                "registered",
                 _pyramid(np.maximum(optical, 1)),
                 _pyramid(np.maximum(sar, 1)),
                 RegisteredField(1.0),
@@ -270,7 +270,8 @@ class FlowTiles(torch.utils.data.Dataset):
         if not sources:
             raise InputError("training: no source is left after holding out; add scenes or pairs")
         self.sources, self.config, self.length, self.seed, self.augment = list(sources), config, length, seed, augment
-        self._labelled, self._extra = ([s for s in sources if s.labelled == labelled] for labelled in (True, False))
+        shares = {"labelled": config.labelled_share, "simulated": config.simulated_share, "registered": config.registered_share}
+        self._groups = [(shares[kind], [s for s in sources if s.kind == kind]) for kind in sorted({s.kind for s in sources})]
         self._photometric = _optical_augmentation()
 
     def __len__(self) -> int:
@@ -286,8 +287,8 @@ class FlowTiles(torch.utils.data.Dataset):
         return {key: torch.as_tensor(value) for key, value in sample.items()}
 
     def _choose(self, rng: np.random.Generator) -> tuple[Source, float]:
-        use_extra = self._extra and (not self._labelled or rng.random() < self.config.extra_share)
-        group = self._extra if use_extra else self._labelled
+        drawn = np.array([share for share, _ in self._groups])
+        group = self._groups[rng.choice(len(self._groups), p=drawn / drawn.sum())][1]
         weights = np.sqrt([s.sar[0].size for s in group])
         source = group[rng.choice(len(group), p=weights / weights.sum())]
         fitting = [f for f in self.config.factors if min(source.shape) >= 0.75 * f * self.config.tile_px] or [1]

@@ -109,7 +109,7 @@ def test_the_shift_of_a_sample_moves_its_sar_onto_its_optical_tile(truth_source,
 
 def test_tie_points_give_the_truth_that_they_can(scene, truth_source):
     source = tiles.scene_source(scene.open())
-    assert source.labelled and source.name == "02_train_01" and isinstance(source.field, TiePointField)
+    assert source.kind == "labelled" and source.name == "02_train_01" and isinstance(source.field, TiePointField)
     xy = np.random.default_rng(0).uniform(20, 380, (400, 2))
     exact = np.column_stack(wavy(*xy.T))
     # Labels are whole pixels of both images; a lost centre offset would add 0.25 px to every one, a swap many.
@@ -120,7 +120,7 @@ def test_tie_points_give_the_truth_that_they_can(scene, truth_source):
 
 def test_a_simulated_scene_is_named_by_its_folder_and_is_no_real_one(scene):
     source = tiles.scene_source(scene.open(), simulated_in="simulated")
-    assert source.name == "simulated/02_train_01" and not source.labelled
+    assert source.name == "simulated/02_train_01" and source.kind == "simulated"
 
 
 @pytest.mark.parametrize("spacing", [1.0, 2.0, 4.0, 8.0])
@@ -156,7 +156,7 @@ def striped_source(field, hole: slice | None = None) -> tiles.Source:
     sar = np.full((256, 256), 100, np.uint8)
     if hole is not None:
         sar[:, hole] = 0
-    return tiles.Source("flat", False, tiles._pyramid(optical), tiles._pyramid(sar), field)
+    return tiles.Source("flat", "registered", tiles._pyramid(optical), tiles._pyramid(sar), field)
 
 
 def cut(source: tiles.Source, shift: tuple[float, float]) -> dict[str, np.ndarray]:
@@ -279,14 +279,19 @@ def test_a_truth_map_is_read_at_pixel_centres(tmp_path, scene, shape):
     assert np.isfinite(field.shift_at(np.array([[-50.0, 1e4]]))).all()
 
 
-def test_labelled_scenes_and_the_rest_are_mixed_as_said(truth_source):
-    config = replace(CONFIG, factors=(1,))
-    sources = [truth_source, *(replace(striped_source(RegisteredField(1.0)), name=f"extra {i}") for i in range(5))]
-    dataset = FlowTiles(sources, config, 1, 0)
-    rng = np.random.default_rng(0)
-    names = [dataset._choose(rng)[0].name for _ in range(600)]
-    share = np.mean([name != "02_train_01" for name in names])
-    assert abs(share - config.extra_share) < 0.06 and len(set(names)) == 6
+def test_the_kinds_of_sources_are_mixed_as_said(truth_source):
+    config = replace(CONFIG, factors=(1,), labelled_share=0.2, simulated_share=0.5, registered_share=0.1)
+    flat = striped_source(RegisteredField(1.0))
+    others = [replace(flat, name=f"{kind} {i}", kind=kind) for kind, count in (("simulated", 5), ("registered", 3)) for i in range(count)]
+
+    def shares(sources: list) -> dict[str, float]:
+        dataset, rng = FlowTiles(sources, config, 1, 0), np.random.default_rng(0)
+        drawn = [dataset._choose(rng)[0] for _ in range(1000)]
+        assert {source.name for source in drawn} == {source.name for source in sources}
+        return {kind: float(np.mean([source.kind == kind for source in drawn])) for kind in ("labelled", "simulated", "registered")}
+
+    assert shares([truth_source, *others]) == pytest.approx({"labelled": 0.25, "simulated": 0.625, "registered": 0.125}, abs=0.05)
+    assert shares(others) == pytest.approx({"labelled": 0.0, "simulated": 0.833, "registered": 0.167}, abs=0.05)
 
 
 def test_coarse_levels_are_drawn_where_the_scene_is_large_enough(truth_source):
@@ -325,7 +330,7 @@ def test_registered_pairs_are_found_in_every_layout(tmp_path, sar, optical, stem
     root = tmp_path / "pairs"
     write_pair(root / sar, root / optical)
     (source,) = tiles.pair_sources(root)
-    assert source.name == f"pairs/{stem}" and not source.labelled and source.shape == (48, 64)
+    assert source.name == f"pairs/{stem}" and source.kind == "registered" and source.shape == (48, 64)
     assert source.optical[0].shape == (48, 64, 3) and source.sar[0].min() >= 1 and source.optical[0].min() >= 1
     expected = np.maximum(cv2.imread(str(root / optical))[..., ::-1], 1)
     assert np.array_equal(source.optical[0], expected)  # red comes first

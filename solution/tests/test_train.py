@@ -33,7 +33,7 @@ def folds(trained, tmp_path) -> Path:
 def sources() -> list[Source]:
     image = np.random.default_rng(0).integers(1, 255, (160, 160), dtype=np.uint8)
     smooth = cv2.GaussianBlur(image, (0, 0), 2)
-    return [Source("pairs/a", False, tiles._pyramid(np.dstack([smooth] * 3)), tiles._pyramid(smooth), RegisteredField(1.0))]
+    return [Source("pairs/a", "registered", tiles._pyramid(np.dstack([smooth] * 3)), tiles._pyramid(smooth), RegisteredField(1.0))]
 
 
 @pytest.fixture
