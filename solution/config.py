@@ -87,5 +87,5 @@ class PyramidConfig:
     fine_passes: int = 1
     min_confidence: float = 0.05
     min_valid: float = 0.5
-    emit_levels: int = 2
+    emit_levels: int = 1
     large_scene_px: float = 100e6

@@ -98,7 +98,7 @@ class Preset:
 _SN9 = {
     "optical_gsd_m": (0.305, 0.305),
     "sar_gsd_m": (0.405, 0.45),
-    "relief_m": (9.0, 14.5),
+    "relief_m": (7.0, 14.5),
     "bias_m": (8.0, 24.0),
     "dem_error": (0.3, 0.7),
 }
