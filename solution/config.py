@@ -48,7 +48,7 @@ class FlowConfig:
     label_sigma_cells: float = 0.6
     max_label_sigma_px: float = 3.0
     inversion_share: float = 0.1
-    labelled_share: float = 0.6
+    labelled_share: float = 0.4
     simulated_share: float = 0.4
     registered_share: float = 0.4
 
