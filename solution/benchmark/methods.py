@@ -1,0 +1,149 @@
+"""The methods of the benchmark: each gets a `Task` and returns index shifts at its positions.
+
+Heavy libraries are imported by the method that needs them, so that the seconds and the memory of a cell are the method's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from solution.benchmark import peers
+from solution.geometry import affine_of_shifts
+from solution.scene import ScenePair
+from solution.score import Reference, predicted_shift
+
+if TYPE_CHECKING:
+    from solution.predict import Settings
+
+REQUIREMENTS = "requirements-benchmark.txt"
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a method gets.
+
+    Attributes:
+        pair: the scene, without its labels.
+        truth: the scored pixels; the shifts in it are NaN, but for a method that is meant to see the labels.
+        folds: folder of the teams.
+        teams: names of those that may judge the scene.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        work: an empty folder that is removed afterwards.
+    """
+
+    pair: ScenePair
+    truth: Reference
+    folds: Path
+    teams: tuple[str, ...]
+    device: str
+    work: Path
+
+    @property
+    def xy(self) -> np.ndarray:
+        """(N, 2) optical index of the scored pixels, float64."""
+        return np.column_stack([self.truth.cols, self.truth.rows]).astype(np.float64)
+
+    def settings(self) -> Settings:
+        """How the teams predict."""
+        from solution.predict import Settings
+
+        return Settings(self.folds, self.device, teams=self.teams)
+
+
+@dataclass(frozen=True)
+class Method:
+    """A row of the table.
+
+    Attributes:
+        run: task -> index shifts (N, 2) in optical px at `Task.xy`.
+        code: files of this package, relative to it, that decide what the method gives: a change in one of them makes its cells stale.
+        package: distribution that it needs beyond the product's own.
+        sees_labels: whether the truth's shifts are shown to it.
+        needs_teams: whether it takes weights.
+    """
+
+    run: Callable[[Task], np.ndarray]
+    code: tuple[str, ...] = ("benchmark/methods.py",)
+    package: str | None = None
+    sees_labels: bool = False
+    needs_teams: bool = False
+
+    def package_version(self) -> str | None:
+        """Version of `package`; None where it is not installed, or none is needed."""
+        try:
+            return version(self.package) if self.package else None
+        except PackageNotFoundError:
+            return None
+
+    def missing(self) -> str:
+        """What to do before it can be run; empty where it can be."""
+        return f"not installed: pip install -r {REQUIREMENTS}" if self.package and self.package_version() is None else ""
+
+
+def _zero(task: Task) -> np.ndarray:
+    return np.zeros_like(task.xy)
+
+
+def _affine(task: Task) -> np.ndarray:
+    return affine_of_shifts(task.xy, np.column_stack([task.truth.dx, task.truth.dy]))
+
+
+def _flow(task: Task) -> pd.DataFrame:
+    from solution import candidates
+    from solution.pyramid import propose_flow
+    from solution.train import load_flow, torch_device
+
+    settings, tables = task.settings(), []
+    for path in settings.weights():
+        net, manifest = load_flow(path)
+        net.to(torch_device(settings.device))
+        tables.append(propose_flow(task.pair, net, manifest.fold, settings.pyramid, settings.finest))
+    return candidates.concat(tables)
+
+
+PROPOSERS: dict[str, Callable[[Task], pd.DataFrame]] = {"flow": _flow}
+"""A source of `candidates.SOURCES` -> what it alone proposes for a scene."""
+
+
+def _alone(proposer: Callable[[Task], pd.DataFrame], task: Task) -> np.ndarray:
+    """The field that is fitted to one proposer's candidates."""
+    from solution import offsets
+
+    return offsets.fit(proposer(task), task.pair.shape)[0].shift_at(task.xy)
+
+
+def _pipeline(task: Task) -> np.ndarray:
+    """What `predict` writes, read as the scorer reads it."""
+    from solution.predict import predict_pair
+
+    out = task.work / "map.tif"
+    predict_pair(task.pair, out, task.settings())
+    return predicted_shift(out, task.truth)
+
+
+def by_peer(register: peers.Register, task: Task) -> np.ndarray:
+    """A peer sees the apparent shift; the map holds that of indices."""
+    level = peers.read_level(task.pair)
+    return register(level, task.xy) - task.pair.centre_offset_px
+
+
+_OURS = tuple(f"{name}.py" for name in ("candidates", "config", "flow", "geometry", "offsets", "predict", "pyramid", "scene"))
+_PEERS = ("benchmark/peers.py", "scene.py")
+
+METHODS: dict[str, Method] = {
+    "zero": Method(_zero),
+    "affine": Method(_affine, sees_labels=True),
+    **{source: Method(partial(_alone, proposer), _OURS, needs_teams=True) for source, proposer in PROPOSERS.items()},
+    "pipeline": Method(_pipeline, _OURS, needs_teams=True),
+    "simpleitk": Method(partial(by_peer, peers.simpleitk), _PEERS, package="SimpleITK"),
+    "gefolki": Method(partial(by_peer, peers.gefolki), _PEERS, package="gefolki"),
+}
+"""Name of a row -> its method, in the order of the table."""

@@ -1,0 +1,179 @@
+"""The run: which cells there are, which are finished, and a process for each of the others.
+
+Results are kept in ``benchmark.json`` as they arrive. A cell's key holds all that it depends on: the scene's files, the method's code and
+package, the teams' weights. A run that was killed goes on, a retrained team is measured again, and what failed is tried again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from solution import artefact
+from solution.benchmark.cell import DONE, Request, failed
+from solution.benchmark.methods import METHODS, Method
+from solution.errors import InputError
+from solution.predict import Settings
+from solution.scene import ScenePair
+from solution.split import read_split
+from solution.teams import FLOW, team_of
+
+RESULTS = "benchmark.json"
+NOT_INSTALLED = "not installed"
+_PACKAGE = Path(__file__).resolve().parents[1]
+_ENVIRONMENT = {  # as in predict.sh, for every method
+    "NO_ALBUMENTATIONS_UPDATE": "1",
+    "MALLOC_MMAP_MAX_": "0",
+    "MALLOC_TRIM_THRESHOLD_": "-1",
+}
+
+Cells = dict[str, dict[str, dict]]
+"""Scene -> method -> cell."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A benchmark.
+
+    Attributes:
+        methods: rows, keys of `METHODS`.
+        pairs: labelled scenes of different names.
+        folds: folder of the teams.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        out: folder of the results.
+    """
+
+    methods: tuple[str, ...]
+    pairs: tuple[ScenePair, ...]
+    folds: Path
+    device: str
+    out: Path
+
+
+def chosen(names: Sequence[str]) -> tuple[str, ...]:
+    """The methods of these names in the table's order; all without any. Raises `InputError` for an unknown name."""
+    for name in names:
+        if name not in METHODS:
+            raise InputError(f"--method {name}: is unknown; choose from {', '.join(METHODS)}")
+    return tuple(name for name in METHODS if name in names or not names)
+
+
+def teams_for(pair: ScenePair, folds: Path) -> tuple[str, ...]:
+    """Names of the teams that may judge a scene: for one that the split names the team that holds it out, for any other all fold teams; in
+    either case without those whose weights list the scene. Raises `InputError` where there are no teams."""
+    names = [path.parent.name for path in Settings(folds).weights()]
+    if (folds / "split.csv").is_file():
+        split = read_split(folds / "split.csv")
+        if pair.name in set(split["scene"]):
+            names = [team_of(pair.name, split, by_aoi=False).name]
+    known_as = {pair.name, f"{pair.optical.parent.name}/{pair.name}"}  # simulated scenes carry their folder's name
+    return tuple(name for name in names if not known_as & set(artefact.read_manifest(folds / name / FLOW).trained_on))
+
+
+def run(plan: Plan, fresh: bool, say: Callable[[str], None]) -> Cells:
+    """Fill the table, cell by cell.
+
+    Args:
+        fresh: measure finished cells again.
+        say: gets one line per cell.
+
+    Returns:
+        A cell for every scene and method of the plan: `cell.measure`'s answer, or status `NOT_INSTALLED` with the ``reason``; and the ``teams``.
+
+    Raises:
+        InputError: no teams or unreadable weights, before anything is measured.
+    """
+    teams = {
+        pair.name: teams_for(pair, plan.folds) if any(METHODS[name].needs_teams for name in plan.methods) else () for pair in plan.pairs
+    }
+    try:
+        plan.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{plan.out}: cannot be made a folder ({error.strerror}); choose another --out") from error
+    results = plan.out / RESULTS
+    kept, found = _read(results), {}
+    for pair in plan.pairs:
+        for name in plan.methods:
+            method = METHODS[name]
+            judges = teams[pair.name] if method.needs_teams else ()
+            key = _key(method, pair, plan, judges)
+            before = kept.get(pair.name, {}).get(name, {})
+            finished = before.get("key") == key and before.get("status") == DONE and not fresh
+            answer = before if finished else {**_measured(name, pair, plan, judges), "teams": list(judges), "key": key}
+            say(f"{pair.name}: {name}: {_line(answer)}{', kept' if finished else ''}")
+            found.setdefault(pair.name, {})[name] = answer
+            kept.setdefault(pair.name, {})[name] = answer
+            if not finished:
+                artefact.write_text(results, json.dumps(kept, indent=1, allow_nan=False) + "\n")
+    return found
+
+
+def _measured(name: str, pair: ScenePair, plan: Plan, teams: tuple[str, ...]) -> dict:
+    method = METHODS[name]
+    if method.missing():
+        return {"status": NOT_INSTALLED, "reason": method.missing()}
+    if method.needs_teams and not teams:
+        return failed("every team that could judge this scene was trained on it")
+    with tempfile.TemporaryDirectory(prefix=".cell_", dir=plan.out) as work:
+        own = Path(work).resolve() / "method"
+        own.mkdir()
+        files = (str(Path(path).resolve()) for path in (pair.optical, pair.sar, pair.tiepoints_csv, plan.folds))
+        return launch(Request(name, pair.name, *files, teams, plan.device, str(own)), own.parent)
+
+
+def launch(request: Request, folder: Path) -> dict:
+    """Measure in a process of its own; one that dies is a failed cell.
+
+    Args:
+        folder: for the files that the two processes exchange.
+    """
+    asked, answer, errors = (folder / name for name in ("request.json", "answer.json", "errors.txt"))
+    asked.write_text(request.to_json())
+    path = os.pathsep.join(filter(None, [str(_PACKAGE.parent), os.environ.get("PYTHONPATH")]))
+    with errors.open("w") as sink:
+        ended = subprocess.run(
+            [sys.executable, "-P", "-m", "solution.benchmark.cell", str(asked), str(answer)],
+            env={**os.environ, **_ENVIRONMENT, "PYTHONPATH": path},
+            stdout=subprocess.DEVNULL,
+            stderr=sink,
+            check=False,
+        )
+    if ended.returncode == 0 and answer.is_file():
+        return json.loads(answer.read_text())
+    if ended.returncode < 0:
+        return failed(f"its process was killed by signal {-ended.returncode}" + (", perhaps for memory" if ended.returncode == -9 else ""))
+    return failed(errors.read_text() or f"its process ended with code {ended.returncode}")
+
+
+def _key(method: Method, pair: ScenePair, plan: Plan, teams: tuple[str, ...]) -> str:
+    """Hash of all that a cell depends on. Raises `InputError` for missing weights."""
+    files = [pair.tiepoints_csv, *(_PACKAGE / name for name in ("score.py", *method.code)), *(plan.folds / team / FLOW for team in teams)]
+    contents = [hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in files]
+    facts = [pair.name, pair.fingerprint(), contents, teams, plan.device if teams else None, method.package_version()]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
+
+
+def _read(path: Path) -> Cells:
+    """What earlier runs left. Raises `InputError` for a file that is none of ours, which a new run would overwrite."""
+    if not path.is_file():
+        return {}
+    try:
+        content = json.loads(path.read_text())
+        if all(isinstance(answer, dict) for row in content.values() for answer in row.values()):
+            return content
+    except (ValueError, AttributeError):
+        pass
+    raise InputError(f"{path}: is not a result of this command; move it away, or choose another --out")
+
+
+def _line(answer: dict) -> str:
+    if answer["status"] == DONE:
+        return f"mean {answer['mean_px']:.2f} px, {answer['seconds']:.1f} s, {answer['memory_gb']:.2f} GB"
+    return answer["reason"] if answer["status"] == NOT_INSTALLED else f"failed: {answer['reason']}"
