@@ -129,10 +129,16 @@ def _pipeline(task: Task) -> np.ndarray:
     return predicted_shift(out, task.truth)
 
 
-def by_peer(register: peers.Register, task: Task) -> np.ndarray:
-    """A peer sees the apparent shift; the map holds that of indices."""
-    level = peers.read_level(task.pair)
+def by_peer(register: peers.Register, largest_px: int, task: Task) -> np.ndarray:
+    """Give a peer the finest level whose longer side has no more than `largest_px`. It sees the apparent shift; the map holds that of indices."""
+    level = peers.read_level(task.pair, -(-max(task.pair.shape) // largest_px))
     return register(level, task.xy) - task.pair.centre_offset_px
+
+
+def _template(task: Task) -> np.ndarray:
+    from solution.benchmark import template
+
+    return template.register(task.pair, task.xy)
 
 
 _OURS = tuple(f"{name}.py" for name in ("candidates", "config", "flow", "geometry", "offsets", "predict", "pyramid", "scene"))
@@ -143,7 +149,9 @@ METHODS: dict[str, Method] = {
     "affine": Method(_affine, sees_labels=True),
     **{source: Method(partial(_alone, proposer), _OURS, needs_teams=True) for source, proposer in PROPOSERS.items()},
     "pipeline": Method(_pipeline, _OURS, needs_teams=True),
-    "simpleitk": Method(partial(by_peer, peers.simpleitk), _PEERS, package="SimpleITK"),
-    "gefolki": Method(partial(by_peer, peers.gefolki), _PEERS, package="gefolki"),
+    "template": Method(_template, (*_PEERS, "benchmark/template.py", "candidates.py", "offsets.py")),
+    # Beyond these sizes the first needs minutes and the second, direct convolutions in numpy, the better part of an hour.
+    "simpleitk": Method(partial(by_peer, peers.simpleitk, 2000), _PEERS, package="SimpleITK"),
+    "gefolki": Method(partial(by_peer, peers.gefolki, 1024), _PEERS, package="gefolki"),
 }
 """Name of a row -> its method, in the order of the table."""

@@ -15,8 +15,6 @@ import numpy as np
 from solution.geometry import Window
 from solution.scene import ScenePair, output_grid
 
-LARGEST_PX = 2000  # longer side that a peer gets: beyond, memory and time leave what a desk has
-REACH_PX = 300.0  # the translation search of those that have one, as far as ours
 _STRIP = 256
 
 
@@ -25,7 +23,7 @@ class Level:
     """Both images of a scene on the optical grid, averaged down.
 
     Attributes:
-        optical, sar: (h, w) float32 in [0, 1], the SAR image at its geocoded place.
+        optical, sar: (h, w) float32 in [0, 1].
         optical_valid, sar_valid: (h, w) bool, where an image carries data.
         factor: optical px per level px.
     """
@@ -46,9 +44,12 @@ Register = Callable[[Level, np.ndarray], np.ndarray]
 """Level and (N, 2) positions in the optical array grid -> apparent shifts (N, 2) in optical px."""
 
 
-def read_level(pair: ScenePair, largest_px: int = LARGEST_PX) -> Level:
-    """Read a pair at the finest level whose longer side has no more than `largest_px`."""
-    factor = -(-max(pair.shape) // largest_px)
+def read_level(pair: ScenePair, factor: int, field: Callable[[np.ndarray], np.ndarray] | None = None) -> Level:
+    """Read a pair averaged down `factor` times.
+
+    Args:
+        field: positions (h, w, 2) in the optical array grid -> apparent shifts (h, w, 2) at which the SAR image is read; None for its geocoded place.
+    """
     height, width = (max(size // factor, 1) for size in pair.shape)
     optical, sar = np.empty((height, width), np.float32), np.empty((height, width), np.float32)
     optical_valid, sar_valid = np.empty((height, width), bool), np.empty((height, width), bool)
@@ -57,7 +58,7 @@ def read_level(pair: ScenePair, largest_px: int = LARGEST_PX) -> Level:
         grid = output_grid(Window(0, top * factor, width * factor, (rows.stop - top) * factor), factor)
         colour, valid = pair.sample_optical(grid, factor)
         optical[rows], optical_valid[rows] = colour.mean(axis=0), valid > 0
-        amplitude, valid = pair.sample_sar(grid, factor)
+        amplitude, valid = pair.sample_sar(grid if field is None else grid + field(grid), factor)
         sar[rows], sar_valid[rows] = amplitude[0], valid > 0
     return Level(optical, sar, optical_valid, sar_valid, factor)
 
@@ -81,7 +82,9 @@ class MutualInformation:
     Attributes:
         bins: of the joint histogram.
         samples: pixels that the metric looks at, at every resolution.
-        search_side_px: longer side of the images that the translation is sought on, and the step of that search in px of theirs.
+        search_side_px, search_step_px: longer side of the images that the translation is sought on, and the step of that search in px of theirs.
+        search_reach_px, search_reach_share: the search goes as far as ours in optical px, but no further than a share of the longer side: where
+            the images hardly overlap, chance gives the highest mutual information.
         shrink, smoothing_px: the resolutions of the affine and the spline, and the blur at each.
         iterations: at most, per resolution.
         meshes: of the spline: cells a side at each resolution.
@@ -91,6 +94,8 @@ class MutualInformation:
     samples: int = 50_000
     search_side_px: int = 256
     search_step_px: int = 4
+    search_reach_px: float = 300.0
+    search_reach_share: float = 0.1
     shrink: tuple[int, ...] = (4, 2, 1)
     smoothing_px: tuple[float, ...] = (2.0, 1.0, 0.0)
     iterations: int = 100
@@ -135,7 +140,8 @@ def simpleitk(level: Level, xy: np.ndarray, config: MutualInformation | None = N
     shrink = -(-side // config.search_side_px)
     stage = registration((shrink,), (shrink / 2,))
     step = config.search_step_px * shrink * level.factor
-    stage.SetOptimizerAsExhaustive([int(min(REACH_PX, 0.4 * side * level.factor) / step)] * 2, step)
+    reach = min(config.search_reach_px, config.search_reach_share * side * level.factor)
+    stage.SetOptimizerAsExhaustive([int(reach / step)] * 2, step)
     translation = sitk.TranslationTransform(2)
     stage.SetInitialTransform(translation, inPlace=True)
     stage.Execute(fixed, moving)
@@ -163,7 +169,7 @@ def gefolki(level: Level, xy: np.ndarray) -> np.ndarray:
     import gefolki as package
     from gefolki import adapthist
 
-    # Release 1.1.0 indexes tables with what scikit-image rescales, which has been float since its release 0.17: GEFolki ends in an IndexError.
+    # Release 1.1.0 indexes tables with what scikit-image has rescaled, which are floats, and ends in an IndexError.
     rescale = adapthist.rescale_intensity
     adapthist.rescale_intensity = lambda *arguments, **options: rescale(*arguments, **options).astype(np.int64)
     pyramid = int(np.clip(np.log2(min(level.optical.shape) / 16), 1, 6))  # the authors' six levels, fewer where the coarsest would vanish

@@ -14,7 +14,7 @@ import pytest
 import rasterio
 
 from solution import artefact, predict, pyramid, score, train
-from solution.benchmark import cell, methods, peers, scenes, table
+from solution.benchmark import cell, methods, peers, scenes, table, template
 from solution.benchmark import run as benchmarks
 from solution.benchmark.methods import METHODS, Method
 from solution.errors import InputError
@@ -66,6 +66,7 @@ def good_teams(monkeypatch) -> None:
     """One network that finds the truth of the fixture's scenes in one pass, in every team's place."""
     net = handmade_net()
     monkeypatch.setattr(pyramid, "plan", lambda *_: [Pass(1, 8, True)])
+    monkeypatch.setattr(pyramid, "_margin", lambda *_: 16)
     for module in (predict, train):
         monkeypatch.setattr(module, "load_flow", lambda path: (net, artefact.read_manifest(path)))
 
@@ -331,7 +332,7 @@ def test_zero_needs_no_team(town, go, launched, tmp_path):
 
 def test_a_level_is_read_with_what_each_image_covers(make_scene):
     pair = make_scene("07_town", shape=(96, 128), sar_gsd=(0.5, 0.5), sar_offset=(16.0, 0.0), sar_shape=(96, 64), points=None).open()
-    whole, half = peers.read_level(pair), peers.read_level(pair, largest_px=127)
+    whole, half = peers.read_level(pair, 1), peers.read_level(pair, 2)
     assert (whole.factor, whole.optical.shape, whole.origin) == (1, (96, 128), 0.0)
     assert (half.factor, half.optical.shape, half.origin) == (2, (48, 64), 0.5)
     assert (
@@ -356,24 +357,29 @@ def test_mappings_and_flows_become_shifts():
     assert np.allclose(peers.shifts_of_flow(column, 10 * row, level, xy), [[0.0, 40.0], [6.0, 40.0], [7.0, 80.0]], atol=1e-5)
 
 
-def test_a_peer_sees_the_apparent_shift_and_gives_that_of_indices(make_scene, go, launched, monkeypatch, tmp_path):
+def test_a_peer_sees_the_apparent_shift_and_gives_that_of_indices(make_scene, tmp_path):
     """A SAR pixel of two optical ones shows everything half a pixel further than its index says."""
     scene = make_scene("07_town", shape=SHAPE, sar_gsd=(1.0, 1.0), displacement=(5.0, -3.0))
-    monkeypatch.setitem(METHODS, "seer", Method(lambda task: methods.by_peer(lambda _, xy: np.full_like(xy, 1.0) * (5.0, -3.0), task)))
     task = methods.Task(scene.open(), score.reference(scene.tiepoints_csv, scene.optical, scene.sar), tmp_path, (), "cpu", tmp_path)
-    assert METHODS["seer"].run(task)[0].tolist() == pytest.approx([4.5, -3.5])
+    for largest_px, factor in ((200, 1), (112, 1), (111, 2), (40, 3)):
+
+        def seer(level, xy, factor=factor):
+            assert level.factor == factor
+            return np.ones_like(xy) * (5.0, -3.0)
+
+        assert methods.by_peer(seer, largest_px, task)[0].tolist() == pytest.approx([4.5, -3.5])
 
 
 def slanted(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return 6.0 + 0.04 * y, -9.0 + 0.03 * x
 
 
-@pytest.mark.parametrize("largest_px", [1000, 80])
-def test_simpleitk_finds_a_known_warp_on_every_level(make_scene, largest_px):
+@pytest.mark.parametrize("factor", [1, 2])
+def test_simpleitk_finds_a_known_warp_on_every_level(make_scene, factor):
     pytest.importorskip("SimpleITK", reason="a peer of the benchmark: pip install -r requirements-benchmark.txt")
     scene = make_scene("07_town", shape=(112, 144), sar_gsd=(1.0, 1.0), sar_offset=(-20.0, 20.0), displacement=slanted)
     found = peers.simpleitk(
-        peers.read_level(scene.open(), largest_px),
+        peers.read_level(scene.open(), factor),
         scene.open().tiepoints().xy,
         peers.MutualInformation(
             samples=3000, search_side_px=64, search_step_px=3, iterations=15, shrink=(2, 1), smoothing_px=(1.0, 0.0), meshes=(2, 4)
@@ -383,17 +389,50 @@ def test_simpleitk_finds_a_known_warp_on_every_level(make_scene, largest_px):
     assert np.median(np.hypot(*(found - np.column_stack(slanted(*xy.T))).T)) < 1.0
 
 
-@pytest.mark.parametrize("largest_px", [1000, 80])
-def test_gefolki_finds_a_known_warp_on_every_level(make_scene, largest_px):
+@pytest.mark.parametrize("factor", [1, 2])
+def test_gefolki_finds_a_known_warp_on_every_level(make_scene, factor):
     pytest.importorskip("gefolki", reason="a peer of the benchmark: pip install -r requirements-benchmark.txt")
     scene = make_scene("07_town", shape=(112, 144), sar_gsd=(1.0, 1.0), sar_offset=(-20.0, 20.0), displacement=slanted)
     xy = scene.open().tiepoints().xy
-    found = peers.gefolki(peers.read_level(scene.open(), largest_px), xy)
+    found = peers.gefolki(peers.read_level(scene.open(), factor), xy)
     assert np.median(np.hypot(*(found - np.column_stack(slanted(*xy.T))).T)) < 1.0
 
 
+def test_template_finds_a_known_warp(make_scene, monkeypatch):
+    """The SAR image is read through the field of the pass before, so half a SAR pixel or a sign gone wrong would add up."""
+    monkeypatch.setattr(template, "WINDOW_PX", 80)  # the real ones leave no room to move in a scene of this size
+    monkeypatch.setattr(template, "PASSES", (template.Pass(2, 40, 40, together=True), template.Pass(2, 24, 24), template.Pass(1, 24, 8)))
+    scene = make_scene("07_town", shape=(240, 272), sar_gsd=(1.0, 1.0), sar_offset=(-20.0, 20.0), displacement=slanted)
+    pair = scene.open()
+    xy = pair.tiepoints().xy
+    error = template.register(pair, xy) - (np.column_stack(slanted(*xy.T)) - pair.centre_offset_px)
+    assert np.median(np.hypot(*error.T)) < 1.0 and np.abs(np.median(error, axis=0)).max() < 0.5
+
+
+def test_template_without_a_valid_window_is_zero_shift(make_scene):
+    scene = make_scene("07_town", shape=(96, 96), sar_gsd=(0.5, 0.5), sar_offset=(40.0, 0.0), sar_shape=(96, 16))
+    with pytest.warns(UserWarning, match="ZERO SHIFT"):
+        assert not template.register(scene.open(), np.array([[10.0, 10.0]])).any()
+
+
+def test_correlation_and_its_peak_by_brute_force():
+    rng = np.random.default_rng(0)
+    search = rng.normal(size=(2, 15, 17)).astype(np.float32)
+    pattern = search[:, 7:14, 1:10]  # 7 x 9 px, 4 px further down than the middle and 3 px to the left
+    surface = template.correlate(pattern, search, np.square(search).sum(axis=0))
+    assert surface.shape == (9, 9)
+    for row, column in np.ndindex(9, 9):
+        part = search[:, row : row + 7, column : column + 9]
+        assert surface[row, column] == pytest.approx((part * pattern).sum() / np.sqrt((part**2).sum() * (pattern**2).sum()), abs=1e-5)
+    assert template.peak(surface, 4)[:2] == pytest.approx((-3.0, 3.0), abs=0.5)
+    y, x = np.mgrid[-8:9, -8:9]
+    dx, dy, confidence = template.peak(10 - (x - 1.25) ** 2 - (y + 3.5) ** 2, 8)
+    assert (dx, dy) == pytest.approx((1.25, -3.5)) and confidence == 1.0
+    assert template.peak(np.ones((3, 3)), 1)[:2] == (-1.0, -1.0)  # nothing stands out, at a border: no division by zero
+
+
 def test_the_default_is_every_row_and_scenes_keep_names_of_their_own():
-    assert benchmarks.chosen([]) == ("zero", "affine", "flow", "pipeline", "simpleitk", "gefolki")
+    assert benchmarks.chosen([]) == ("zero", "affine", "flow", "pipeline", "template", "simpleitk", "gefolki")
     assert benchmarks.chosen(["pipeline", "zero"]) == ("zero", "pipeline")
     with pytest.raises(InputError, match="there is no scene"):
         scenes.check([])
