@@ -42,6 +42,7 @@ _ROUNDS = 12
 _FIRST_SHARE = 0.6  # of good rows, before any is judged
 _REWEIGHTINGS = 2
 _MEDIAN_LENGTH = 1.1774  # of two-dimensional noise with a standard deviation of 1 per axis
+_WINDOWED = ("flow",)  # sources that read their rows off overlapping windows
 _DEGREES = 3.0  # of Student-t noise
 _PAD = 2  # lattice cells beyond the image
 _RANGE_SHARE = 0.25  # correlation range of the field over the longer side; the result hardly depends on it
@@ -68,7 +69,7 @@ class FitConfig:
         min_field, min_affine: kept rows that a field and an affine need.
         max_nodes: upper limit of the lattice.
         min_step_px, max_step_px: limits of the node distance.
-        block_px: proposers err alike within this distance; see `_Field._choose`.
+        block_px, window_px: rows err alike within this distance, those of windowed sources within the second; see `_Field._choose`.
         gate_sigmas: rows this many noise scales off the field are set aside.
         min_gate_px: but never nearer than this.
     """
@@ -87,6 +88,7 @@ class FitConfig:
     min_step_px: float = 16.0
     max_step_px: float = 128.0
     block_px: float = 96.0
+    window_px: float = 192.0
     gate_sigmas: float = 5.0
     min_gate_px: float = 4.0
 
@@ -152,6 +154,7 @@ class _Points:
         xy, shift: (N, 2).
         weight: (N,) trust in (0, 1].
         relative_sigma: (N,) claimed standard deviation over the table's median.
+        windowed: (N,) 1 where a source reads its rows off overlapping windows.
         rows: per point, the rows of the table that it stands for.
     """
 
@@ -159,6 +162,7 @@ class _Points:
     shift: np.ndarray
     weight: np.ndarray
     relative_sigma: np.ndarray
+    windowed: np.ndarray
     rows: list[np.ndarray]
 
     def __len__(self) -> int:
@@ -166,7 +170,7 @@ class _Points:
 
     def keep(self, mask: np.ndarray) -> _Points:
         rows = [rows for rows, kept in zip(self.rows, mask, strict=True) if kept]
-        return _Points(self.xy[mask], self.shift[mask], self.weight[mask], self.relative_sigma[mask], rows)
+        return _Points(self.xy[mask], self.shift[mask], self.weight[mask], self.relative_sigma[mask], self.windowed[mask], rows)
 
     def rows_where(self, mask: np.ndarray) -> np.ndarray:
         chosen = [self.rows[i] for i in np.flatnonzero(mask)]
@@ -235,8 +239,9 @@ def _distinct(table: pd.DataFrame, usable: np.ndarray) -> _Points:
     known = np.isfinite(spread) & (spread > 0)
     relative = np.clip(spread / np.median(spread[known]), 0.5, 4.0) if known.any() else np.ones(len(usable))
     relative = np.where(known, relative, 1.0)
-    mean = [np.bincount(point_of, value, len(unique)) / counts for value in (table["confidence"].to_numpy()[usable], relative)]
-    return _Points(unique[:, :2], unique[:, 2:], mean[0], mean[1], rows)
+    windowed = table["source"].isin(_WINDOWED).to_numpy()[usable]
+    columns = (table["confidence"].to_numpy()[usable], relative, windowed)
+    return _Points(unique[:, :2], unique[:, 2:], *(np.bincount(point_of, values, len(unique)) / counts for values in columns), rows)
 
 
 def _consensus(points: _Points, config: FitConfig) -> np.ndarray:
@@ -397,20 +402,23 @@ class _Field:
 
         A proposer's errors are alike within its receptive field. To a cross-validation such noise is terrain, and the field would follow it.
         Rows thinned to one per block do not share errors, so they call for a stiffer field if the noise is of that kind; the rows of a
-        block are then worth one row together, which multiplies the stiffness by their number.
+        block are then worth one row together, which multiplies the stiffness by their number. Rows of windowed sources are of that kind
+        whatever the cross-validation says, which cannot tell an error shared over several blocks from terrain.
         """
-        block = np.floor(self.points.xy / self.config.block_px).astype(np.int64)
+        windowed = self.points.windowed.mean() > 0.5
+        place = self.points.xy / (self.config.window_px if windowed else self.config.block_px)
+        block = np.floor(place).astype(np.int64)
         loss, held_out = self._losses(weight, self._folds(block))
         level = loss.argmin(axis=0)
         stiffness = np.array(_STIFFNESS)
-        alone = _one_per_block(self.points.xy / self.config.block_px, block)
+        typical = float(np.median(np.hypot(*held_out[level, :, [0, 1]])))
+        alone = _one_per_block(place, block)
         if len(self.points) < 2 * len(alone[0]) or len(alone[0]) < self.config.min_field:
-            return stiffness[level], float(np.median(np.hypot(*held_out[level, :, [0, 1]])))
+            return stiffness[level], typical
         few = sum(self._thinned_losses(weight, rows) for rows in (alone if self.small else alone[:1]))
         thinned = few.argmin(axis=0)
-        crowd = len(self.points) / len(alone[0]) if (thinned < level).any() else 1.0
-        chosen = stiffness[np.minimum(level, thinned)] * crowd
-        return chosen, float(np.median(np.hypot(*held_out[level, :, [0, 1]])))
+        crowd = len(self.points) / len(alone[0]) if windowed or (thinned < level).any() else 1.0
+        return np.minimum(stiffness[np.minimum(level, thinned)] * crowd, stiffness.max()), typical
 
     def _thinned_losses(self, weight: np.ndarray, rows: np.ndarray) -> np.ndarray:
         thin = np.zeros_like(weight)
