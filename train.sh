@@ -7,7 +7,7 @@ if (($# == 0)) || [[ $1 == -* ]] || { (($# > 1)) && [[ "${*:2}" != --smoke ]]; }
   echo "usage: ./train.sh DATA [--smoke]; DATA holds AA_optical_NAME.tif, AA_sar_NAME.tif and AA_tiepoints_NAME.csv" >&2
   exit 2
 fi
-data=$1 folds=$root/folds simulated=$root/runs/simulated smoke=() fast=() scenes=(--scenes 32 --size 1024 1024)
+data=$1 folds=$root/folds simulated=$root/runs/simulated smoke=() fast=() scenes=(--scenes 32 --size 1600 1600)
 if [[ ${2:-} == --smoke ]]; then # never in the place of real weights
   folds=$root/runs/smoke simulated=$root/runs/smoke_simulated smoke=(--smoke) fast=(--finest 8) scenes=(--scenes 2 --size 256 256)
 fi

@@ -284,7 +284,7 @@ def picture(
 @app.command()
 def benchmark(
     folders: list[Path] = typer.Argument(None, metavar="[DATA_DIR ...]", help="Folders of labelled scenes."),
-    simulated: int = typer.Option(4, min=0, help="Scenes to simulate, with noise-free tie-points."),
+    simulated: int = typer.Option(5, min=0, help="Scenes to simulate, with noise-free tie-points."),
     size: tuple[int, int] = typer.Option((3000, 3000), metavar="H W", help="Their optical size in px."),
     seed: int = typer.Option(30_000_000, min=0, help="Of the simulated scenes; no training uses the default."),
     preset: str = typer.Option("gaziantep", help="Their landscape and sensors, as in simulate."),
