@@ -406,7 +406,9 @@ class _Field:
         whatever the cross-validation says, which cannot tell an error shared over several blocks from terrain.
         """
         windowed = self.points.windowed.mean() > 0.5
-        place = self.points.xy / (self.config.window_px if windowed else self.config.block_px)
+        place = self.points.xy / self.config.block_px
+        if windowed and len(np.unique(np.floor(self.points.xy / self.config.window_px), axis=0)) >= self.config.min_field:
+            place = self.points.xy / self.config.window_px
         block = np.floor(place).astype(np.int64)
         loss, held_out = self._losses(weight, self._folds(block))
         level = loss.argmin(axis=0)
