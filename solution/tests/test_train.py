@@ -275,5 +275,6 @@ def test_the_shipped_base_model_saw_no_scene_of_the_split():
     if not path.is_file():
         pytest.skip("no base model is shipped yet")
     manifest = artefact.read_manifest(path)
-    names = {name.rsplit("/", 1)[-1] for name in manifest.trained_on}
+    # Simulated scenes have SN9 names too, of ground that does not exist.
+    names = {name.rsplit("/", 1)[-1] for name in manifest.trained_on if not name.startswith("simulated/")}
     assert manifest.fold == -1 and not names & set(split.read_split(split.SPLIT_CSV)["scene"])
