@@ -403,12 +403,12 @@ class _Field:
         A proposer's errors are alike within its receptive field. To a cross-validation such noise is terrain, and the field would follow it.
         Rows thinned to one per block do not share errors, so they call for a stiffer field if the noise is of that kind; the rows of a
         block are then worth one row together, which multiplies the stiffness by their number. Rows of windowed sources are of that kind
-        whatever the cross-validation says, which cannot tell an error shared over several blocks from terrain.
+        whatever the cross-validation says, which cannot tell an error shared over several blocks from terrain;
+        but too few windows would stiffen the field over real terrain.
         """
-        windowed = self.points.windowed.mean() > 0.5
-        place = self.points.xy / self.config.block_px
-        if windowed and len(np.unique(np.floor(self.points.xy / self.config.window_px), axis=0)) >= self.config.min_field:
-            place = self.points.xy / self.config.window_px
+        windows = np.unique(np.floor(self.points.xy / self.config.window_px), axis=0)
+        windowed = self.points.windowed.mean() > 0.5 and len(windows) >= self.config.min_field
+        place = self.points.xy / (self.config.window_px if windowed else self.config.block_px)
         block = np.floor(place).astype(np.int64)
         loss, held_out = self._losses(weight, self._folds(block))
         level = loss.argmin(axis=0)

@@ -29,7 +29,7 @@ def scattered(
     shift = field(xy) + rng.normal(0, noise_px, (count, 2))
     wrong = rng.random(count) < outliers
     shift[wrong] = rng.uniform([-90, -180], [210, 130], (int(wrong.sum()), 2))
-    return candidates.make("02_train_01", 0, "match", xy, shift, confidence=0.8), wrong
+    return candidates.make("02_train_01", 0, "flow", xy, shift, confidence=0.8), wrong
 
 
 def lattice(step: int = 23) -> np.ndarray:

@@ -16,6 +16,7 @@ from solution.artefact import Manifest
 from solution.config import FlowConfig
 from solution.errors import InputError
 from solution.flow import FlowModule, FlowNet
+from solution.simulate import scene_writer
 from solution.teams import aoi_teams, fold_teams
 from solution.tiles import RegisteredField, Source
 
@@ -277,4 +278,6 @@ def test_the_shipped_base_model_saw_no_scene_of_the_split():
     manifest = artefact.read_manifest(path)
     # Simulated scenes have SN9 names too, of ground that does not exist.
     names = {name.rsplit("/", 1)[-1] for name in manifest.trained_on if not name.startswith("simulated/")}
+    simulated = {f"simulated/{name}" for name, _ in scene_writer.plan(32, 1000)}
+    assert {name for name in manifest.trained_on if name.startswith("simulated/")} == simulated
     assert manifest.fold == -1 and not names & set(split.read_split(split.SPLIT_CSV)["scene"])
