@@ -125,8 +125,8 @@ def train_base(
     from solution import teams, train
 
     sources = _shared_sources(simulated, pairs, exclude)
-    config = train.chosen_config(steps, smoke, fine_tune=False)
-    say(train.train_flow(sources, config, folds / teams.BASE, -1, 0, folds / ".work", init, device, replace))
+    config = train.chosen_config(train.FLOW, steps, smoke, fine_tune=False)
+    say(train.train_stage(train.FLOW, sources, config, folds / teams.BASE, -1, 0, folds / ".work", init, device, replace))
 
 
 def _shared_sources(simulated: list[Path], pairs: list[Path], exclude: list[str]) -> list:
@@ -161,8 +161,8 @@ def train_flow(
 
     table = splits.read_split(folds / "split.csv")
     start = init or (folds / teams.BASE if (folds / teams.BASE).is_file() and not smoke else None)
-    config = train.chosen_config(steps, smoke, fine_tune=start is not None)
-    teams.train_teams(discover(folder), table, folds, config, extra, start, device, replace, say)
+    config = train.chosen_config(train.FLOW, steps, smoke, fine_tune=start is not None)
+    teams.train_teams(train.FLOW, discover(folder), table, folds, config, extra, start, device, replace, say)
 
 
 @app.command()

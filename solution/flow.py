@@ -411,6 +411,9 @@ def flow_loss(output: FlowOutput, sample: dict[str, Tensor], config: FlowConfig)
 class FlowModule(lightning.LightningModule):
     """The Lightning step around `FlowNet`."""
 
+    manual = False
+    headline = "median error {val_error_px:.2f} px on its own tiles"
+
     def __init__(self, config: FlowConfig) -> None:
         super().__init__()
         self.save_hyperparameters({"config": asdict(config)})
@@ -430,7 +433,7 @@ class FlowModule(lightning.LightningModule):
         return loss.total
 
     def training_step(self, sample: dict[str, Tensor], index: int) -> Tensor:
-        """One batch of `FlowTiles`."""
+        """One batch of `TilePairs`."""
         return self._loss(sample, "train")
 
     def validation_step(self, sample: dict[str, Tensor], index: int) -> None:

@@ -19,13 +19,13 @@ from rich.console import Console
 from rich.table import Table
 
 from solution import artefact, candidates, offsets, score
-from solution.config import FlowConfig, PyramidConfig
+from solution.config import PyramidConfig, TileConfig
 from solution.errors import InputError
 from solution.geometry import affine_of_shifts
 from solution.pyramid import Progress, propose_flow
 from solution.scene import ScenePair, without_labels
 from solution.tiles import Source, scene_source
-from solution.train import load_flow, torch_device, train_flow
+from solution.train import Stage, load_flow, torch_device, train_stage
 
 BASE = Path("base") / "flow.safetensors"
 FLOW = "flow.safetensors"
@@ -72,17 +72,18 @@ def team_of(scene: str, split: pd.DataFrame, by_aoi: bool) -> Team | None:
 
 
 def train_teams(
+    stage: Stage,
     pairs: Sequence[ScenePair],
     split: pd.DataFrame,
     folds: Path,
-    config: FlowConfig,
+    config: TileConfig,
     extra: Callable[[], Sequence[Source]],
     init: Path | None,
     device: str,
     replace: bool,
     say: Callable[[str], None],
 ) -> None:
-    """Train the flow regressor of every team.
+    """Train one model family for every team.
 
     Args:
         pairs: the labelled scenes.
@@ -98,8 +99,8 @@ def train_teams(
     loaded = {name: scene_source(pair) for name, pair in labelled.items()}
     for team in [*fold_teams(split), *aoi_teams(split)]:
         sources = [source for name, source in loaded.items() if name not in team.held_out] + shared
-        out = folds / team.name / FLOW
-        say(train_flow(sources, config, out, team.number, 0, folds / ".work", init, device, replace))
+        out = folds / team.name / stage.file
+        say(train_stage(stage, sources, config, out, team.number, 0, folds / ".work", init, device, replace))
 
 
 def propose_out_of_fold(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import cv2
@@ -19,7 +19,7 @@ from scipy.interpolate import RBFInterpolator
 from scipy.spatial import cKDTree
 
 from solution import geometry
-from solution.config import CELL_PX, FlowConfig
+from solution.config import CELL_PX, TileConfig
 from solution.errors import InputError
 from solution.geometry import Matrix, Window
 from solution.scene import ScenePair, open_raster, output_grid
@@ -31,6 +31,8 @@ POSITIVE, NEGATIVE, IGNORE = 1, 0, -1
 _PYRAMID_LEVELS = 4
 _STRIP_PX = 1024
 _LATTICE = 17
+_ROUNDS = 12
+_WAVE_LENGTH = (0.7, 2.0)  # of the residual, in tiles
 _MAX_TRIM_PX = 40
 _TRUTH_STEP_PX = 8
 _DENSE_SPLINE = 600  # tie-points up to which one spline over all of them is cheap
@@ -242,23 +244,40 @@ def _pyramid(image: np.ndarray) -> tuple[np.ndarray, ...]:
 
 @dataclass(frozen=True)
 class Residual:
-    """The smooth residual that a tile is left with: q -> constant + linear (q - centre), in tile px, at SAR tile positions."""
+    """The smooth residual that a tile is left with, in tile px, at SAR tile positions: q -> constant + linear (q - centre) + a wave.
+
+    Attributes:
+        wave: (2,) amplitude (x, y) of the wave in px.
+        wave_number: (2,) its radians per px.
+        phase: radians.
+    """
 
     constant: np.ndarray
     linear: np.ndarray
     centre: np.ndarray
+    wave: np.ndarray = field(default_factory=lambda: np.zeros(2))
+    wave_number: np.ndarray = field(default_factory=lambda: np.zeros(2))
+    phase: float = 0.0
 
     def at(self, q: np.ndarray) -> np.ndarray:
         """(..., 2) -> (..., 2)."""
-        return self.constant + (q - self.centre) @ self.linear.T
+        return self.constant + (q - self.centre) @ self.linear.T + self._wave_at(q)
 
     def seen_from(self, p: np.ndarray) -> np.ndarray:
         """The shift r(p) that solves r = at(p + r), for optical tile positions p (..., 2)."""
         inverse = np.linalg.inv(np.eye(2) - self.linear)
-        return (self.constant + (p - self.centre) @ self.linear.T) @ inverse.T
+        smooth = self.constant + (p - self.centre) @ self.linear.T
+        shift = smooth @ inverse.T
+        if self.wave.any():
+            for _ in range(_ROUNDS):  # the wave is shallow, so that this contracts fast
+                shift = (smooth + self._wave_at(p + shift)) @ inverse.T
+        return shift
+
+    def _wave_at(self, q: np.ndarray) -> np.ndarray:
+        return np.sin((q - self.centre) @ self.wave_number + self.phase)[..., None] * self.wave
 
 
-class FlowTiles(torch.utils.data.Dataset):
+class TilePairs(torch.utils.data.Dataset):
     """Random tile pairs with known residual shift.
 
     Each sample is a dict of tensors: ``optical`` (3, H, W) and ``sar`` (1, H, W) float32 in [0, 1]; ``optical_valid`` and ``sar_valid`` (H, W);
@@ -266,7 +285,7 @@ class FlowTiles(torch.utils.data.Dataset):
     holds no data) or IGNORE; ``label_sigma`` (h, w) px. ``index`` is the sample's number: with the seed it is all that a sample depends on.
     """
 
-    def __init__(self, sources: Sequence[Source], config: FlowConfig, length: int, seed: int, augment: bool = True) -> None:
+    def __init__(self, sources: Sequence[Source], config: TileConfig, length: int, seed: int, augment: bool = True) -> None:
         if not sources:
             raise InputError("training: no source is left after holding out; add scenes or pairs")
         self.sources, self.config, self.length, self.seed, self.augment = list(sources), config, length, seed, augment
@@ -281,7 +300,7 @@ class FlowTiles(torch.utils.data.Dataset):
         rng = np.random.default_rng([self.seed, index])
         source, factor = self._choose(rng)
         sample = self._cut(source, factor, rng)
-        if self.augment:
+        if self.augment and self.config.photometric != "none":
             self._photometry(sample, rng)
         sample["index"] = np.int64(index)
         return {key: torch.as_tensor(value) for key, value in sample.items()}
@@ -319,10 +338,18 @@ class FlowTiles(torch.utils.data.Dataset):
         return rng.uniform(0, _MAX_TRIM_PX * spacing, 4) if self.augment else np.zeros(4)
 
     def _residual(self, rng: np.random.Generator) -> Residual:
-        size = self.config.tile_px
-        reach = CELL_PX * self.config.radius_cells - 1.0
-        linear = rng.normal(0, 0.02, (2, 2)) if self.augment else np.zeros((2, 2))
-        return Residual(rng.uniform(-reach, reach, 2), linear, np.full(2, (size - 1) / 2))
+        size, config = self.config.tile_px, self.config
+        reach = max(config.reach_px - 1.0, 0.0)
+        linear = rng.normal(0, config.residual_slope, (2, 2)) if self.augment else np.zeros((2, 2))
+        residual = Residual(rng.uniform(-reach, reach, 2), linear, np.full(2, (size - 1) / 2))
+        if not (self.augment and config.residual_wave):
+            return residual
+        angle, length = rng.uniform(0, 2 * np.pi), size * rng.uniform(*_WAVE_LENGTH)
+        number = 2 * np.pi / length
+        wave = rng.normal(0, config.residual_wave, 2).clip(-0.3, 0.3) / number
+        return replace(
+            residual, wave=wave, wave_number=number * np.array([np.cos(angle), np.sin(angle)]), phase=float(rng.uniform(0, 2 * np.pi))
+        )
 
     def _cut(self, source: Source, factor: float, rng: np.random.Generator) -> dict[str, np.ndarray]:
         size, block = self.config.tile_px, self.config.block_cells * CELL_PX
@@ -356,7 +383,7 @@ class FlowTiles(torch.utils.data.Dataset):
         there = np.clip(there, 0, size - 1)
         has_sar = inside & (sar_valid[there[..., 1], there[..., 0]] > 0)
         has_optical = optical_valid[here[..., 1], here[..., 0]] > 0
-        within = (np.abs(shift) <= CELL_PX * self.config.radius_cells).all(axis=-1)
+        within = (np.abs(shift) <= self.config.reach_px).all(axis=-1)
         label = np.full(shift.shape[:2], IGNORE, dtype=np.int64)
         label[has_optical & inside & ~has_sar] = NEGATIVE
         label[has_optical & has_sar & within & (sigma <= self.config.max_label_sigma_px)] = POSITIVE
@@ -364,16 +391,20 @@ class FlowTiles(torch.utils.data.Dataset):
 
     def _photometry(self, sample: dict[str, np.ndarray], rng: np.random.Generator) -> None:
         """Change the pixels' values in place, never their positions."""
+        if self.config.photometric == "both":
+            self._optical_photometry(sample, rng)
+        sar = _sar_augmentation(sample["sar"][0], rng)
+        if rng.random() < self.config.inversion_share:
+            sar = 1.0 - sar
+        sample["sar"] = (sar * sample["sar_valid"])[None].astype(np.float32)
+
+    def _optical_photometry(self, sample: dict[str, np.ndarray], rng: np.random.Generator) -> None:
         self._photometric.set_random_seed(int(rng.integers(2**31)))
         image = (255 * np.moveaxis(sample["optical"], 0, -1)).astype(np.uint8)
         optical = self._photometric(image=image)["image"].astype(np.float32) / 255.0
         if rng.random() < self.config.inversion_share:
             optical = 1.0 - optical
-        sar = _sar_augmentation(sample["sar"][0], rng)
-        if rng.random() < self.config.inversion_share:
-            sar = 1.0 - sar
         sample["optical"] = np.moveaxis(optical, -1, 0) * sample["optical_valid"]
-        sample["sar"] = (sar * sample["sar_valid"])[None].astype(np.float32)
 
     def plot(self, sample: dict[str, torch.Tensor], show_titles: bool = True, suptitle: str | None = None):
         """A matplotlib figure of one sample: optical, SAR as cut, SAR pulled back by the truth, and the labels with the shift."""

@@ -6,7 +6,7 @@ import dataclasses
 import logging
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import lightning
@@ -14,31 +14,56 @@ import numpy as np
 import torch
 from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint, TQDMProgressBar
 from lightning.pytorch.loggers import CSVLogger
+from torch import nn
 from torch.utils.data import DataLoader, Subset
 
 from solution import artefact
 from solution.artefact import Manifest
-from solution.config import FlowConfig
+from solution.config import FlowConfig, TileConfig
 from solution.errors import InputError
 from solution.flow import FlowModule, FlowNet
-from solution.tiles import FlowTiles, Source
+from solution.tiles import Source, TilePairs
 
 _STEPS_PER_EPOCH = 50
 _VALIDATION_TILES = 48
 
 
-class FlowData(lightning.LightningDataModule):
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """A model family, as far as training is concerned.
+
+    Attributes:
+        name: in manifests, messages and file names.
+        config_type: its settings.
+        module: makes the Lightning module from the settings. Its ``net`` is what is saved; ``manual`` says that it steps its optimisers itself, gradient
+            clipping included; ``headline`` is a format string over the trainer's metrics, for people.
+    """
+
+    name: str
+    config_type: type[TileConfig]
+    module: Callable[[TileConfig], lightning.LightningModule]
+
+    @property
+    def file(self) -> str:
+        """Name of the weights file in a team's folder."""
+        return f"{self.name}.safetensors"
+
+
+FLOW = Stage("flow", FlowConfig, FlowModule)
+
+
+class TileData(lightning.LightningDataModule):
     """Tiles in epochs of a fixed number of steps.
 
     Every epoch takes the next stretch of one seeded sequence, so that a run that was killed and resumed at an epoch's start sees the tiles that it
     would have seen.
     """
 
-    def __init__(self, sources: Sequence[Source], config: FlowConfig, seed: int, workers: int | None = None) -> None:
+    def __init__(self, sources: Sequence[Source], config: TileConfig, seed: int, workers: int | None = None) -> None:
         super().__init__()
         self.config = config
-        self.train_tiles = FlowTiles(sources, config, config.steps * config.batch_size, seed)
-        self.validation_tiles = FlowTiles(
+        self.train_tiles = TilePairs(sources, config, config.steps * config.batch_size, seed)
+        self.validation_tiles = TilePairs(
             sources, config, min(_VALIDATION_TILES, config.steps * config.batch_size), seed + 1, augment=False
         )
         self.workers = default_workers() if workers is None else workers
@@ -61,16 +86,17 @@ def default_workers() -> int:
     return 0 if cores <= 4 else min(cores - 2, 16)
 
 
-def chosen_config(steps: int | None, smoke: bool, fine_tune: bool) -> FlowConfig:
+def chosen_config(stage: Stage, steps: int | None, smoke: bool, fine_tune: bool) -> TileConfig:
     """The stage's settings: the defaults, a fold's own run, or the smoke run; `steps` replaces the number of steps."""
-    config = FlowConfig().fine_tuned() if fine_tune else FlowConfig()
+    config = stage.config_type().fine_tuned() if fine_tune else stage.config_type()
     config = config.smoke() if smoke else config
     return config if steps is None else dataclasses.replace(config, steps=steps)
 
 
-def train_flow(
+def train_stage(
+    stage: Stage,
     sources: Sequence[Source],
-    config: FlowConfig,
+    config: TileConfig,
     out: Path,
     fold: int,
     seed: int,
@@ -79,7 +105,7 @@ def train_flow(
     device: str = "auto",
     replace: bool = False,
 ) -> str:
-    """Train one flow regressor and write its weights.
+    """Train one model and write its weights.
 
     Args:
         sources: what it may see; their names go into the manifest.
@@ -98,24 +124,33 @@ def train_flow(
         start, init_manifest = artefact.load_weights(init)
         inherited = init_manifest.trained_on
     trained_on = tuple(sorted({source.name for source in sources} | set(inherited)))
-    manifest = Manifest("flow", fold, trained_on, {**dataclasses.asdict(config), "init": init_manifest.digest() if init else None}, seed)
+    manifest = Manifest(
+        stage.name, fold, trained_on, {**dataclasses.asdict(config), "init": init_manifest.digest() if init else None}, seed
+    )
     if not needs_work(out, manifest, replace):
-        return f"flow fold {fold}: {out} is up to date, skipped"
+        return f"{stage.name} fold {fold}: {out} is up to date, skipped"
     lightning.seed_everything(seed, workers=True, verbose=False)
-    module = FlowModule(config)
+    module = stage.module(config)
     if start is not None:
         load_network(module.net, start, init)
-    run = work / f"flow_{fold}_{manifest.digest()}"
+    run = work / f"{stage.name}_{fold}_{manifest.digest()}"
     last = run / "last.ckpt"
-    trainer = _trainer(config, run, device)
-    trainer.fit(module, datamodule=FlowData(sources, config, seed), ckpt_path=last if last.is_file() else None, weights_only=True)
+    trainer = _trainer(config, run, device, module.manual)
+    trainer.fit(module, datamodule=TileData(sources, config, seed), ckpt_path=last if last.is_file() else None, weights_only=True)
     if trainer.is_global_zero:
         # A run that was killed after its last epoch has nothing left to fit, so Lightning does not put the averaged weights in place.
         module.load_state_dict(torch.load(last, map_location="cpu", weights_only=True)["state_dict"])
         artefact.save_weights(out, compact(module.net), manifest)
         shutil.rmtree(run, ignore_errors=True)
     metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
-    return f"flow fold {fold}: wrote {out}, median error {metrics.get('val_error_px', float('nan')):.2f} px on its own tiles"
+    return f"{stage.name} fold {fold}: wrote {out}, {module.headline.format_map(_Metrics(metrics))}"
+
+
+class _Metrics(dict):
+    """A run that was killed after its last epoch knows no metrics any more."""
+
+    def __missing__(self, name: str) -> float:
+        return float("nan")
 
 
 def needs_work(out: Path, manifest: Manifest, replace: bool) -> bool:
@@ -129,7 +164,7 @@ def needs_work(out: Path, manifest: Manifest, replace: bool) -> bool:
     return True
 
 
-def _trainer(config: FlowConfig, run: Path, device: str) -> lightning.Trainer:
+def _trainer(config: TileConfig, run: Path, device: str, manual: bool) -> lightning.Trainer:
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # it lists absent devices and advertises services
     accelerator, devices = trainer_device(device)
     epochs = -(-config.steps // _STEPS_PER_EPOCH)
@@ -142,7 +177,7 @@ def _trainer(config: FlowConfig, run: Path, device: str) -> lightning.Trainer:
         reload_dataloaders_every_n_epochs=1,
         check_val_every_n_epoch=min(4, epochs),
         num_sanity_val_steps=0,
-        gradient_clip_val=1.0,
+        gradient_clip_val=None if manual else 1.0,
         logger=CSVLogger(run, name="", version=""),
         log_every_n_steps=10,
         callbacks=[checkpoint, EMAWeightAveraging(decay=config.ema_decay), TQDMProgressBar(refresh_rate=10)],
@@ -170,13 +205,13 @@ def torch_device(device: str) -> torch.device:
     return torch.device(f"cuda:{devices[0]}" if isinstance(devices, list) else accelerator)
 
 
-def compact(net: FlowNet) -> dict[str, np.ndarray]:
+def compact(net: nn.Module) -> dict[str, np.ndarray]:
     """Weights for the artefact: matrices in half precision, vectors (biases, normalisation) as they are."""
     state = {name: value.detach().cpu() for name, value in net.state_dict().items()}
     return {name: (value.half() if value.ndim >= 2 else value).numpy() for name, value in state.items()}
 
 
-def load_network(net: FlowNet, tensors: dict[str, np.ndarray], path: Path) -> None:
+def load_network(net: nn.Module, tensors: dict[str, np.ndarray], path: Path) -> None:
     """Strict loading, back in float32."""
     state = {name: torch.from_numpy(value.astype(np.float32) if value.dtype == np.float16 else value) for name, value in tensors.items()}
     try:
@@ -185,16 +220,23 @@ def load_network(net: FlowNet, tensors: dict[str, np.ndarray], path: Path) -> No
         raise InputError(f"{path}: does not fit the configured network ({str(error).splitlines()[-1].strip()})") from error
 
 
-def config_of(manifest: Manifest) -> FlowConfig:
+def config_of(manifest: Manifest, stage: Stage = FLOW) -> TileConfig:
     """The configuration that an artefact was trained with."""
-    known = {field.name for field in dataclasses.fields(FlowConfig)}
+    known = {field.name for field in dataclasses.fields(stage.config_type)}
     values = {name: tuple(value) if isinstance(value, list) else value for name, value in manifest.config.items() if name in known}
-    return FlowConfig(**values)
+    return stage.config_type(**values)
+
+
+def load_stage(stage: Stage, path: Path) -> tuple[nn.Module, Manifest]:
+    """A trained network, ready to predict. Raises `InputError` where the file holds another stage's."""
+    tensors, manifest = artefact.load_weights(path)
+    if manifest.stage != stage.name:
+        raise InputError(f"{path}: holds the weights of a {manifest.stage}, not of a {stage.name}; pass the right file")
+    net = stage.module(config_of(manifest, stage)).net
+    load_network(net, tensors, path)
+    return net.eval(), manifest
 
 
 def load_flow(path: Path) -> tuple[FlowNet, Manifest]:
-    """A trained regressor, ready to predict."""
-    tensors, manifest = artefact.load_weights(path)
-    net = FlowNet(config_of(manifest))
-    load_network(net, tensors, path)
-    return net.eval(), manifest
+    """A trained flow regressor, ready to predict."""
+    return load_stage(FLOW, path)

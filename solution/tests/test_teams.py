@@ -18,6 +18,7 @@ from solution.pyramid import Pass
 from solution.scene import discover
 from solution.teams import Team, aoi_teams, fold_teams, team_of
 from solution.tests.handmade import handmade_net
+from solution.train import FLOW
 
 SN9 = pd.DataFrame({"scene": ["02_train_01", "02_train_02", "03_train_01"], "aoi": ["02", "02", "03"], "fold": [0, 1, 2]})
 WHOLE_AOIS = pd.DataFrame({"scene": ["02_a", "02_b", "03_a"], "aoi": ["02", "02", "03"], "fold": [0, 0, 1]})
@@ -65,13 +66,14 @@ def test_training_hands_every_team_what_it_may_see(trained, make_scene, monkeypa
     for seed, name in enumerate(SN9["scene"]):
         make_scene(name, seed=seed)
 
-    def note(sources, config, out, fold, seed, work, init, device, replace):
+    def note(stage, sources, config, out, fold, seed, work, init, device, replace):
         seen[out.parent.name] = (fold, sorted(source.name for source in sources), replace)
+        assert stage is FLOW
         return "done"
 
-    monkeypatch.setattr(teams, "train_flow", note)
+    monkeypatch.setattr(teams, "train_stage", note)
     shared = teams.scene_source(discover(trained.data)[0], "simulated")
-    teams.train_teams(discover(tmp_path / "data"), SN9, tmp_path / "folds", None, lambda: [shared], None, "cpu", True, lambda _: None)
+    teams.train_teams(FLOW, discover(tmp_path / "data"), SN9, tmp_path / "folds", None, lambda: [shared], None, "cpu", True, lambda _: None)
     extra = "simulated/02_train_01"
     assert seen == {
         "0": (0, ["02_train_02", "03_train_01", extra], True),

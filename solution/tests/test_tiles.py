@@ -13,11 +13,11 @@ from matplotlib import pyplot as plt
 from rasterio.transform import Affine
 
 from solution import tiles
-from solution.config import CELL_PX, FlowConfig
+from solution.config import CELL_PX, FlowConfig, TileConfig
 from solution.errors import InputError
 from solution.geometry import fit_affine, similarity
 from solution.tests.conftest import Recipe, Scene, write_raster, write_scene
-from solution.tiles import IGNORE, NEGATIVE, POSITIVE, FlowTiles, RegisteredField, Residual, TiePointField, TruthMapField
+from solution.tiles import IGNORE, NEGATIVE, POSITIVE, RegisteredField, Residual, TiePointField, TilePairs, TruthMapField
 
 CONFIG = replace(FlowConfig().smoke(), radius_cells=6)
 REACH = CELL_PX * CONFIG.radius_cells
@@ -78,9 +78,9 @@ def residual_of(shift: np.ndarray, block: int) -> Residual:
     return Residual(matrix[:2, 2], matrix[:2, :2], np.zeros(2))
 
 
-def plain_tiles(source: tiles.Source, config: FlowConfig = CONFIG, seed: int = 1) -> FlowTiles:
+def plain_tiles(source: tiles.Source, config: FlowConfig = CONFIG, seed: int = 1) -> TilePairs:
     """Random geometry, but the pixels as they are."""
-    dataset = FlowTiles([source], config, 64, seed)
+    dataset = TilePairs([source], config, 64, seed)
     dataset._photometry = lambda sample, rng: None
     return dataset
 
@@ -143,6 +143,27 @@ def test_seen_from_solves_the_fixed_point(flip):
     np.testing.assert_allclose(shift, residual.at(p + shift), atol=1e-9)
 
 
+def test_seen_from_solves_the_fixed_point_of_a_curved_residual(truth_source):
+    curved = TilePairs([truth_source], replace(CONFIG, residual_wave=0.1, residual_slope=0.05), 1, 0)
+    p, rng = np.random.default_rng(0).uniform(0, 128, (50, 2)), np.random.default_rng(1)
+    residuals = [curved._residual(rng) for _ in range(50)]
+    for residual in residuals:
+        np.testing.assert_allclose(residual.seen_from(p), residual.at(p + residual.seen_from(p)), atol=1e-3)
+    bend = [residual.at(p) - residual.at(residual.centre) - (p - residual.centre) @ residual.linear.T for residual in residuals]
+    assert np.median([np.abs(b).max() for b in bend]) > 2.0
+
+
+def test_a_configuration_without_reach_gives_tiles_in_register(truth_source):
+    assert TilePairs([truth_source], TileConfig(residual_slope=0.0), 1, 0)[0]["shift"].abs().max() == 0
+
+
+@pytest.mark.parametrize(("photometric", "changed"), [("both", (True, True)), ("sar", (False, True)), ("none", (False, False))])
+def test_photometric_changes_touch_the_chosen_images_only(truth_source, photometric, changed):
+    plain, tiles_ = plain_tiles(truth_source), TilePairs([truth_source], replace(CONFIG, photometric=photometric), 64, 1)
+    for name, expected in zip(("optical", "sar"), changed, strict=True):
+        assert any(not torch.equal(plain[i][name], tiles_[i][name]) for i in range(6)) == expected
+
+
 def test_residual_shifts_fill_the_search_range_and_no_more(truth_source):
     dataset, rng = plain_tiles(truth_source), np.random.default_rng(0)
     constants = np.array([dataset._residual(rng).constant for _ in range(400)])
@@ -161,7 +182,7 @@ def striped_source(field, hole: slice | None = None) -> tiles.Source:
 
 def cut(source: tiles.Source, shift: tuple[float, float]) -> dict[str, np.ndarray]:
     """The tile in the middle of a source, upright, at full resolution, with a constant residual."""
-    dataset = FlowTiles([source], replace(CONFIG, factors=(1,)), 1, 0, augment=False)
+    dataset = TilePairs([source], replace(CONFIG, factors=(1,)), 1, 0, augment=False)
     middle = np.full(2, (CONFIG.tile_px - 1) / 2)
     matrix = np.eye(3)
     matrix[:2, 2] = 127.5 - middle
@@ -203,11 +224,11 @@ def test_far_from_tie_points_is_ignored():
 
 
 def test_a_sample_depends_on_seed_and_index_alone(truth_source):
-    first, again = (FlowTiles([truth_source], CONFIG, 8, seed=3) for _ in range(2))
+    first, again = (TilePairs([truth_source], CONFIG, 8, seed=3) for _ in range(2))
     again[0]  # what was asked before must not matter
     for key, value in first[5].items():
         assert torch.equal(value, again[5][key]), key
-    other_index, other_seed = first[6], FlowTiles([truth_source], CONFIG, 8, seed=4)[5]
+    other_index, other_seed = first[6], TilePairs([truth_source], CONFIG, 8, seed=4)[5]
     for other in (other_index, other_seed):
         assert not torch.equal(first[5]["sar"], other["sar"]) and not torch.equal(first[5]["shift"], other["shift"])
     assert int(first[5]["index"]) == 5
@@ -216,7 +237,7 @@ def test_a_sample_depends_on_seed_and_index_alone(truth_source):
 def test_photometry_changes_values_and_not_places(truth_source):
     changed = 0
     for index in range(8):
-        plain, sample = plain_tiles(truth_source, seed=3)[index], FlowTiles([truth_source], CONFIG, 64, seed=3)[index]
+        plain, sample = plain_tiles(truth_source, seed=3)[index], TilePairs([truth_source], CONFIG, 64, seed=3)[index]
         for key in ("shift", "label", "label_sigma", "optical_valid", "sar_valid"):
             assert torch.equal(plain[key], sample[key]), key
         changed += not torch.equal(plain["optical"], sample["optical"])
@@ -227,8 +248,8 @@ def test_photometry_changes_values_and_not_places(truth_source):
 
 
 def test_both_contrasts_are_inverted_as_often_as_said(truth_source):
-    always = FlowTiles([truth_source], replace(CONFIG, inversion_share=1.0), 64, seed=3)
-    never = FlowTiles([truth_source], replace(CONFIG, inversion_share=0.0), 64, seed=3)
+    always = TilePairs([truth_source], replace(CONFIG, inversion_share=1.0), 64, seed=3)
+    never = TilePairs([truth_source], replace(CONFIG, inversion_share=0.0), 64, seed=3)
     for image, valid in (("optical", "optical_valid"), ("sar", "sar_valid")):
         a, b = always[4], never[4]
         inside = a[valid] > 0
@@ -285,7 +306,7 @@ def test_the_kinds_of_sources_are_mixed_as_said(truth_source):
     others = [replace(flat, name=f"{kind} {i}", kind=kind) for kind, count in (("simulated", 5), ("registered", 3)) for i in range(count)]
 
     def shares(sources: list) -> dict[str, float]:
-        dataset, rng = FlowTiles(sources, config, 1, 0), np.random.default_rng(0)
+        dataset, rng = TilePairs(sources, config, 1, 0), np.random.default_rng(0)
         drawn = [dataset._choose(rng)[0] for _ in range(1000)]
         assert {source.name for source in drawn} == {source.name for source in sources}
         return {kind: float(np.mean([source.kind == kind for source in drawn])) for kind in ("labelled", "simulated", "registered")}
@@ -295,16 +316,16 @@ def test_the_kinds_of_sources_are_mixed_as_said(truth_source):
 
 
 def test_coarse_levels_are_drawn_where_the_scene_is_large_enough(truth_source):
-    dataset = FlowTiles([truth_source], replace(CONFIG, factors=(1, 2, 4, 8)), 1, 0)
+    dataset = TilePairs([truth_source], replace(CONFIG, factors=(1, 2, 4, 8)), 1, 0)
     rng = np.random.default_rng(0)
     assert {dataset._choose(rng)[1] for _ in range(100)} == {1.0, 2.0, 4.0}
     small = replace(CONFIG, tile_px=1024)
-    assert FlowTiles([truth_source], small, 1, 0)._choose(rng)[1] == 1.0
+    assert TilePairs([truth_source], small, 1, 0)._choose(rng)[1] == 1.0
 
 
 def test_nothing_left_to_train_on_is_an_input_error():
     with pytest.raises(InputError, match="no source is left"):
-        FlowTiles([], CONFIG, 1, 0)
+        TilePairs([], CONFIG, 1, 0)
 
 
 def write_pair(sar_path, optical_path, size=(48, 64), optical_size=None) -> None:
@@ -355,7 +376,7 @@ def test_bad_pairs_end_in_a_sentence(tmp_path):
 
 
 def test_plot_draws_four_panels(truth_source):
-    dataset = FlowTiles([truth_source], CONFIG, 4, 0)
+    dataset = TilePairs([truth_source], CONFIG, 4, 0)
     figure = dataset.plot(dataset[0], suptitle="sample 0")
     assert [axis.get_title() != "" for axis in figure.axes] == [True] * 4
     figure.canvas.draw()

@@ -94,7 +94,7 @@ def test_replace_overwrites_what_has_other_settings(sources, tmp_path):
     out = tmp_path / "flow.safetensors"
     artefact.save_weights(out, {"a": np.zeros(1)}, Manifest("flow", 0, (), {}, 0))
     one_step = dataclasses.replace(SMOKE, steps=1)
-    assert "wrote" in train.train_flow(sources, one_step, out, 0, 0, tmp_path / "work", device="cpu", replace=True)
+    assert "wrote" in train.train_stage(train.FLOW, sources, one_step, out, 0, 0, tmp_path / "work", device="cpu", replace=True)
     assert artefact.read_manifest(out).config["steps"] == 1
 
 
@@ -147,7 +147,9 @@ def record_tiles(monkeypatch) -> list[int]:
 @pytest.mark.usefixtures("short_epochs")
 def test_a_killed_run_goes_on_to_the_same_weights(sources, tmp_path, monkeypatch):
     def go(name: str) -> str:
-        return train.train_flow(sources, SMOKE, tmp_path / name / "flow.safetensors", 0, 0, tmp_path / name / "work", device="cpu")
+        return train.train_stage(
+            train.FLOW, sources, SMOKE, tmp_path / name / "flow.safetensors", 0, 0, tmp_path / name / "work", device="cpu"
+        )
 
     with monkeypatch.context() as patch:
         seen = record_tiles(patch)
@@ -186,7 +188,9 @@ def test_a_start_is_inherited_with_what_it_saw(sources, tmp_path):
     base = Manifest("flow", -1, ("pairs/z", "02_train_02"), dataclasses.asdict(config), 0)
     artefact.save_weights(tmp_path / "base.safetensors", train.compact(net), base)
     still = dataclasses.replace(config, learning_rate=0.0)
-    train.train_flow(sources, still, tmp_path / "out.safetensors", 0, 0, tmp_path / "work", tmp_path / "base.safetensors", "cpu")
+    train.train_stage(
+        train.FLOW, sources, still, tmp_path / "out.safetensors", 0, 0, tmp_path / "work", tmp_path / "base.safetensors", "cpu"
+    )
     tensors, manifest = artefact.load_weights(tmp_path / "out.safetensors")
     assert manifest.trained_on == ("02_train_02", "pairs/a", "pairs/z") and manifest.config["init"] == base.digest()
     assert all(np.array_equal(tensors[name], train.compact(net)[name]) for name, _ in net.named_parameters())
@@ -210,7 +214,7 @@ def test_the_base_model_is_trained_on_pairs_and_never_on_the_excluded(tmp_path, 
 
 def test_epochs_take_consecutive_stretches_and_never_more_than_the_steps(sources, monkeypatch):
     monkeypatch.setattr(train, "_STEPS_PER_EPOCH", 3)
-    data = train.FlowData(sources, dataclasses.replace(SMOKE, steps=7, batch_size=2), seed=0, workers=0)
+    data = train.TileData(sources, dataclasses.replace(SMOKE, steps=7, batch_size=2), seed=0, workers=0)
     seen = []
     for epoch in range(3):
         data.trainer = type("Trainer", (), {"current_epoch": epoch})
@@ -243,9 +247,9 @@ def test_the_settings_come_back_from_a_manifest():
 
 
 def test_settings_follow_the_arguments():
-    assert train.chosen_config(None, False, False) == FlowConfig()
-    assert train.chosen_config(None, False, True) == FlowConfig().fine_tuned()
-    assert train.chosen_config(7, True, False) == dataclasses.replace(FlowConfig().smoke(), steps=7)
+    assert train.chosen_config(train.FLOW, None, False, False) == FlowConfig()
+    assert train.chosen_config(train.FLOW, None, False, True) == FlowConfig().fine_tuned()
+    assert train.chosen_config(train.FLOW, 7, True, False) == dataclasses.replace(FlowConfig().smoke(), steps=7)
 
 
 def test_devices(monkeypatch):
