@@ -111,6 +111,7 @@ def score(
 
 @app.command("train-base")
 def train_base(
+    stage: str = typer.Option("flow", help="What to train: flow or matcher."),
     pairs: list[Path] = typer.Option([], help="Folder of registered image pairs; may be given again."),
     simulated: list[Path] = typer.Option([], help="Folder of simulated scenes; may be given again."),
     exclude: list[str] = typer.Option([], help="File stem of a pair to leave out, because it shows ground of a labelled scene."),
@@ -121,12 +122,15 @@ def train_base(
     smoke: bool = typer.Option(False, "--smoke", help="Seconds instead of hours; the result is worthless."),
     replace: bool = typer.Option(False, "--replace", help="Overwrite an artefact made with other settings."),
 ) -> None:
-    """Train the flow regressor that every fold starts from, on registered pairs and simulated scenes only: it sees no labelled scene."""
+    """Train the model that every fold starts from, on registered pairs and simulated scenes only: it sees no labelled scene."""
     from solution import teams, train
 
+    if stage not in train.STAGES:
+        raise InputError(f"--stage {stage}: is none of {', '.join(train.STAGES)}")
+    chosen = train.STAGES[stage]
     sources = _shared_sources(simulated, pairs, exclude)
-    config = train.chosen_config(train.FLOW, steps, smoke, fine_tune=False)
-    say(train.train_stage(train.FLOW, sources, config, folds / teams.BASE, -1, 0, folds / ".work", init, device, replace))
+    config = train.chosen_config(chosen, steps, smoke, fine_tune=False)
+    say(train.train_stage(chosen, sources, config, folds / teams.BASE / chosen.file, -1, 0, folds / ".work", init, device, replace))
 
 
 def _shared_sources(simulated: list[Path], pairs: list[Path], exclude: list[str]) -> list:
@@ -160,7 +164,7 @@ def train_flow(
         return _shared_sources(simulated, pairs, exclude)
 
     table = splits.read_split(folds / "split.csv")
-    start = init or (folds / teams.BASE if (folds / teams.BASE).is_file() and not smoke else None)
+    start = init or (folds / teams.BASE / train.FLOW.file if (folds / teams.BASE / train.FLOW.file).is_file() and not smoke else None)
     config = train.chosen_config(train.FLOW, steps, smoke, fine_tune=start is not None)
     teams.train_teams(train.FLOW, discover(folder), table, folds, config, extra, start, device, replace, say)
 

@@ -87,6 +87,109 @@ class FlowConfig(TileConfig):
 
 
 @dataclass(frozen=True)
+class MatcherConfig(TileConfig):
+    """DISK and LightGlue: their sizes, beside what `TileConfig` says of tiles and optimisation (AdamW, one cycle).
+
+    Attributes:
+        stride: px per feature vector: 2 (own stems at half resolution), or 1 (DISK as published, three channels in; its official weights fit).
+        down, up: channels of DISK's U-Net on the way down, and on the way up without the last, which is descriptor_dim + 1.
+        kernel: side of its convolutions.
+        descriptor_dim: length of a DISK descriptor.
+        stem_channels: width of a modality's own first layers at stride 2.
+        glue_dim, glue_layers, glue_heads: of LightGlue.
+        optical_cell_px, other_cell_px: DISK proposes its best point in every square of this side, in the optical image and in the other one.
+        max_shift_px: residual shift of training tiles.
+        window_px: partners are looked for within this distance along each axis.
+        points: places a tile that the descriptor loss looks at.
+        label_sigma_cells: width of its soft target.
+        reliable_px: a place is worth a keypoint where its best partner lies within this distance of the truth.
+        positive_px, negative_px: two keypoints match below the one, and a keypoint without any other below the second has no match; between is ignored.
+        glue_share: share of a training batch that LightGlue learns from.
+        translated_share: share of training batches whose SAR image goes through the translator, where one is given.
+    """
+
+    block_cells: int = 4
+    residual_slope: float = 0.04
+    residual_wave: float = 0.05
+    factors: tuple[int, ...] = (1, 2, 4)
+    stride: int = 2
+    down: tuple[int, ...] = (32, 48, 64, 64, 64)
+    up: tuple[int, ...] = (64, 64, 48)
+    kernel: int = 3
+    descriptor_dim: int = 64
+    stem_channels: int = 32
+    glue_dim: int = 64
+    glue_layers: int = 3
+    glue_heads: int = 4
+    optical_cell_px: int = 16
+    other_cell_px: int = 8
+    max_shift_px: float = 16.0
+    window_px: float = 24.0
+    points: int = 128
+    label_sigma_cells: float = 0.6
+    reliable_px: float = 3.0
+    positive_px: float = 6.0
+    negative_px: float = 10.0
+    glue_share: float = 0.5
+    translated_share: float = 0.35
+
+    @property
+    def reach_px(self) -> float:
+        """Largest residual shift that is left in a tile."""
+        return self.max_shift_px
+
+    def fine_tuned(self) -> MatcherConfig:
+        """A fold's own run, starting from the base model."""
+        return replace(self, steps=120, learning_rate=5e-4, warmup_steps=20)
+
+    def official(self) -> MatcherConfig:
+        """The sizes of the published DISK and of the LightGlue that was trained on it."""
+        return replace(
+            self,
+            stride=1,
+            block_cells=4,
+            down=(16, 32, 64, 64, 64),
+            up=(64, 64, 64),
+            kernel=5,
+            descriptor_dim=128,
+            glue_dim=256,
+            glue_layers=9,
+            learning_rate=1e-4,
+        )
+
+    def smoke(self) -> MatcherConfig:
+        """Runs the whole way in seconds; its result is worthless."""
+        return replace(self, steps=4, batch_size=2, tile_px=128, warmup_steps=1, points=32, glue_layers=1)
+
+
+@dataclass(frozen=True)
+class MatchingConfig:
+    """How a matcher goes over a whole scene.
+
+    Attributes:
+        tile_px: side of a tile at its level, margin included.
+        margin_px: border of a tile whose keypoints are left to its neighbours; no less than the matcher's window.
+        max_tiles: of a level; above, every other tile and so on is left out, evenly.
+        min_score: matches below are not proposed.
+        max_cycle_px: likewise above this forward-backward error, px of the level.
+        consensus_px: matches of a tile that are further than this from its robust affine are not proposed, px of the level.
+        min_consensus: matches that a tile's affine needs; a tile with fewer is left empty.
+        factors: levels of a run without a coarse field, the coarsest first.
+        large_scene_px: above this many optical px the finest level is 2 instead of 1, unless a finest level is asked for.
+    """
+
+    tile_px: int = 384
+    margin_px: int = 32
+    max_tiles: int = 144
+    min_score: float = 0.1
+    max_cycle_px: float = 4.0
+    consensus_px: float = 8.0
+    min_consensus: int = 8
+    factors: tuple[int, ...] = (8, 4, 2)
+    large_scene_px: float = 100e6
+
+
+@dataclass(frozen=True)
 class PyramidConfig:
     """How a flow regressor goes over a whole scene.
 

@@ -17,10 +17,11 @@ from torch import Tensor
 
 from solution import candidates, offsets
 from solution.config import CELL_PX, PyramidConfig
-from solution.flow import FlowNet, cell_valid
+from solution.flow import FlowNet
 from solution.geometry import Window
 from solution.offsets import Fit
 from solution.scene import ScenePair, output_grid
+from solution.stem import cell_valid
 
 Progress = Callable[[str, int, int], None]
 _BLOCK_PX = 16  # for the estimate of the coarse pass's size only

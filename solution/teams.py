@@ -27,7 +27,7 @@ from solution.scene import ScenePair, without_labels
 from solution.tiles import Source, scene_source
 from solution.train import Stage, load_flow, torch_device, train_stage
 
-BASE = Path("base") / "flow.safetensors"
+BASE = Path("base")
 FLOW = "flow.safetensors"
 CANDIDATES = "candidates.parquet"
 SCORES = "score.json"

@@ -19,9 +19,10 @@ from torch.utils.data import DataLoader, Subset
 
 from solution import artefact
 from solution.artefact import Manifest
-from solution.config import FlowConfig, TileConfig
+from solution.config import FlowConfig, MatcherConfig, TileConfig
 from solution.errors import InputError
 from solution.flow import FlowModule, FlowNet
+from solution.matcher import MatcherModule, MatcherNet
 from solution.tiles import Source, TilePairs
 
 _STEPS_PER_EPOCH = 50
@@ -50,6 +51,8 @@ class Stage:
 
 
 FLOW = Stage("flow", FlowConfig, FlowModule)
+MATCHER = Stage("matcher", MatcherConfig, MatcherModule)
+STAGES = {stage.name: stage for stage in (FLOW, MATCHER)}
 
 
 class TileData(lightning.LightningDataModule):
@@ -240,3 +243,8 @@ def load_stage(stage: Stage, path: Path) -> tuple[nn.Module, Manifest]:
 def load_flow(path: Path) -> tuple[FlowNet, Manifest]:
     """A trained flow regressor, ready to predict."""
     return load_stage(FLOW, path)
+
+
+def load_matcher(path: Path) -> tuple[MatcherNet, Manifest]:
+    """A trained matcher, ready to match."""
+    return load_stage(MATCHER, path)

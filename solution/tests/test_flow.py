@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from solution import flow
+from solution import flow, stem
 from solution.config import CELL_PX, FlowConfig
 from solution.flow import FlowModule, FlowNet, FlowOutput, block_correlation, flow_loss, pair_counts, peak_position, window_means
 from solution.tiles import IGNORE, NEGATIVE, POSITIVE
@@ -206,7 +206,7 @@ def test_the_border_of_the_data_is_not_to_be_seen(net):
 def test_a_cell_is_valid_where_no_pixel_near_it_lacks_data():
     valid = torch.ones(1, 64, 64)
     valid[0, 31, 20] = 0
-    rows, columns = np.nonzero(flow.cell_valid(valid)[0, 0].numpy() == 0)
+    rows, columns = np.nonzero(stem.cell_valid(valid)[0, 0].numpy() == 0)
     # Within 8 px: rows 23 to 39 and columns 12 to 28, so cells 11 to 19 and 6 to 14; the tile's own border does not count.
     assert (rows.min(), rows.max(), columns.min(), columns.max(), len(rows)) == (11, 19, 6, 14, 81)
 

@@ -1,0 +1,482 @@
+"""The matcher: DISK features (Tyszkiewicz et al. 2020) of both images and LightGlue (Lindenberger et al. 2023) between them.
+
+One descriptor space serves optical, SAR and translated SAR images; each modality has first layers of its own, so that the network knows which is which.
+
+Training. Descriptors learn by a dense contrastive loss: the descriptor of a place in one image is compared with every descriptor of the other image
+within the search window, both ways, against a soft target at the true place. The detector learns what is repeatable across the modalities: a place
+deserves a keypoint where its own descriptor finds the true place again (the reliability of R2D2, Revaud et al. 2019, with a hit as its
+reward, as in DISK). As in DISK's training, every square of a grid proposes one keypoint. LightGlue learns with deep supervision: the negative log
+likelihood of its assignment after every layer, for keypoints that match, that have no match, and that are left alone.
+
+Two changes to LightGlue. Its assignment, and the cross attention that leads to it, only see partners within the search window, for the images are roughly
+aligned before they are matched. And the similarity of the DISK descriptors, scaled, is added to its own, so that it starts as a mutual-nearest-neighbour matcher.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+
+import lightning
+import torch
+from kornia.feature import DISK, LightGlue
+from kornia.feature.disk._unets import Unet
+from kornia.feature.lightglue import normalize_keypoints
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from solution.config import MatcherConfig
+from solution.stem import Stem, eroded
+from solution.tiles import NEGATIVE, POSITIVE
+
+CHANNELS = {"optical": 3, "sar": 1, "translated": 3}
+_FAR = -1e4  # logit of what is out of the question: finite, so that an empty row has gradients
+_REFINE_CELLS = 4  # half side of the window in which a match is refined
+_PEAK_CELLS = 2  # half side of the window around the peak that gives the sub-cell position
+
+
+class PlainStem(nn.Module):
+    """First layers for the published DISK: the image itself on three channels, and a correction that starts at zero."""
+
+    def __init__(self, image_channels: int) -> None:
+        super().__init__()
+        self.correction = nn.Conv2d(image_channels, 3, 3, padding=1)
+        nn.init.zeros_(self.correction.weight)
+        nn.init.zeros_(self.correction.bias)
+
+    def forward(self, image: Tensor, valid: Tensor) -> Tensor:
+        """(B, image_channels, H, W) in [0, 1] and (B, H, W) -> (B, 3, H, W)."""
+        return (image.expand(-1, 3, -1, -1) + self.correction(image)) * valid[:, None]
+
+
+@dataclass
+class Dense:
+    """What DISK says of every cell of a batch of images.
+
+    Attributes:
+        descriptor: (B, D, h, w), unit length.
+        heat: (B, h, w) logit of being worth a keypoint.
+        usable: (B, h, w) bool, away from nodata.
+    """
+
+    descriptor: Tensor
+    heat: Tensor
+    usable: Tensor
+
+    def part(self, items: slice) -> Dense:
+        """Some images of the batch."""
+        return Dense(self.descriptor[items], self.heat[items], self.usable[items])
+
+
+@dataclass
+class Keypoints:
+    """A fixed number K of keypoints an image, one a grid square.
+
+    Attributes:
+        cell: (B, K, 2) int64 (x, y).
+        xy: (B, K, 2) px, pixel centres at integers.
+        descriptor: (B, K, D).
+        score: (B, K) in [0, 1].
+        usable: (B, K) bool; others only fill up.
+    """
+
+    cell: Tensor
+    xy: Tensor
+    descriptor: Tensor
+    score: Tensor
+    usable: Tensor
+
+
+@dataclass
+class Matches:
+    """Refined matches of one image pair.
+
+    Attributes:
+        first, second: (N, 2) px in the optical and in the other image; the second is sub-pixel.
+        score: (N,) in [0, 1].
+        sigma: (N,) px, spread of the refined position.
+        cycle: (N,) px, forward-backward error.
+    """
+
+    first: Tensor
+    second: Tensor
+    score: Tensor
+    sigma: Tensor
+    cycle: Tensor
+
+
+class MatcherNet(nn.Module):
+    """Stems, DISK and LightGlue. Built without any download."""
+
+    def __init__(self, config: MatcherConfig) -> None:
+        super().__init__()
+        self.config = config
+        plain = config.stride == 1
+        self.stems = nn.ModuleDict(
+            {name: PlainStem(channels) if plain else Stem(channels, config.stem_channels) for name, channels in CHANNELS.items()}
+        )
+        unet = Unet(
+            in_features=3 if plain else config.stem_channels,
+            size=config.kernel,
+            down=list(config.down),
+            up=[*config.up, config.descriptor_dim + 1],
+        )
+        self.disk = DISK(config.descriptor_dim, unet)
+        self.glue = LightGlue(
+            features=None,
+            input_dim=config.descriptor_dim,
+            descriptor_dim=config.glue_dim,
+            n_layers=config.glue_layers,
+            num_heads=config.glue_heads,
+            depth_confidence=-1,
+            width_confidence=-1,
+            flash=False,
+        )
+        del self.glue.token_confidence  # of the adaptive depth, which is not used
+        self.log_scale = nn.Parameter(torch.tensor(math.log(20.0)))  # of descriptor similarity in the dense loss and in refinement
+        self.raw_weight = nn.Parameter(torch.tensor(20.0 if not plain else 0.0))  # of descriptor similarity in the assignment
+
+    def dense(self, image: Tensor, valid: Tensor, modality: str) -> Dense:
+        """Features of (B, channels, H, W) in [0, 1] with validity (B, H, W); H and W multiples of 32."""
+        # Each image by itself, so that a batch of n equals n batches of one: matrix products of other shapes round differently.
+        heat, descriptor = self.disk.heatmap_and_dense_descriptors(self.stems[modality](image, valid))
+        usable = -F.max_pool2d(-eroded(valid[:, None]), self.config.stride)[:, 0] > 0
+        return Dense(F.normalize(descriptor, dim=1), heat[:, 0], usable)
+
+    def keypoints(self, dense: Dense, cell_px: int) -> Keypoints:
+        """The best place of every square of `cell_px` px."""
+        side = cell_px // self.config.stride
+        heat = dense.heat.masked_fill(~dense.usable, _FAR)
+        best, index = F.max_pool2d(heat[:, None], side, return_indices=True)
+        index = index.flatten(1)
+        width = heat.shape[-1]
+        cell = torch.stack([index % width, index // width], dim=-1)
+        best = best.flatten(1)
+        return Keypoints(cell, self.to_px(cell), pick(dense.descriptor, cell), best.sigmoid(), best > _FAR)
+
+    def to_px(self, cell: Tensor) -> Tensor:
+        """Centres of cells in px."""
+        return (cell + 0.5) * self.config.stride - 0.5
+
+    def assign(self, first: Keypoints, second: Keypoints) -> list[tuple[Tensor, Tensor, Tensor]]:
+        """Per layer of LightGlue: log assignment (B, M, N), and the logits (B, M), (B, N) of having a match at all."""
+        size = first.xy.new_full((1, 2), float(self.config.tile_px))  # one scale whatever the tile, so that distances mean the same
+        x, y = (self.glue.input_proj(k.descriptor) for k in (first, second))
+        at_x, at_y = (self.glue.posenc(normalize_keypoints(k.xy, size)) for k in (first, second))
+        near = (first.xy[:, :, None] - second.xy[:, None]).abs().amax(dim=-1) <= self.config.window_px
+        near = near & first.usable[:, :, None] & second.usable[:, None]
+        raw = self.raw_weight * first.descriptor @ second.descriptor.transpose(1, 2)
+        among_x, among_y, across = _among(first.usable), _among(second.usable), _no_empty_rows(near)[:, None]
+        result = []
+        for layer, head in zip(self.glue.transformers, self.glue.log_assignment, strict=True):
+            x, y = layer.self_attn(x, at_x, among_x), layer.self_attn(y, at_y, among_y)
+            x, y = layer.cross_attn(x, y, across)
+            scale = head.dim**-0.25
+            similarity = raw + (head.final_proj(x) * scale) @ (head.final_proj(y) * scale).transpose(1, 2)
+            similarity = similarity.masked_fill(~near, _FAR)
+            z_x, z_y = head.matchability(x).squeeze(-1), head.matchability(y).squeeze(-1)
+            both = (
+                similarity.log_softmax(dim=2) + similarity.log_softmax(dim=1) + F.logsigmoid(z_x)[:, :, None] + F.logsigmoid(z_y)[:, None]
+            )
+            result.append((both.masked_fill(~near, _FAR), z_x, z_y))
+        return result
+
+    def match(self, first: Dense, second: Dense) -> list[Matches]:
+        """Mutual best matches of LightGlue's last layer, each refined on the dense descriptors, and back again."""
+        a = self.keypoints(first, self.config.optical_cell_px)
+        b = self.keypoints(second, self.config.other_cell_px)
+        assignment = self.assign(a, b)[-1][0]
+        best, forward = assignment.max(dim=2)
+        backward = assignment.argmax(dim=1)
+        mutual = backward.gather(1, forward) == torch.arange(forward.shape[1], device=forward.device)
+        mutual = mutual & (best > 0.5 * _FAR)
+        return [self._refined(first, second, a, b, forward, best, mutual, item) for item in range(len(best))]
+
+    def _refined(
+        self, first: Dense, second: Dense, a: Keypoints, b: Keypoints, forward: Tensor, best: Tensor, mutual: Tensor, item: int
+    ) -> Matches:
+        keep = mutual[item].nonzero()[:, 0]
+        start, there = a.cell[item, keep], b.cell[item, forward[item, keep]]
+        scale = self.log_scale.exp()
+        second_cell, sigma = refine(first.descriptor[item], second.descriptor[item], second.usable[item], start, there, scale)
+        landed = second_cell.round().long()
+        landed[:, 0].clamp_(0, second.heat.shape[-1] - 1)
+        landed[:, 1].clamp_(0, second.heat.shape[-2] - 1)
+        returned, _ = refine(second.descriptor[item], first.descriptor[item], first.usable[item], landed, start, scale)
+        # The way back starts at a whole cell: what was rounded off must not count as an error.
+        cycle = (returned - start - (landed - second_cell)).norm(dim=1)
+        stride = self.config.stride
+        return Matches(self.to_px(start), self.to_px(second_cell), best[item, keep].exp(), stride * sigma, stride * cycle)
+
+
+def pick(field: Tensor, cell: Tensor) -> Tensor:
+    """(B, C, h, w) at cells (B, K, 2) -> (B, K, C)."""
+    index = cell[..., 1] * field.shape[-1] + cell[..., 0]
+    return field.flatten(2).gather(2, index[:, None].expand(-1, field.shape[1], -1)).transpose(1, 2)
+
+
+def _among(usable: Tensor) -> Tensor:
+    """(B, K) -> attention mask (B, 1, K, K): everyone sees the usable ones, and itself, lest a row be empty."""
+    own = torch.eye(usable.shape[1], dtype=torch.bool, device=usable.device)
+    return (usable[:, None] | own)[:, None]
+
+
+def _no_empty_rows(mask: Tensor) -> Tensor:
+    """(B, M, N) with all of a row or a column set where none was: its points have no partner, and attention must stay finite."""
+    return mask | ~mask.any(dim=2, keepdim=True) | ~mask.any(dim=1, keepdim=True)
+
+
+def window_of(centre: Tensor, radius: int, size: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor]:
+    """Cells around cells.
+
+    Args:
+        centre: (..., 2) int64 (x, y).
+        size: (h, w).
+
+    Returns:
+        flat indices (..., S), S = (2 radius + 1)^2, clamped into the image; whether they were inside (..., S); offsets (S, 2) (x, y).
+    """
+    axis = torch.arange(-radius, radius + 1, device=centre.device)
+    y, x = torch.meshgrid(axis, axis, indexing="ij")
+    offset = torch.stack([x.flatten(), y.flatten()], dim=-1)
+    cell = centre[..., None, :] + offset
+    height, width = size
+    inside = (cell >= 0).all(dim=-1) & (cell[..., 0] < width) & (cell[..., 1] < height)
+    return cell[..., 1].clamp(0, height - 1) * width + cell[..., 0].clamp(0, width - 1), inside, offset
+
+
+def refine(source: Tensor, target: Tensor, usable: Tensor, start: Tensor, guess: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
+    """Sub-cell place in one image of cells of the other, near a guess.
+
+    Args:
+        source, target: (D, h, w) unit descriptors.
+        usable: (h, w) of the target.
+        start: (N, 2) cells of the source.
+        guess: (N, 2) cells of the target.
+        scale: of similarities before the softmax.
+
+    Returns:
+        place (N, 2) in cells, and its standard deviation (N,) in cells, from the probability around the peak.
+    """
+    index, inside, offset = window_of(guess, _REFINE_CELLS, target.shape[-2:])
+    inside = inside & usable.flatten()[index]
+    query = pick(source[None], start[None])[0]
+    around = target.flatten(1)[:, index]
+    logits = (scale * torch.einsum("nd,dns->ns", query, around)).masked_fill(~inside, _FAR)
+    probability = logits.softmax(dim=1)
+    peak = probability.argmax(dim=1)
+    near = (offset[None] - offset[peak][:, None]).abs().amax(dim=-1) <= _PEAK_CELLS
+    weight = probability * near
+    weight = weight / weight.sum(dim=1, keepdim=True).clamp_min(1e-12)
+    mean = weight @ offset.to(weight.dtype)
+    variance = (probability * ((offset[None] - mean[:, None]) ** 2).sum(dim=-1)).sum(dim=1) / 2
+    return guess + mean, variance.clamp_min(1e-4).sqrt()
+
+
+@dataclass
+class Truth:
+    """The known residual shift of a batch of tiles, on the block grid.
+
+    Attributes:
+        shift: (B, 2, h, w) px, seen from the optical image.
+        label: (B, h, w).
+        block: side of a block in px.
+    """
+
+    shift: Tensor
+    label: Tensor
+    block: int
+
+    @classmethod
+    def of(cls, sample: dict[str, Tensor]) -> Truth:
+        """The truth of a batch of `TilePairs`."""
+        return cls(sample["shift"], sample["label"], sample["optical"].shape[-1] // sample["shift"].shape[-1])
+
+    def at(self, xy: Tensor) -> tuple[Tensor, Tensor]:
+        """Shift (B, N, 2) and label (B, N) at optical positions (B, N, 2) px."""
+        position = (xy + 0.5) / self.block - 0.5
+        size = torch.tensor([self.shift.shape[-1], self.shift.shape[-2]], device=xy.device)
+        grid = (2 * position + 1) / size - 1
+        shift = F.grid_sample(self.shift, grid[:, :, None], padding_mode="border", align_corners=False)[..., 0].transpose(1, 2)
+        cell = torch.minimum(position.round().long().clamp_min(0), size - 1)
+        return shift, pick(self.label[:, None], cell)[..., 0]
+
+    def back_from(self, xy: Tensor) -> tuple[Tensor, Tensor]:
+        """Shift (B, N, 2) from positions of the other image back to the optical one, and the label (B, N) there."""
+        shift = torch.zeros_like(xy)
+        for _ in range(4):  # the shift changes slowly, so that this contracts
+            shift, label = self.at(xy - shift)
+        return -shift, label
+
+
+@dataclass
+class MatcherLoss:
+    """Parts of the loss (scalars) and what to watch while it falls.
+
+    Attributes:
+        total: what is minimised.
+        place: cross-entropy of the true place over the window, both ways.
+        detect: of the heat map.
+        glue: of LightGlue, mean over its layers.
+        hit: share of places whose best partner is within `reliable_px`.
+    """
+
+    total: Tensor
+    place: Tensor
+    detect: Tensor
+    glue: Tensor
+    hit: Tensor
+
+
+def place_loss(
+    net: MatcherNet, source: Dense, target: Dense, cell: Tensor, shift: Tensor, known: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Cross-entropy of the true place of cells of the source among the target's cells in the window, and what the detector should say.
+
+    Args:
+        cell: (B, N, 2) cells of the source.
+        shift: (B, N, 2) px to their place in the target.
+        known: (B, N) bool, whether that is known.
+
+    Returns:
+        mean loss, whether each was found within `reliable_px` (B, N) bool, which ones count (B, N) bool, and the detector's loss.
+    """
+    config, size = net.config, target.heat.shape[-2:]
+    radius = math.ceil(config.window_px / config.stride)
+    index, inside, offset = window_of(cell, radius, size)
+    usable = target.usable.flatten(1)
+    inside = inside & usable.gather(1, index.flatten(1)).reshape(index.shape)
+    similarity = torch.bmm(pick(source.descriptor, cell), target.descriptor.flatten(2)).gather(2, index)
+    logits = (net.log_scale.exp() * similarity).masked_fill(~inside, _FAR)
+    away = offset - (shift / config.stride)[:, :, None]
+    soft = torch.exp(-away.square().sum(dim=-1) / (2 * config.label_sigma_cells**2)) * inside
+    mass = soft.sum(dim=-1)
+    counts = known & pick(source.usable[:, None], cell)[..., 0] & (mass > 0.5)
+    loss = -(soft * logits.log_softmax(dim=-1)).sum(dim=-1) / mass.clamp_min(1e-6)
+    number = counts.sum().clamp_min(1)
+    found = away.gather(2, logits.argmax(dim=-1)[..., None, None].expand(-1, -1, 1, 2))[:, :, 0].norm(dim=-1)
+    found = found * config.stride <= config.reliable_px
+    heat = pick(source.heat[:, None], cell)[..., 0]
+    detect = (F.binary_cross_entropy_with_logits(heat, found.float(), reduction="none") * counts).sum() / number
+    return (loss * counts).sum() / number, found, counts, detect
+
+
+def glue_loss(
+    layers: list[tuple[Tensor, Tensor, Tensor]], first: Keypoints, second: Keypoints, truth: Truth, config: MatcherConfig
+) -> Tensor:
+    """LightGlue's negative log likelihood, mean over its layers; keypoints that neither match nor clearly lack a match are left alone."""
+    shift, label = truth.at(first.xy)
+    distance = (first.xy + shift)[:, :, None] - second.xy[:, None]
+    distance = distance.norm(dim=-1).masked_fill(~(first.usable[:, :, None] & second.usable[:, None]), math.inf)
+    known = (label == POSITIVE) & first.usable
+    distance_known = distance.masked_fill(~known[:, :, None], math.inf)
+    near_first, near_second = distance_known.min(dim=2), distance_known.min(dim=1)
+    mutual = near_second.indices.gather(1, near_first.indices) == torch.arange(first.xy.shape[1], device=shift.device)
+    positive = mutual & (near_first.values <= config.positive_px)
+    alone_first = first.usable & ((known & (near_first.values > config.negative_px)) | (label == NEGATIVE))
+    _, there = truth.back_from(second.xy)
+    alone_second = second.usable & (there == POSITIVE) & (near_second.values > config.negative_px)
+    total = shift.new_zeros(())
+    for both, z_first, z_second in layers:
+        chosen = both.gather(2, near_first.indices[..., None])[..., 0]
+        total = total - (chosen * positive).sum() / positive.sum().clamp_min(1)
+        for z, alone in ((z_first, alone_first), (z_second, alone_second)):
+            total = total - 0.5 * (F.logsigmoid(-z) * alone).sum() / alone.sum().clamp_min(1)
+    return total / len(layers)
+
+
+def matcher_loss(net: MatcherNet, optical: Dense, other: Dense, sample: dict[str, Tensor]) -> MatcherLoss:
+    """All parts, from the features of both images and the sample that they were made of."""
+    config = net.config
+    truth = Truth.of(sample)
+    random = torch.Generator().manual_seed(int(sample["index"].sum()))
+    batch, height, width = optical.heat.shape
+    high = torch.tensor([width, height])
+    cells = [(torch.rand(batch, config.points, 2, generator=random) * high).long().to(optical.heat.device) for _ in range(2)]
+    shift, label = truth.at(net.to_px(cells[0]))
+    back, back_label = truth.back_from(net.to_px(cells[1]))
+    place, found, counts, detect = place_loss(net, optical, other, cells[0], shift, label == POSITIVE)
+    place_back, _, _, detect_back = place_loss(net, other, optical, cells[1], back, back_label == POSITIVE)
+    # LightGlue costs as much as DISK, so that it learns from a part of the batch.
+    some = slice(0, math.ceil(config.glue_share * batch))
+    part = Truth(truth.shift[some], truth.label[some], truth.block)
+    first = net.keypoints(optical.part(some), config.optical_cell_px)
+    second = net.keypoints(other.part(some), config.other_cell_px)
+    glue = glue_loss(net.assign(first, second), first, second, part, config)
+    place, detect = 0.5 * (place + place_back), 0.5 * (detect + detect_back)
+    hit = (found & counts).sum() / counts.sum().clamp_min(1)
+    return MatcherLoss(place + detect + 0.3 * glue, place, detect, glue, hit)
+
+
+@torch.no_grad()
+def match_errors(net: MatcherNet, optical: Dense, other: Dense, sample: dict[str, Tensor]) -> Tensor:
+    """Errors (N,) in px of a batch's matches where the truth is known."""
+    truth, errors = Truth.of(sample), []
+    for item, matches in enumerate(net.match(optical, other)):
+        one = Truth(truth.shift[item : item + 1], truth.label[item : item + 1], truth.block)
+        shift, label = one.at(matches.first[None].to(truth.shift.dtype))
+        error = (matches.second - matches.first - shift[0]).norm(dim=1)
+        errors.append(error[label[0] == POSITIVE])
+    return torch.cat(errors)
+
+
+class MatcherModule(lightning.LightningModule):
+    """The Lightning step around `MatcherNet`."""
+
+    manual = False
+    headline = "{val_right:.0%} of the matches within 3 px on its own tiles"
+
+    def __init__(self, config: MatcherConfig, translate: Callable[[Tensor, Tensor], Tensor] | None = None) -> None:
+        """`translate`: SAR (B, 1, H, W) and validity (B, H, W) -> optical-like (B, 3, H, W); it is not trained."""
+        super().__init__()
+        self.save_hyperparameters({"config": asdict(config)})
+        self.config = config
+        self.net = MatcherNet(config)
+        self._translate = translate
+
+    def _loss(self, sample: dict[str, Tensor], stage: str, translated: bool) -> Tensor:
+        other, modality = sample["sar"], "sar"
+        if translated:
+            with torch.no_grad():
+                other, modality = self._translate(sample["sar"], sample["sar_valid"]), "translated"
+        optical = self.net.dense(sample["optical"], sample["optical_valid"], "optical")
+        other = self.net.dense(other, sample["sar_valid"], modality)
+        loss = matcher_loss(self.net, optical, other, sample)
+        if not torch.isfinite(loss.total):
+            raise FloatingPointError(f"{stage}: the loss is not finite on tiles {sample['index'].tolist()}")
+        watched = {name: getattr(loss, name) for name in ("place", "detect", "glue", "hit")}
+        if stage == "val":
+            errors = match_errors(self.net, optical, other, sample)
+            near = (errors <= self.config.reliable_px).float()
+            watched |= {"right": near.mean() if len(near) else near.sum(), "matches": near.new_tensor(len(near) / len(sample["index"]))}
+        for name, value in watched.items():
+            shown = name in ("place", "hit", "right", "matches")
+            self.log(f"{stage}_{name}", value, batch_size=len(sample["index"]), prog_bar=shown, on_epoch=True, on_step=False)
+        return loss.total
+
+    def training_step(self, sample: dict[str, Tensor], index: int) -> Tensor:
+        """One batch of `TilePairs`, its SAR images translated in a fixed share of the batches."""
+        share = self.config.translated_share if self._translate is not None else 0.0
+        # Spread evenly over the run, and the same again after a kill.
+        step = self.global_step
+        return self._loss(sample, "train", math.floor((step + 1) * share) > math.floor(step * share))
+
+    def validation_step(self, sample: dict[str, Tensor], index: int) -> None:
+        """One batch of tiles without augmentation."""
+        self._loss(sample, "val", False)
+
+    def configure_optimizers(self):
+        """AdamW; linear warm-up, then a cosine to zero."""
+        optimizer = torch.optim.AdamW(self.parameters(), lr=self.config.learning_rate, weight_decay=self.config.weight_decay)
+        steps, warmup = self.config.steps, self.config.warmup_steps
+
+        def factor(step: int) -> float:
+            if step < warmup:
+                return (step + 1) / warmup
+            return 0.5 * (1.0 + math.cos(math.pi * min(1.0, (step - warmup) / max(1, steps - warmup))))
+
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": torch.optim.lr_scheduler.LambdaLR(optimizer, factor), "interval": "step"},
+        }
