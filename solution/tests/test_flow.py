@@ -185,11 +185,11 @@ def test_features_are_unit_vectors_of_half_resolution_and_know_their_modality(ne
 def test_the_stem_survives_a_contrast_inversion_in_its_gradients(net):
     image = torch.rand(1, 1, 64, 64, generator=torch.Generator().manual_seed(0))
     valid = torch.ones(1, 1, 64, 64)
-    gradients, inverted = (net.encoder.sar_stem._inputs(picture, valid)[:, -2 * flow._ORIENTATIONS :] for picture in (image, 1 - image))
+    gradients, inverted = (net.encoder.sar_stem._inputs(picture, valid)[:, -2 * stem._ORIENTATIONS :] for picture in (image, 1 - image))
     torch.testing.assert_close(gradients, inverted, atol=1e-4, rtol=1e-4)
     stripes = (torch.arange(64) % 8 / 8.0).expand(1, 1, 64, 64)
     across, along = (net.encoder.sar_stem._gradients(tilt).mean(dim=(0, 2, 3)) for tilt in (stripes, stripes.mT))
-    assert across.argmax() == 0 and along.argmax() == flow._ORIENTATIONS // 2
+    assert across.argmax() == 0 and along.argmax() == stem._ORIENTATIONS // 2
 
 
 def test_the_border_of_the_data_is_not_to_be_seen(net):
