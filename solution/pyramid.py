@@ -20,8 +20,9 @@ from solution.config import CELL_PX, PyramidConfig
 from solution.flow import FlowNet
 from solution.geometry import Window
 from solution.offsets import Fit
-from solution.scene import ScenePair, output_grid
+from solution.scene import ScenePair
 from solution.stem import cell_valid
+from solution.warped import read_tile
 
 Progress = Callable[[str, int, int], None]
 _BLOCK_PX = 16  # for the estimate of the coarse pass's size only
@@ -123,44 +124,24 @@ def _margin(step: Pass, block_px: int, config: PyramidConfig) -> int:
 def _match_tile(
     pair: ScenePair, net: FlowNet, fold: int, tile: int, window: Window, step: Pass, field: Fit | None, config: PyramidConfig
 ) -> pd.DataFrame:
-    factor = step.factor
-    grid = output_grid(window, factor)
-    optical, optical_valid = pair.sample_optical(grid, factor)
-    if not optical_valid.any():
+    view = read_tile(pair, window, step.factor, field)
+    if view is None:
         return candidates.empty()
-    before = np.zeros_like(grid) if field is None else _field_on_grid(field, window, factor)
-    sar, sar_valid = pair.sample_sar(grid + before + pair.centre_offset_px, factor)
-    if not sar_valid.any():
-        return candidates.empty()
-    blocks = _match_arrays(net, optical, sar, optical_valid, sar_valid, step)
+    blocks = _match_arrays(net, view.optical, view.sar, view.optical_valid, view.sar_valid, step)
     keep = blocks.inside(_margin(step, net.config.block_cells * CELL_PX, config), config)
     if not keep.any():
         return candidates.empty()
-    p = blocks.centre[keep]
-    q = p + blocks.shift[keep]
-    start = np.array([window.x, window.y], dtype=np.float64)
-    xy = start + (p + 0.5) * factor - 0.5
-    landed = start + (q + 0.5) * factor - 0.5
-    shift = blocks.shift[keep] * factor
-    if field is not None:
-        shift = shift + field.shift_at(landed)
-    return candidates.make(
-        pair.name,
+    return view.rows(
+        pair,
         fold,
         "flow",
-        xy,
-        shift,
+        tile,
+        blocks.centre[keep],
+        blocks.shift[keep],
         confidence=np.clip(blocks.confidence[keep], 0.0, 1.0),
-        sigma_px=blocks.sigma[keep] * factor,
-        cycle_px=blocks.cycle[keep] * factor,
-        tile=tile,
+        sigma_px=blocks.sigma[keep],
+        cycle_px=blocks.cycle[keep],
     )
-
-
-def _field_on_grid(field: Fit, window: Window, factor: int) -> np.ndarray:
-    """(h, w, 2) index shift at the centres of a window's level pixels."""
-    grid = output_grid(window, factor)
-    return field.shift_at(grid.reshape(-1, 2)).reshape(grid.shape)
 
 
 @dataclass(frozen=True)

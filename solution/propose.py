@@ -1,0 +1,102 @@
+"""All that a team proposes for a scene: flow first, and around its field the matches on SAR and on translated SAR."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from solution import offsets
+from solution.artefact import Manifest
+from solution.candidates import SOURCES
+from solution.config import MatchingConfig, PyramidConfig
+from solution.errors import InputError
+from solution.matching import propose_match
+from solution.offsets import Fit
+from solution.pyramid import Progress, propose_flow
+from solution.scene import ScenePair
+from solution.train import FLOW, MATCHER, TRANSLATOR, Stage, load_stage
+from solution.translator import translate
+
+_NEEDS = {"flow": (FLOW,), "match": (MATCHER,), "match_translated": (MATCHER, TRANSLATOR)}
+
+
+@dataclass(frozen=True)
+class Proposing:
+    """How teams propose.
+
+    Attributes:
+        sources: which ones, of `candidates.SOURCES`.
+        finest: finest level; None chooses by the scene's size.
+        pyramid: of the flow regressor.
+        matching: of the matcher.
+    """
+
+    sources: tuple[str, ...] = ("flow", "match", "match_translated")
+    finest: int | None = None
+    pyramid: PyramidConfig = field(default_factory=PyramidConfig)
+    matching: MatchingConfig = field(default_factory=MatchingConfig)
+
+    def __post_init__(self) -> None:
+        unknown = [source for source in self.sources if source not in SOURCES]
+        if unknown or not self.sources:
+            raise InputError(f"--source {' '.join(unknown)}: must be one of {', '.join(SOURCES)}")
+
+    def weights(self, team: Path) -> list[Path]:
+        """The files in a team's folder that these sources need."""
+        stages = dict.fromkeys(stage for source in self.ordered for stage in _NEEDS[source])
+        return [team / stage.file for stage in stages]
+
+    @property
+    def ordered(self) -> list[str]:
+        """The sources, flow first: the others look around its field."""
+        return [source for source in _NEEDS if source in self.sources]
+
+
+class Proposer:
+    """One team at work on one scene. Networks are loaded when they are needed, and kept."""
+
+    def __init__(self, team: Path, pair: ScenePair, config: Proposing, device: torch.device, progress: Progress | None = None) -> None:
+        self._team, self._pair, self._config, self._device, self._progress = team, pair, config, device, progress
+        self._loaded: dict[str, tuple[torch.nn.Module, Manifest]] = {}
+
+    def propose(self, source: str, flow: pd.DataFrame | None) -> pd.DataFrame:
+        """Candidates of one source.
+
+        Args:
+            flow: this team's flow candidates, around which the matcher looks; None = geocoding alone.
+
+        Raises:
+            InputError: missing weights, or weights that saw the scene.
+        """
+        pair, config, progress = self._pair, self._config, self._progress
+        if source == "flow":
+            net, manifest = self._load(FLOW)
+            return propose_flow(pair, net, manifest.fold, config.pyramid, config.finest, progress)
+        net, manifest = self._load(MATCHER)
+        paint = partial(translate, self._load(TRANSLATOR)[0]) if source == "match_translated" else None
+        return propose_match(pair, net, manifest.fold, config.matching, self._field(flow), paint, config.finest, progress)
+
+    def _load(self, stage: Stage) -> tuple[torch.nn.Module, Manifest]:
+        if stage.name not in self._loaded:
+            net, manifest = load_stage(stage, self._team / stage.file)
+            self._loaded[stage.name] = net.to(self._device), manifest
+        return self._loaded[stage.name]
+
+    def _field(self, flow: pd.DataFrame | None) -> Fit | None:
+        if flow is None or flow.empty:
+            return None
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a fit without matches is zero shift, which is where geocoding alone would start
+            return offsets.fit(flow, self._pair.shape)[0]
+
+
+def guard(weights: Sequence[Path], scene: str, read: Callable[[Path], Manifest]) -> None:
+    """Refuse a team any of whose models saw the scene."""
+    for path in weights:
+        read(path).guard_held_out(scene)
