@@ -13,9 +13,13 @@ from solution.errors import InputError
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, pretty_exceptions_show_locals=False, help="SAR-to-optical registration (SpaceNet 9)."
 )
+translate = typer.Typer(no_args_is_help=True, help="SAR2Optical: paint SAR images as optical ones would look.")
+app.add_typer(translate, name="translate")
 console = Console()
 _FOLDS = Path(__file__).resolve().parents[1] / "folds"
 _FOLDS_SHOWN = "folds/ beside the package"
+_TRANSLATOR = _FOLDS / "base" / "translator.safetensors"
+_TRANSLATOR_SHOWN = "folds/base/translator.safetensors beside the package"
 
 
 @app.callback()
@@ -316,6 +320,55 @@ def benchmark(
         scorer.show(shown, [])
     for line in table.problems(cells):
         say(line)
+
+
+@translate.command("split")
+def translate_split(
+    folder: Path = typer.Argument(..., metavar="PAIRS_DIR", help="Registered image pairs, in any layout that the README names."),
+    out: Path = typer.Option(Path("split.csv"), help="The split: id,class,part."),
+    train: float = typer.Option(0.875, min=0, help="Share, or number, of the pairs to train on."),
+    val: float = typer.Option(0.0625, min=0, help="Of those to watch the training on."),
+    test: float = typer.Option(0.0625, min=0, help="Of those to judge the result on."),
+    seed: int = typer.Option(0, min=0, help="The same names and seed give the same split."),
+    whole_scenes: bool = typer.Option(False, "--whole-scenes", help="Keep the patches *_pN of one SEN1-2 scene together: they overlap."),
+    replace: bool = typer.Option(False, "--replace", help="Overwrite another split."),
+) -> None:
+    """Deal the pairs of a folder out to training, validation and test, evenly over its classes."""
+    from solution import pairs
+
+    table = pairs.make_split(pairs.find_pairs(folder), (train, val, test), seed, whole_scenes)
+    written = pairs.write_split(table, out, replace)
+    parts = table["part"].value_counts()
+    counts = ", ".join(f"{parts.get(part, 0):,} {part}" for part in pairs.PARTS)
+    classes = sorted(set(table["class"]) - {""})
+    say(f"{out}: {'made' if written else 'up to date'}, {counts}{f' over {len(classes)} classes' if classes else ''}")
+
+
+@translate.command("train")
+def translate_train(
+    folders: list[Path] = typer.Argument(..., metavar="PAIRS_DIR...", help="Folders of registered image pairs."),
+    split: list[Path] = typer.Option(
+        [], help="Split of the first folder; given again, of the second, ... Folders without are trained on whole."
+    ),
+    simulated: list[Path] = typer.Option([], help="Folder of simulated scenes to train on too; may be given again."),
+    exclude: list[str] = typer.Option([], help="File stem of a pair to leave out, because it shows ground of a labelled scene."),
+    out: Path = typer.Option(_TRANSLATOR, show_default=_TRANSLATOR_SHOWN, help="The weights."),
+    init: Path | None = typer.Option(None, help="Weights to start from; default: chance."),
+    device: str = typer.Option("auto", help="auto, cpu, cuda, cuda:N."),
+    steps: int | None = typer.Option(None, help="Optimisation steps instead of the configured number."),
+    smoke: bool = typer.Option(False, "--smoke", help="Seconds instead of hours; the result is worthless."),
+    replace: bool = typer.Option(False, "--replace", help="Overwrite weights made with other settings or data."),
+) -> None:
+    """Train the translator on the training part of image pairs; a killed run goes on."""
+    from solution import train
+    from solution.pairs import parted
+    from solution.tiles import pair_source
+
+    parts = parted(folders, split, exclude)
+    sources = [pair_source(pair) for pair in parts["train"]] + _shared_sources(simulated, [], [])
+    config = train.chosen_config(train.TRANSLATOR, steps, smoke, fine_tune=False)
+    watched = [pair_source(pair) for pair in parts["val"]]
+    say(train.train_stage(train.TRANSLATOR, sources, config, out, -1, 0, out.parent / ".work", init, device, replace, watched))
 
 
 def say(line: str) -> None:

@@ -22,6 +22,7 @@ from solution import geometry
 from solution.config import CELL_PX, TileConfig
 from solution.errors import InputError
 from solution.geometry import Matrix, Window
+from solution.pairs import ImagePair, find_pairs
 from solution.scene import ScenePair, open_raster, output_grid
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
@@ -176,53 +177,21 @@ def scene_source(pair: ScenePair, simulated_in: str = "") -> Source:
 
 
 def pair_sources(folder: Path, exclude: Sequence[str] = ()) -> list[Source]:
-    """Registered image pairs below a folder: ``sar/NAME.png`` + ``opt/NAME.png``, ``s1/NAME.png`` + ``s2/NAME.png``, or SEN1-2's ``ROIs*_s1/s1_N/..._s1_..``.
+    """The registered image pairs below a folder, in any layout of `pairs.find_pairs`, in memory.
 
     Args:
         exclude: file stems to leave out (ground that a scene held out elsewhere shows too).
 
     Raises:
-        InputError: no pair found, an unreadable image, or two images of different size.
+        InputError: as `pairs.find_pairs` and `pairs.ImagePair.read`.
     """
-    folder = Path(folder)
-    sources = []
-    for sar_path in sorted(folder.rglob("*.png")):
-        optical_path = _optical_partner(sar_path)
-        if optical_path is None or sar_path.stem in exclude:
-            continue
-        sar, optical = cv2.imread(str(sar_path), cv2.IMREAD_GRAYSCALE), cv2.imread(str(optical_path), cv2.IMREAD_COLOR_RGB)
-        for image, path in ((sar, sar_path), (optical, optical_path)):
-            if image is None:
-                raise InputError(f"{path}: is not a readable image; copy it again or remove the pair")
-        if sar.shape != optical.shape[:2]:
-            raise InputError(f"{sar_path}: differs in size from {optical_path.name}; registered pairs share one grid")
-        sources.append(
-            Source(
-                f"{folder.name}/{sar_path.stem}",
-                "registered",
-                _pyramid(np.maximum(optical, 1)),
-                _pyramid(np.maximum(sar, 1)),
-                RegisteredField(1.0),
-            )
-        )
-    if not sources:
-        raise InputError(
-            f"{folder}: holds no registered pair; expected sar/NAME.png with opt/NAME.png, or s1/ with s2/, or the SEN1-2 layout"
-        )
-    return sources
+    return [pair_source(pair) for pair in find_pairs(folder, exclude)]
 
 
-def _optical_partner(sar_path: Path) -> Path | None:
-    """The optical image that belongs to a SAR file name, or None where the file is not a SAR image with a partner."""
-    parent = sar_path.parent.name
-    if parent in ("sar", "s1"):
-        partner = sar_path.parent.with_name({"sar": "opt", "s1": "s2"}[parent]) / sar_path.name
-    elif parent.startswith("s1_"):
-        group = sar_path.parent.parent
-        partner = group.with_name(group.name.replace("_s1", "_s2")) / parent.replace("s1_", "s2_") / sar_path.name.replace("_s1_", "_s2_")
-    else:
-        return None
-    return partner if partner.is_file() else None
+def pair_source(pair: ImagePair) -> Source:
+    """Read a registered pair into memory. Raises `InputError` as `pairs.ImagePair.read`."""
+    sar, optical = pair.read()
+    return Source(pair.name, "registered", _pyramid(np.maximum(optical, 1)), _pyramid(np.maximum(sar, 1)), RegisteredField(1.0))
 
 
 def _quantise(values: np.ndarray, valid: np.ndarray) -> np.ndarray:
@@ -290,7 +259,7 @@ class TilePairs(torch.utils.data.Dataset):
             raise InputError("training: no source is left after holding out; add scenes or pairs")
         self.sources, self.config, self.length, self.seed, self.augment = list(sources), config, length, seed, augment
         shares = {"labelled": config.labelled_share, "simulated": config.simulated_share, "registered": config.registered_share}
-        self._groups = [(shares[kind], [s for s in sources if s.kind == kind]) for kind in sorted({s.kind for s in sources})]
+        self._groups = [(shares[kind], _weighted([s for s in sources if s.kind == kind])) for kind in sorted({s.kind for s in sources})]
         self._photometric = _optical_augmentation()
 
     def __len__(self) -> int:
@@ -307,9 +276,8 @@ class TilePairs(torch.utils.data.Dataset):
 
     def _choose(self, rng: np.random.Generator) -> tuple[Source, float]:
         drawn = np.array([share for share, _ in self._groups])
-        group = self._groups[rng.choice(len(self._groups), p=drawn / drawn.sum())][1]
-        weights = np.sqrt([s.sar[0].size for s in group])
-        source = group[rng.choice(len(group), p=weights / weights.sum())]
+        group, weights = self._groups[rng.choice(len(self._groups), p=drawn / drawn.sum())][1]
+        source = group[rng.choice(len(group), p=weights)]
         fitting = [f for f in self.config.factors if min(source.shape) >= 0.75 * f * self.config.tile_px] or [1]
         # Fine levels hold more tiles than coarse ones; the square root keeps the coarse ones in play.
         shares = 1.0 / np.sqrt(fitting)
@@ -427,6 +395,12 @@ class TilePairs(torch.utils.data.Dataset):
         if suptitle:
             figure.suptitle(suptitle)
         return figure
+
+
+def _weighted(sources: list[Source]) -> tuple[list[Source], np.ndarray]:
+    """Sources, and how often each is drawn: a large image more often than a small one, but not in proportion."""
+    weights = np.sqrt([source.sar[0].size for source in sources])
+    return sources, weights / weights.sum()
 
 
 def _take(levels: tuple[np.ndarray, ...], xy: np.ndarray, spacing_px: float, trim_px: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

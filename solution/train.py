@@ -19,11 +19,12 @@ from torch.utils.data import DataLoader, Subset
 
 from solution import artefact
 from solution.artefact import Manifest
-from solution.config import FlowConfig, MatcherConfig, TileConfig
+from solution.config import FlowConfig, MatcherConfig, TileConfig, TranslatorConfig
 from solution.errors import InputError
 from solution.flow import FlowModule, FlowNet
 from solution.matcher import MatcherModule, MatcherNet
 from solution.tiles import Source, TilePairs
+from solution.translator import TranslatorModule
 
 _STEPS_PER_EPOCH = 50
 _VALIDATION_TILES = 48
@@ -52,7 +53,8 @@ class Stage:
 
 FLOW = Stage("flow", FlowConfig, FlowModule)
 MATCHER = Stage("matcher", MatcherConfig, MatcherModule)
-STAGES = {stage.name: stage for stage in (FLOW, MATCHER)}
+TRANSLATOR = Stage("translator", TranslatorConfig, TranslatorModule)
+STAGES = {stage.name: stage for stage in (FLOW, MATCHER, TRANSLATOR)}
 
 
 class TileData(lightning.LightningDataModule):
@@ -62,12 +64,14 @@ class TileData(lightning.LightningDataModule):
     would have seen.
     """
 
-    def __init__(self, sources: Sequence[Source], config: TileConfig, seed: int, workers: int | None = None) -> None:
+    def __init__(
+        self, sources: Sequence[Source], config: TileConfig, seed: int, validation: Sequence[Source] = (), workers: int | None = None
+    ) -> None:
         super().__init__()
         self.config = config
         self.train_tiles = TilePairs(sources, config, config.steps * config.batch_size, seed)
         self.validation_tiles = TilePairs(
-            sources, config, min(_VALIDATION_TILES, config.steps * config.batch_size), seed + 1, augment=False
+            validation or sources, config, min(_VALIDATION_TILES, config.steps * config.batch_size), seed + 1, augment=False
         )
         self.workers = default_workers() if workers is None else workers
 
@@ -107,6 +111,7 @@ def train_stage(
     init: Path | None = None,
     device: str = "auto",
     replace: bool = False,
+    validation: Sequence[Source] = (),
 ) -> str:
     """Train one model and write its weights.
 
@@ -117,6 +122,7 @@ def train_stage(
         init: weights to start from; what they were trained on is inherited.
         device: ``auto``, ``cpu``, ``cuda`` (all GPUs) or ``cuda:N``.
         replace: overwrite an artefact that was made with other settings or data.
+        validation: sources to watch the training on, which it does not learn from; default: its own.
 
     Returns:
         One line that says what was done.
@@ -139,7 +145,9 @@ def train_stage(
     run = work / f"{stage.name}_{fold}_{manifest.digest()}"
     last = run / "last.ckpt"
     trainer = _trainer(config, run, device, module.manual)
-    trainer.fit(module, datamodule=TileData(sources, config, seed), ckpt_path=last if last.is_file() else None, weights_only=True)
+    trainer.fit(
+        module, datamodule=TileData(sources, config, seed, validation), ckpt_path=last if last.is_file() else None, weights_only=True
+    )
     if trainer.is_global_zero:
         # A run that was killed after its last epoch has nothing left to fit, so Lightning does not put the averaged weights in place.
         module.load_state_dict(torch.load(last, map_location="cpu", weights_only=True)["state_dict"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -337,7 +338,7 @@ def write_pair(sar_path, optical_path, size=(48, 64), optical_size=None) -> None
 
 LAYOUTS = [
     ("sar/a.png", "opt/a.png", "a"),
-    ("deep/s1/b.png", "deep/s2/b.png", "b"),
+    ("deep/s1/b.png", "deep/s2/b.png", "deep/b"),
     (
         "ROIs1158_spring_s1/s1_12/ROIs1158_spring_s1_12_p3.png",
         "ROIs1158_spring_s2/s2_12/ROIs1158_spring_s2_12_p3.png",
@@ -346,18 +347,18 @@ LAYOUTS = [
 ]
 
 
-@pytest.mark.parametrize(("sar", "optical", "stem"), LAYOUTS)
-def test_registered_pairs_are_found_in_every_layout(tmp_path, sar, optical, stem):
+@pytest.mark.parametrize(("sar", "optical", "name"), LAYOUTS)
+def test_registered_pairs_are_found_in_every_layout(tmp_path, sar, optical, name):
     root = tmp_path / "pairs"
     write_pair(root / sar, root / optical)
     (source,) = tiles.pair_sources(root)
-    assert source.name == f"pairs/{stem}" and source.kind == "registered" and source.shape == (48, 64)
+    assert source.name == f"pairs/{name}" and source.kind == "registered" and source.shape == (48, 64)
     assert source.optical[0].shape == (48, 64, 3) and source.sar[0].min() >= 1 and source.optical[0].min() >= 1
     expected = np.maximum(cv2.imread(str(root / optical))[..., ::-1], 1)
     assert np.array_equal(source.optical[0], expected)  # red comes first
     assert not source.field.shift_at(np.zeros((3, 2))).any()
     with pytest.raises(InputError, match="holds no registered pair"):
-        tiles.pair_sources(root, exclude=[stem])
+        tiles.pair_sources(root, exclude=[Path(sar).stem])
 
 
 def test_bad_pairs_end_in_a_sentence(tmp_path):
