@@ -17,6 +17,8 @@ translate = typer.Typer(no_args_is_help=True, help="SAR2Optical: paint SAR image
 app.add_typer(translate, name="translate")
 console = Console()
 _FOLDS = Path(__file__).resolve().parents[1] / "folds"
+_INIT_WEIGHTS_HELP = "Matcher: folder with the published DISK and LightGlue weights to start from, see: python -m solution weights."
+_SOURCE_HELP = "Only this source: flow, match or match_translated; may be given again. Default: all that the team has weights for."
 _FOLDS_SHOWN = "folds/ beside the package"
 _TRANSLATOR = _FOLDS / "base" / "translator.safetensors"
 _TRANSLATOR_SHOWN = "folds/base/translator.safetensors beside the package"
@@ -115,12 +117,14 @@ def score(
 
 @app.command("train-base")
 def train_base(
-    stage: str = typer.Option("flow", help="What to train: flow or matcher."),
+    stage: str = typer.Option("flow", help="What to train: flow or matcher. The translator has verbs of its own."),
     pairs: list[Path] = typer.Option([], help="Folder of registered image pairs; may be given again."),
     simulated: list[Path] = typer.Option([], help="Folder of simulated scenes; may be given again."),
     exclude: list[str] = typer.Option([], help="File stem of a pair to leave out, because it shows ground of a labelled scene."),
     folds: Path = typer.Option(_FOLDS, show_default=_FOLDS_SHOWN, help="Where the artefact goes."),
     init: Path | None = typer.Option(None, help="Weights to start from; default: chance."),
+    init_weights: Path | None = typer.Option(None, help=_INIT_WEIGHTS_HELP),
+    translator: Path | None = typer.Option(None, help="Matcher: translator through which a part of the SAR tiles goes."),
     device: str = typer.Option("auto", help="auto, cpu, cuda, cuda:N."),
     steps: int | None = typer.Option(None, help="Optimisation steps instead of the configured number."),
     smoke: bool = typer.Option(False, "--smoke", help="Seconds instead of hours; the result is worthless."),
@@ -129,12 +133,34 @@ def train_base(
     """Train the model that every fold starts from, on registered pairs and simulated scenes only: it sees no labelled scene."""
     from solution import teams, train
 
-    if stage not in train.STAGES:
-        raise InputError(f"--stage {stage}: is none of {', '.join(train.STAGES)}")
-    chosen = train.STAGES[stage]
-    sources = _shared_sources(simulated, pairs, exclude)
+    chosen = _matching_stage(stage, translator, init_weights)
     config = train.chosen_config(chosen, steps, smoke, fine_tune=False)
+    if init_weights is not None:
+        config, init = config.official(), _official(init_weights, folds)
+    sources = _shared_sources(simulated, pairs, exclude)
     say(train.train_stage(chosen, sources, config, folds / teams.BASE / chosen.file, -1, 0, folds / ".work", init, device, replace))
+
+
+def _matching_stage(stage: str, translator: Path | None, init_weights: Path | None):
+    """The stage of a name, with the translator that helps it."""
+    from solution import train
+
+    if stage not in ("flow", "matcher"):
+        raise InputError(
+            f"--stage {stage}: is neither flow nor matcher; the translator is trained with: python -m solution translate train"
+        )
+    if stage == "flow" and (translator or init_weights):
+        raise InputError("--translator and --init-weights belong to the matcher; add --stage matcher")
+    return train.matcher_with(translator) if stage == "matcher" else train.FLOW
+
+
+def _official(folder: Path, folds: Path) -> Path:
+    """The published weights of a folder as an artefact."""
+    from solution import official
+
+    out = folds / ".work" / "published.safetensors"
+    say(official.convert(folder, out))
+    return out
 
 
 def _shared_sources(simulated: list[Path], pairs: list[Path], exclude: list[str]) -> list:
@@ -170,7 +196,59 @@ def train_flow(
     table = splits.read_split(folds / "split.csv")
     start = init or (folds / teams.BASE / train.FLOW.file if (folds / teams.BASE / train.FLOW.file).is_file() and not smoke else None)
     config = train.chosen_config(train.FLOW, steps, smoke, fine_tune=start is not None)
-    teams.train_teams(train.FLOW, discover(folder), table, folds, config, extra, start, device, replace, say)
+    teams.train_teams(lambda _: train.FLOW, discover(folder), table, folds, config, extra, start, device, replace, say)
+
+
+@app.command("train-matcher")
+def train_matcher(
+    folder: Path = typer.Argument(..., metavar="DATA_DIR", help="Labelled scenes."),
+    simulated: list[Path] = typer.Option([], help="Folder of simulated scenes that every team may see; may be given again."),
+    pairs: list[Path] = typer.Option([], help="Folder of registered image pairs that every team may see; may be given again."),
+    exclude: list[str] = typer.Option([], help="File stem of a pair to leave out, because it shows ground of a labelled scene."),
+    folds: Path = typer.Option(_FOLDS, show_default=_FOLDS_SHOWN, help="Where split.csv is and the artefacts go."),
+    init: Path | None = typer.Option(None, help="Weights to start from; default: base/matcher.safetensors below --folds, where present."),
+    init_weights: Path | None = typer.Option(None, help=_INIT_WEIGHTS_HELP),
+    device: str = typer.Option("auto", help="auto, cpu, cuda (all GPUs), cuda:N."),
+    steps: int | None = typer.Option(None, help="Optimisation steps per team instead of the configured number."),
+    smoke: bool = typer.Option(False, "--smoke", help="Seconds instead of hours; the result is worthless."),
+    replace: bool = typer.Option(False, "--replace", help="Overwrite artefacts made with other settings or data."),
+) -> None:
+    """Train the matcher of every team; a part of its tiles goes through the team's translator, where there is one."""
+    from solution import split as splits
+    from solution import teams, train
+    from solution.scene import discover
+
+    def stage_of(team: Path):
+        translator = team / train.TRANSLATOR.file
+        return train.matcher_with(translator if translator.is_file() else None)
+
+    def extra() -> list:
+        return _shared_sources(simulated, pairs, exclude)
+
+    table = splits.read_split(folds / "split.csv")
+    base = folds / teams.BASE / train.MATCHER.file
+    start = init or (base if base.is_file() and not smoke else None)
+    config = train.chosen_config(train.MATCHER, steps, smoke, fine_tune=start is not None)
+    if init_weights is not None:
+        config, start = config.official(), _official(init_weights, folds)
+    teams.train_teams(stage_of, discover(folder), table, folds, config, extra, start, device, replace, say)
+
+
+@app.command()
+def weights(
+    folder: Path | None = typer.Argument(None, metavar="[DIR]", help="Folder to look for them in."),
+) -> None:
+    """List the published weights that the matcher can start from, with their licences, and check those of a folder."""
+    from solution import official
+
+    console.print(official.overview(folder))
+    for file in official.FILES:
+        say(f"{file.name}: {file.url}")
+        say(f"  sha256 {file.sha256}")
+    if folder is not None:
+        for file in official.FILES:
+            if file.state(folder) != "verified":
+                raise InputError(f"{folder / file.name}: {file.state(folder)}; download it from {file.url}")
 
 
 @app.command()
@@ -181,17 +259,18 @@ def propose(
     finest: int | None = typer.Option(
         None, min=1, max=8, help="Finest level: 1 every pixel, 2, 4 or 8 faster. Default: by the scene's size."
     ),
+    source: list[str] = typer.Option([], help=_SOURCE_HELP),
 ) -> None:
     """Every team proposes candidates for the scenes that it never saw."""
     from solution import split as splits
     from solution import teams
-    from solution.config import PyramidConfig
+    from solution.propose import Proposing
     from solution.scene import discover
     from solution.show import tile_progress
 
     table = splits.read_split(folds / "split.csv")
     with tile_progress(Console(stderr=True)) as progress:
-        teams.propose_out_of_fold(discover(folder), table, folds, PyramidConfig(), finest, device, progress, say)
+        teams.propose_out_of_fold(discover(folder), table, folds, Proposing(tuple(source), finest), device, progress, say)
 
 
 @app.command("score-folds")
@@ -219,6 +298,7 @@ def predict(
     team: list[str] = typer.Option([], help="Only this team; may be given again. Default: all."),
     device: str = typer.Option("auto", help="auto, cpu, cuda, cuda:N."),
     finest: int | None = typer.Option(None, min=1, max=8, help="Finest level: 1 every pixel, 2 or 4 faster. Default: by the scene's size."),
+    source: list[str] = typer.Option([], help=_SOURCE_HELP),
     warped_sar: bool = typer.Option(False, "--warped-sar", help="Also write the SAR image moved onto the optical grid."),
     every: bool = typer.Option(False, "--all", help="With DATA_DIR: the labelled scenes too."),
 ) -> None:
@@ -228,9 +308,10 @@ def predict(
     """
     from solution import offsets
     from solution import predict as prediction
+    from solution.propose import Proposing
     from solution.show import tile_progress
 
-    settings = prediction.Settings(folds, device, finest, tuple(team), warped_sar)
+    settings = prediction.Settings(folds, device, tuple(team), warped_sar, Proposing(tuple(source), finest))
     with tile_progress(Console(stderr=True)) as progress:
         kinds = prediction.run(inputs or [], out, settings, every, progress, say)
     if "zero" in kinds:

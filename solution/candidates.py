@@ -30,7 +30,7 @@ from solution.artefact import atomic_path
 from solution.errors import InputError
 from solution.scene import TiePoints
 
-SOURCES = ("match", "match_translated", "flow")
+SOURCES = ("flow", "match", "match_translated")
 SCHEMA = {
     "scene": "str",
     "fold": "int64",

@@ -433,13 +433,13 @@ class MatcherModule(lightning.LightningModule):
         self.save_hyperparameters({"config": asdict(config)})
         self.config = config
         self.net = MatcherNet(config)
-        self._translate = translate
+        self._translate = [translate]  # in a list, lest it be a part of this module and of its checkpoints
 
     def _loss(self, sample: dict[str, Tensor], stage: str, translated: bool) -> Tensor:
         other, modality = sample["sar"], "sar"
         if translated:
             with torch.no_grad():
-                other, modality = self._translate(sample["sar"], sample["sar_valid"]), "translated"
+                other, modality = self._painted(sample), "translated"
         optical = self.net.dense(sample["optical"], sample["optical_valid"], "optical")
         other = self.net.dense(other, sample["sar_valid"], modality)
         loss = matcher_loss(self.net, optical, other, sample)
@@ -455,9 +455,15 @@ class MatcherModule(lightning.LightningModule):
             self.log(f"{stage}_{name}", value, batch_size=len(sample["index"]), prog_bar=shown, on_epoch=True, on_step=False)
         return loss.total
 
+    def _painted(self, sample: dict[str, Tensor]) -> Tensor:
+        translate = self._translate[0]
+        if isinstance(translate, nn.Module):
+            translate.to(sample["sar"].device)
+        return translate(sample["sar"], sample["sar_valid"]) * sample["sar_valid"][:, None]
+
     def training_step(self, sample: dict[str, Tensor], index: int) -> Tensor:
         """One batch of `TilePairs`, its SAR images translated in a fixed share of the batches."""
-        share = self.config.translated_share if self._translate is not None else 0.0
+        share = self.config.translated_share if self._translate[0] is not None else 0.0
         # Spread evenly over the run, and the same again after a kill.
         step = self.global_step
         return self._loss(sample, "train", math.floor((step + 1) * share) > math.floor(step * share))

@@ -10,17 +10,19 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
+import pandas as pd
+
 from solution import artefact, candidates, offsets, sample, score
-from solution.config import PyramidConfig
 from solution.errors import InputError
-from solution.pyramid import Progress, propose_flow
+from solution.propose import Proposer, Proposing
+from solution.pyramid import Progress
 from solution.scene import ScenePair, discover, open_pair, without_labels
 from solution.submission import build_zip, map_name
 from solution.teams import FLOW
-from solution.train import load_flow, torch_device
+from solution.train import torch_device
 
 _WORK = ".work"
 
@@ -49,27 +51,25 @@ class Settings:
     Attributes:
         folds: folder of the teams.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
-        finest: finest level; None chooses by the scene's size.
         teams: names of the teams that propose; empty = all fold teams below `folds`.
         warped_sar: also write the SAR image on the optical grid.
-        pyramid: of the flow regressor.
+        proposing: sources and how they work.
     """
 
     folds: Path
     device: str = "auto"
-    finest: int | None = None
     teams: tuple[str, ...] = ()
     warped_sar: bool = False
-    pyramid: PyramidConfig = field(default_factory=PyramidConfig)
+    proposing: Proposing = field(default_factory=Proposing)
 
-    def weights(self) -> list[Path]:
-        """The flow weights of the teams. Raises `InputError` where there are none."""
+    def folders(self) -> list[Path]:
+        """The folders of the teams. Raises `InputError` where there are none."""
         names = self.teams or tuple(sorted(path.parent.name for path in self.folds.glob(f"[0-9]*/{FLOW}")))
         if not names:
             raise InputError(
                 f"{self.folds}: holds no team (N/{FLOW}); train with ./train.sh DATA, or restore the shipped ones with: git checkout -- folds"
             )
-        return [self.folds / name / FLOW for name in names]
+        return [self.folds / name for name in names]
 
 
 def predict_pair(
@@ -90,8 +90,8 @@ def predict_pair(
     if out.is_dir():
         raise InputError(f"{out}: is a folder; give the offset map another name")
     started = time.perf_counter()
-    weights = settings.weights()
-    key = _key(pair, settings, weights)
+    folders = settings.folders()
+    key = _key(pair, settings, folders)
     report_path, table_path, warped = (out.with_name(out.stem + end) for end in (".report.json", ".candidates.parquet", ".sar.tif"))
     wanted = [out, table_path, *([warped] if settings.warped_sar else [])]
     before = _finished(report_path, key)
@@ -100,27 +100,18 @@ def predict_pair(
     pair.check()
     work = out.parent / _WORK / f"{out.stem}_{key}"
     tables, seconds = [], {}
-    for path in weights:
-        part = work / f"flow_{path.parent.name}.parquet"
-        tick = time.perf_counter()
-        if part.is_file():
-            say(f"{pair.name}: team {path.parent.name} proposed before the run was stopped, kept")
-        else:
-            net, manifest = load_flow(path)
-            net.to(torch_device(settings.device))
-            candidates.write(part, propose_flow(pair, net, manifest.fold, settings.pyramid, settings.finest, progress))
-        tables.append(candidates.read(part))
-        seconds[f"flow {path.parent.name}"] = round(time.perf_counter() - tick, 1)
+    for folder in folders:
+        tables.append(_team_proposes(folder, pair, settings, work, seconds, progress, say))
     tick = time.perf_counter()
     fit, table = offsets.fit(candidates.concat(tables), pair.shape, pair.gsd_m)
-    seconds["fit"] = round(time.perf_counter() - tick, 1)
+    seconds["fit"] = time.perf_counter() - tick
     tick = time.perf_counter()
     report_path.unlink(missing_ok=True)  # it speaks of the files that are now replaced
     candidates.write(table_path, table)
     offsets.write_map(out, fit, pair)
     if settings.warped_sar:
         offsets.write_warped_sar(warped, fit, pair)
-    seconds["write"] = round(time.perf_counter() - tick, 1)
+    seconds["write"] = time.perf_counter() - tick
     report = {
         "scene": pair.name,
         "fit": fit.kind,
@@ -129,7 +120,9 @@ def predict_pair(
         "outliers": {str(reason): int(count) for reason, count in sorted(table["outlier"].value_counts().items()) if reason},
         "residual_px": round(fit.residual_px, 3) if fit.residual_px == fit.residual_px else None,
         "gsd_m": round(pair.gsd_m, 4),
-        "teams": [path.parent.name for path in weights],
+        "teams": [folder.name for folder in folders],
+        "sources": {str(source): int(count) for source, count in table["source"].value_counts().sort_index().items()},
+        "seconds": {name: round(value, 1) for name, value in seconds.items()},
         "warped_sar": settings.warped_sar,
         "key": key,
     }
@@ -143,10 +136,31 @@ def predict_pair(
     return Prediction(out, fit.kind, f"{out}: written in {time.perf_counter() - started:.0f} s ({took}; peak memory {peak:.1f} GB)", False)
 
 
-def _key(pair: ScenePair, settings: Settings, weights: Sequence[Path]) -> str:
+def _team_proposes(
+    folder: Path,
+    pair: ScenePair,
+    settings: Settings,
+    work: Path,
+    seconds: dict[str, float],
+    progress: Progress | None,
+    say: Callable[[str], None],
+) -> pd.DataFrame:
+    """A team's candidates, source by source; what an earlier run left in `work` is kept. Adds to the seconds of each source."""
+    proposer, tables = Proposer(folder, pair, settings.proposing, torch_device(settings.device), progress), {}
+    for source in settings.proposing.of_team(folder):
+        part, tick = work / f"{source}_{folder.name}.parquet", time.perf_counter()
+        if part.is_file():
+            say(f"{pair.name}: team {folder.name} proposed ({source}) before the run was stopped, kept")
+        else:
+            candidates.write(part, proposer.propose(source, tables.get("flow")))
+        tables[source] = candidates.read(part)
+        seconds[source] = seconds.get(source, 0.0) + time.perf_counter() - tick
+    return candidates.concat(tables.values())
+
+
+def _key(pair: ScenePair, settings: Settings, folders: Sequence[Path]) -> str:
     """Hash of all that a prediction depends on: input files, weights, settings."""
-    manifests = [hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "missing" for path in weights]
-    facts = [pair.name, pair.fingerprint(), settings.finest, asdict(settings.pyramid), manifests]
+    facts = [pair.name, pair.fingerprint(), [(folder.name, settings.proposing.facts(folder)) for folder in folders]]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
 

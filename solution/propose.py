@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 
 import pandas as pd
 import torch
 
-from solution import offsets
+from solution import candidates, offsets
 from solution.artefact import Manifest
-from solution.candidates import SOURCES
 from solution.config import MatchingConfig, PyramidConfig
 from solution.errors import InputError
 from solution.matching import propose_match
@@ -31,31 +30,38 @@ class Proposing:
     """How teams propose.
 
     Attributes:
-        sources: which ones, of `candidates.SOURCES`.
+        sources: which ones, of `candidates.SOURCES`; none = all that a team has the weights for.
         finest: finest level; None chooses by the scene's size.
         pyramid: of the flow regressor.
         matching: of the matcher.
     """
 
-    sources: tuple[str, ...] = ("flow", "match", "match_translated")
+    sources: tuple[str, ...] = ()
     finest: int | None = None
     pyramid: PyramidConfig = field(default_factory=PyramidConfig)
     matching: MatchingConfig = field(default_factory=MatchingConfig)
 
     def __post_init__(self) -> None:
-        unknown = [source for source in self.sources if source not in SOURCES]
-        if unknown or not self.sources:
-            raise InputError(f"--source {' '.join(unknown)}: must be one of {', '.join(SOURCES)}")
+        unknown = [source for source in self.sources if source not in _NEEDS]
+        if unknown:
+            raise InputError(f"--source {unknown[0]}: is none of {', '.join(_NEEDS)}")
+
+    def of_team(self, team: Path) -> list[str]:
+        """The sources that a team shall propose from, flow first: the others look around its field."""
+        if self.sources:
+            return [source for source in _NEEDS if source in self.sources]
+        found = [source for source, stages in _NEEDS.items() if all((team / stage.file).is_file() for stage in stages)]
+        return found or ["flow"]  # whose weights are then missed by name
 
     def weights(self, team: Path) -> list[Path]:
-        """The files in a team's folder that these sources need."""
-        stages = dict.fromkeys(stage for source in self.ordered for stage in _NEEDS[source])
+        """The files in a team's folder that its sources need."""
+        stages = dict.fromkeys(stage for source in self.of_team(team) for stage in _NEEDS[source])
         return [team / stage.file for stage in stages]
 
-    @property
-    def ordered(self) -> list[str]:
-        """The sources, flow first: the others look around its field."""
-        return [source for source in _NEEDS if source in self.sources]
+    def facts(self, team: Path) -> list:
+        """All that a team's proposals depend on, besides the scene."""
+        files = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "missing" for path in self.weights(team)}
+        return [self.of_team(team), files, self.finest, asdict(self.pyramid), asdict(self.matching)]
 
 
 class Proposer:
@@ -72,7 +78,7 @@ class Proposer:
             flow: this team's flow candidates, around which the matcher looks; None = geocoding alone.
 
         Raises:
-            InputError: missing weights, or weights that saw the scene.
+            InputError: missing or foreign weights.
         """
         pair, config, progress = self._pair, self._config, self._progress
         if source == "flow":
@@ -96,7 +102,9 @@ class Proposer:
             return offsets.fit(flow, self._pair.shape)[0]
 
 
-def guard(weights: Sequence[Path], scene: str, read: Callable[[Path], Manifest]) -> None:
-    """Refuse a team any of whose models saw the scene."""
-    for path in weights:
-        read(path).guard_held_out(scene)
+def propose_all(team: Path, pair: ScenePair, config: Proposing, device: torch.device, progress: Progress | None = None) -> pd.DataFrame:
+    """Candidates of all sources of a team for one scene."""
+    proposer, tables = Proposer(team, pair, config, device, progress), {}
+    for source in config.of_team(team):
+        tables[source] = proposer.propose(source, tables.get("flow"))
+    return candidates.concat(tables.values())

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,13 +19,14 @@ from rich.console import Console
 from rich.table import Table
 
 from solution import artefact, candidates, offsets, score
-from solution.config import PyramidConfig, TileConfig
+from solution.config import TileConfig
 from solution.errors import InputError
 from solution.geometry import affine_of_shifts
-from solution.pyramid import Progress, propose_flow
+from solution.propose import Proposing, propose_all
+from solution.pyramid import Progress
 from solution.scene import ScenePair, without_labels
 from solution.tiles import Source, scene_source
-from solution.train import Stage, load_flow, torch_device, train_stage
+from solution.train import Stage, torch_device, train_stage
 
 BASE = Path("base")
 FLOW = "flow.safetensors"
@@ -72,7 +73,7 @@ def team_of(scene: str, split: pd.DataFrame, by_aoi: bool) -> Team | None:
 
 
 def train_teams(
-    stage: Stage,
+    stage_of: Callable[[Path], Stage],
     pairs: Sequence[ScenePair],
     split: pd.DataFrame,
     folds: Path,
@@ -86,6 +87,7 @@ def train_teams(
     """Train one model family for every team.
 
     Args:
+        stage_of: what to train, by the team's folder.
         pairs: the labelled scenes.
         extra: gives the sources that every team may see (simulated scenes, registered pairs).
         init: weights to start from, or None.
@@ -99,6 +101,7 @@ def train_teams(
     loaded = {name: scene_source(pair) for name, pair in labelled.items()}
     for team in [*fold_teams(split), *aoi_teams(split)]:
         sources = [source for name, source in loaded.items() if name not in team.held_out] + shared
+        stage = stage_of(folds / team.name)
         out = folds / team.name / stage.file
         say(train_stage(stage, sources, config, out, team.number, 0, folds / ".work", init, device, replace))
 
@@ -107,8 +110,7 @@ def propose_out_of_fold(
     pairs: Sequence[ScenePair],
     split: pd.DataFrame,
     folds: Path,
-    config: PyramidConfig,
-    finest: int | None,
+    config: Proposing,
     device: str,
     progress: Progress | None,
     say: Callable[[str], None],
@@ -116,29 +118,29 @@ def propose_out_of_fold(
     """Every team proposes for the scenes that it never saw; one table per team, with errors where there are labels."""
     for team in [*fold_teams(split), *aoi_teams(split)]:
         scenes = [pair for pair in pairs if pair.name in team.held_out]
-        weights = folds / team.name / FLOW
+        folder = folds / team.name
         if not scenes:
             continue
-        net, manifest = load_flow(weights)
-        out = folds / team.name / CANDIDATES
-        stamp = folds / ".work" / f"{team.name}_{_propose_key(weights, scenes, config, finest)}.done"
+        manifests = [artefact.read_manifest(path) for path in config.weights(folder)]
+        out = folder / CANDIDATES
+        stamp = folds / ".work" / f"{team.name}_{_propose_key(folder, scenes, config)}.done"
         if out.is_file() and stamp.is_file():
             say(f"propose {team.name}: {out} is up to date, skipped")
             continue
-        net.to(torch_device(device))
         tables = []
         for pair in scenes:
-            manifest.guard_held_out(pair.name)
-            table = propose_flow(without_labels(pair), net, team.number, config, finest, progress)
+            for manifest in manifests:
+                manifest.guard_held_out(pair.name)
+            table = propose_all(folder, without_labels(pair), config, torch_device(device), progress)
             tables.append(candidates.label(table, pair.tiepoints(), 16.0))
         candidates.write(out, candidates.concat(tables))
         artefact.write_text(stamp, "")
         say(f"propose {team.name}: {sum(map(len, tables))} candidates for {', '.join(pair.name for pair in scenes)}")
 
 
-def _propose_key(weights: Path, scenes: Sequence[ScenePair], config: PyramidConfig, finest: int | None) -> str:
+def _propose_key(team: Path, scenes: Sequence[ScenePair], config: Proposing) -> str:
     """Short hash of all that a team's table depends on."""
-    facts = [hashlib.sha256(weights.read_bytes()).hexdigest(), [pair.fingerprint() for pair in scenes], asdict(config), finest]
+    facts = [config.facts(team), [pair.fingerprint() for pair in scenes]]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
 

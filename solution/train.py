@@ -6,7 +6,8 @@ import dataclasses
 import logging
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import lightning
@@ -39,11 +40,15 @@ class Stage:
         config_type: its settings.
         module: makes the Lightning module from the settings. Its ``net`` is what is saved; ``manual`` says that it steps its optimisers itself, gradient
             clipping included; ``headline`` is a format string over the trainer's metrics, for people.
+        facts: more that the result depends on, for the manifest.
+        seen: what frozen networks that help in training were trained on.
     """
 
     name: str
     config_type: type[TileConfig]
     module: Callable[[TileConfig], lightning.LightningModule]
+    facts: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    seen: tuple[str, ...] = ()
 
     @property
     def file(self) -> str:
@@ -55,6 +60,15 @@ FLOW = Stage("flow", FlowConfig, FlowModule)
 MATCHER = Stage("matcher", MatcherConfig, MatcherModule)
 TRANSLATOR = Stage("translator", TranslatorConfig, TranslatorModule)
 STAGES = {stage.name: stage for stage in (FLOW, MATCHER, TRANSLATOR)}
+
+
+def matcher_with(translator: Path | None) -> Stage:
+    """The matcher's stage, a part of whose training tiles go through a translator."""
+    if translator is None:
+        return MATCHER
+    net, manifest = load_stage(TRANSLATOR, translator)
+    module = partial(MatcherModule, translate=net.requires_grad_(False))
+    return dataclasses.replace(MATCHER, module=module, facts={"translator": manifest.digest()}, seen=manifest.trained_on)
 
 
 class TileData(lightning.LightningDataModule):
@@ -132,9 +146,9 @@ def train_stage(
     if init is not None:
         start, init_manifest = artefact.load_weights(init)
         inherited = init_manifest.trained_on
-    trained_on = tuple(sorted({source.name for source in sources} | set(inherited)))
+    trained_on = tuple(sorted({source.name for source in sources} | set(inherited) | set(stage.seen)))
     manifest = Manifest(
-        stage.name, fold, trained_on, {**dataclasses.asdict(config), "init": init_manifest.digest() if init else None}, seed
+        stage.name, fold, trained_on, {**dataclasses.asdict(config), **stage.facts, "init": init_manifest.digest() if init else None}, seed
     )
     if not needs_work(out, manifest, replace):
         return f"{stage.name} fold {fold}: {out} is up to date, skipped"

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from solution.benchmark import peers
+from solution.candidates import SOURCES
 from solution.geometry import affine_of_shifts
 from solution.scene import ScenePair
 from solution.score import Reference, predicted_shift
@@ -96,20 +97,21 @@ def _affine(task: Task) -> np.ndarray:
     return affine_of_shifts(task.xy, np.column_stack([task.truth.dx, task.truth.dy]))
 
 
-def _flow(task: Task) -> pd.DataFrame:
+def _source(source: str, task: Task) -> pd.DataFrame:
+    """What the teams propose from one source; the matcher looks around the flow field, as it does in the pipeline."""
     from solution import candidates
-    from solution.pyramid import propose_flow
-    from solution.train import load_flow, torch_device
+    from solution.propose import Proposing, propose_all
+    from solution.train import torch_device
 
     settings, tables = task.settings(), []
-    for path in settings.weights():
-        net, manifest = load_flow(path)
-        net.to(torch_device(settings.device))
-        tables.append(propose_flow(task.pair, net, manifest.fold, settings.pyramid, settings.finest))
+    config = Proposing(sources=tuple(dict.fromkeys(("flow", source))))
+    for folder in settings.folders():
+        table = propose_all(folder, task.pair, config, torch_device(settings.device))
+        tables.append(table[table["source"] == source])
     return candidates.concat(tables)
 
 
-PROPOSERS: dict[str, Callable[[Task], pd.DataFrame]] = {"flow": _flow}
+PROPOSERS: dict[str, Callable[[Task], pd.DataFrame]] = {source: partial(_source, source) for source in SOURCES}
 """A source of `candidates.SOURCES` -> what it alone proposes for a scene."""
 
 
@@ -141,7 +143,25 @@ def _template(task: Task) -> np.ndarray:
     return template.register(task.pair, task.xy)
 
 
-_OURS = tuple(f"{name}.py" for name in ("candidates", "config", "flow", "geometry", "offsets", "predict", "pyramid", "scene"))
+_OURS = tuple(
+    f"{name}.py"
+    for name in (
+        "candidates",
+        "config",
+        "flow",
+        "geometry",
+        "matcher",
+        "matching",
+        "offsets",
+        "predict",
+        "propose",
+        "pyramid",
+        "scene",
+        "stem",
+        "translator",
+        "warped",
+    )
+)
 _PEERS = ("benchmark/peers.py", "scene.py")
 
 METHODS: dict[str, Method] = {

@@ -21,9 +21,10 @@ from solution.benchmark.cell import DONE, Request, failed
 from solution.benchmark.methods import METHODS, Method
 from solution.errors import InputError
 from solution.predict import Settings
+from solution.propose import Proposing
 from solution.scene import ScenePair
 from solution.split import read_split
-from solution.teams import FLOW, team_of
+from solution.teams import team_of
 
 RESULTS = "benchmark.json"
 NOT_INSTALLED = "not installed"
@@ -68,13 +69,18 @@ def chosen(names: Sequence[str]) -> tuple[str, ...]:
 def teams_for(pair: ScenePair, folds: Path) -> tuple[str, ...]:
     """Names of the teams that may judge a scene: for one that the split names the team that holds it out, for any other all fold teams; in
     either case without those whose weights list the scene. Raises `InputError` where there are no teams."""
-    names = [path.parent.name for path in Settings(folds).weights()]
+    names = [folder.name for folder in Settings(folds).folders()]
     if (folds / "split.csv").is_file():
         split = read_split(folds / "split.csv")
         if pair.name in set(split["scene"]):
             names = [team_of(pair.name, split, by_aoi=False).name]
     known_as = {pair.name, f"{pair.optical.parent.name}/{pair.name}"}  # simulated scenes carry their folder's name
-    return tuple(name for name in names if not known_as & set(artefact.read_manifest(folds / name / FLOW).trained_on))
+    return tuple(name for name in names if not known_as & _seen_by(folds / name))
+
+
+def _seen_by(team: Path) -> set[str]:
+    """Names of all that any model of a team was trained on."""
+    return {name for path in Proposing().weights(team) for name in artefact.read_manifest(path).trained_on}
 
 
 def run(plan: Plan, fresh: bool, say: Callable[[str], None]) -> Cells:
@@ -154,10 +160,14 @@ def launch(request: Request, folder: Path) -> dict:
 
 def _key(method: Method, pair: ScenePair, plan: Plan, teams: tuple[str, ...]) -> str:
     """Hash of all that a cell depends on. Raises `InputError` for missing weights."""
-    files = [pair.tiepoints_csv, *(_PACKAGE / name for name in ("score.py", *method.code)), *(plan.folds / team / FLOW for team in teams)]
+    files = [pair.tiepoints_csv, *(_PACKAGE / name for name in ("score.py", *method.code)), *_weights(plan.folds, teams)]
     contents = [hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in files]
     facts = [pair.name, pair.fingerprint(), contents, teams, plan.device if teams else None, method.package_version()]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
+
+
+def _weights(folds: Path, teams: tuple[str, ...]) -> list[Path]:
+    return [path for team in teams for path in Proposing().weights(folds / team)]
 
 
 def _read(path: Path) -> Cells:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import rasterio
 
-from solution import artefact, predict, pyramid, score, train
+from solution import artefact, propose, pyramid, score
 from solution.benchmark import cell, methods, peers, scenes, table, template
 from solution.benchmark import run as benchmarks
 from solution.benchmark.methods import METHODS, Method
@@ -67,8 +67,7 @@ def good_teams(monkeypatch) -> None:
     net = handmade_net()
     monkeypatch.setattr(pyramid, "plan", lambda *_: [Pass(1, 8, True)])
     monkeypatch.setattr(pyramid, "_margin", lambda *_: 16)
-    for module in (predict, train):
-        monkeypatch.setattr(module, "load_flow", lambda path: (net, artefact.read_manifest(path)))
+    monkeypatch.setattr(propose, "load_stage", lambda stage, path: (net, artefact.read_manifest(path)))
 
 
 def results(tmp_path: Path) -> dict:
@@ -308,7 +307,7 @@ def test_bad_input_ends_in_a_sentence_before_anything_is_measured(town, go, laun
     empty = make_scene("06_none", folder=tmp_path / "empty", shape=SHAPE)
     write_tiepoints(empty.tiepoints_csv, np.zeros((0, 4)))
     for folders, names, more, message in (
-        ([town.folder], ("magic",), {}, "--method magic: is unknown; choose from zero, affine, flow, pipeline"),
+        ([town.folder], ("magic",), {}, "--method magic: is unknown; choose from zero, affine, flow, match, match_translated, pipeline"),
         ([], ("zero",), {}, "there is no scene"),
         ([tmp_path / "nowhere"], ("zero",), {}, "no such folder"),
         ([unlabelled], ("zero",), {}, "holds no labelled scene"),
@@ -441,7 +440,7 @@ def test_correlation_and_its_peak_by_brute_force():
 
 
 def test_the_default_is_every_row_and_scenes_keep_names_of_their_own():
-    assert benchmarks.chosen([]) == ("zero", "affine", "flow", "pipeline", "template", "simpleitk", "gefolki")
+    assert benchmarks.chosen([]) == ("zero", "affine", "flow", "match", "match_translated", "pipeline", "template", "simpleitk", "gefolki")
     assert benchmarks.chosen(["pipeline", "zero"]) == ("zero", "pipeline")
     with pytest.raises(InputError, match="there is no scene"):
         scenes.check([])

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 import rasterio
 
-from solution import candidates, offsets, predict, pyramid, sample, train
+from solution import candidates, offsets, predict, propose, pyramid, sample, train
 from solution.pyramid import Pass
 from solution.scene import discover
 from solution.tests.conftest import Recipe, Scene, write_raster, write_scene
@@ -22,7 +22,7 @@ from solution.tests.handmade import handmade_net
 
 SHAPE = (96, 112)
 REAL_PLAN, REAL_MARGIN = pyramid.plan, pyramid._margin
-LOADED = functools.cache(train.load_flow)  # most of a tiny prediction's time would go into building networks
+LOADED = functools.cache(train.load_stage)  # most of a tiny prediction's time would go into building networks
 
 
 def slanted(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -35,13 +35,13 @@ def quick_plan(monkeypatch) -> None:
     """One pass over small tiles: the fixture's shifts are small, and most tests are about the files."""
     monkeypatch.setattr(pyramid, "plan", lambda shape, config, finest=None: [Pass(finest or 1, 8, True)])
     monkeypatch.setattr(pyramid, "_margin", lambda *_: 16)
-    monkeypatch.setattr(predict, "load_flow", LOADED)
+    monkeypatch.setattr(propose, "load_stage", LOADED)
 
 
 @pytest.fixture
 def good_teams(monkeypatch) -> None:
     """Networks that find the truth of the fixture's scenes, in the place of the smoke run's."""
-    monkeypatch.setattr(predict, "load_flow", lambda path: (handmade_net(), train.load_flow(path)[1]))
+    monkeypatch.setattr(propose, "load_stage", lambda stage, path: (handmade_net(), train.load_stage(stage, path)[1]))
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ def test_one_pair_gets_its_map_with_what_led_to_it(scene, go, tmp_path):
 def test_the_whole_plan_writes_a_map_with_untrained_weights(scene, go, tmp_path, monkeypatch):
     monkeypatch.setattr(pyramid, "plan", REAL_PLAN)
     monkeypatch.setattr(pyramid, "_margin", REAL_MARGIN)
-    monkeypatch.setattr(predict, "load_flow", train.load_flow)
+    monkeypatch.setattr(propose, "load_stage", train.load_stage)
     code, _, _ = go(scene.optical, scene.sar, tmp_path / "map.tif", "--team", "0")
     assert code in (0, offsets.EXIT_ZERO_SHIFT)
     check_map(tmp_path / "map.tif", scene.optical)
@@ -147,20 +147,20 @@ def test_other_settings_are_another_prediction(scene, go, tmp_path):
 
 def count_proposals(monkeypatch) -> list[int]:
     """Numbers of the teams that propose, in order."""
-    seen, whole = [], predict.propose_flow
+    seen, whole = [], propose.propose_flow
 
     def noting(pair, net, fold, *more):
         seen.append(fold)
         return whole(pair, net, fold, *more)
 
-    monkeypatch.setattr(predict, "propose_flow", noting)
+    monkeypatch.setattr(propose, "propose_flow", noting)
     return seen
 
 
 def test_a_killed_run_reuses_the_teams_that_had_finished(scene, go, trained, tmp_path, monkeypatch):
     go(scene.optical, scene.sar, tmp_path / "whole" / "map.tif")
     out = tmp_path / "killed" / "map.tif"
-    whole = predict.propose_flow
+    whole = propose.propose_flow
 
     def dying(pair, net, fold, *more):
         if fold == 1:
@@ -168,13 +168,13 @@ def test_a_killed_run_reuses_the_teams_that_had_finished(scene, go, trained, tmp
         return whole(pair, net, fold, *more)
 
     with monkeypatch.context() as patch:
-        patch.setattr(predict, "propose_flow", dying)
+        patch.setattr(propose, "propose_flow", dying)
         with pytest.raises(KeyboardInterrupt):
             predict.predict_pair(scene.open(), out, predict.Settings(trained.folds, "cpu"))
     assert not out.exists() and [path.name for path in out.parent.iterdir()] == [".work"]
     seen = count_proposals(monkeypatch)
     printed = go(scene.optical, scene.sar, out)[1]
-    assert seen == [1] and "team 0 proposed before the run was stopped, kept" in printed
+    assert seen == [1] and "team 0 proposed (flow) before the run was stopped, kept" in printed
     assert files(tmp_path / "killed") == files(tmp_path / "whole")
     assert not (out.parent / ".work").exists()
 
@@ -257,7 +257,7 @@ def test_nothing_given_makes_the_sample_and_scores_it(go, tmp_path, monkeypatch)
 
 
 def test_no_trustworthy_match_is_a_finite_map_and_a_code_of_its_own(scene, go, tmp_path, monkeypatch):
-    monkeypatch.setattr(predict, "propose_flow", lambda *_: candidates.empty())
+    monkeypatch.setattr(propose, "propose_flow", lambda *_: candidates.empty())
     code, _, err = go(scene.optical, scene.sar, tmp_path / "map.tif", "--team", "0")
     assert code == offsets.EXIT_ZERO_SHIFT == 3 and "ZERO SHIFT" in err
     check_map(tmp_path / "map.tif", scene.optical)
@@ -332,8 +332,8 @@ def test_all_fold_teams_are_asked_and_no_other(trained, tmp_path):
     folds = shutil.copytree(trained.folds, tmp_path / "folds")
     shutil.copytree(folds / "0", folds / "aoi_02")
     shutil.copytree(folds / "0", folds / "base")
-    assert [path.parent.name for path in predict.Settings(folds).weights()] == ["0", "1"]
-    assert [path.parent.name for path in predict.Settings(folds, teams=("aoi_02",)).weights()] == ["aoi_02"]
+    assert [path.name for path in predict.Settings(folds).folders()] == ["0", "1"]
+    assert [path.name for path in predict.Settings(folds, teams=("aoi_02",)).folders()] == ["aoi_02"]
 
 
 def test_more_bands_other_types_and_another_crs_are_predicted_too(tmp_path, go):

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from solution import candidates, pyramid, score, teams, train
+from solution import candidates, propose, pyramid, score, teams, train
 from solution import split as splits
 from solution.errors import InputError
 from solution.pyramid import Pass
@@ -33,7 +34,7 @@ def folds(trained, tmp_path) -> Path:
 @pytest.fixture
 def good_teams(monkeypatch) -> None:
     """The networks find the truth of the fixture's scenes; weights and manifests stay those of the smoke run. One pass is enough for small shifts."""
-    monkeypatch.setattr(teams, "load_flow", lambda path: (handmade_net(), train.load_flow(path)[1]))
+    monkeypatch.setattr(propose, "load_stage", lambda stage, path: (handmade_net(), train.load_stage(stage, path)[1]))
     monkeypatch.setattr(pyramid, "plan", lambda *_: [Pass(1, 8, True)])
 
 
@@ -73,7 +74,9 @@ def test_training_hands_every_team_what_it_may_see(trained, make_scene, monkeypa
 
     monkeypatch.setattr(teams, "train_stage", note)
     shared = teams.scene_source(discover(trained.data)[0], "simulated")
-    teams.train_teams(FLOW, discover(tmp_path / "data"), SN9, tmp_path / "folds", None, lambda: [shared], None, "cpu", True, lambda _: None)
+    teams.train_teams(
+        lambda _: FLOW, discover(tmp_path / "data"), SN9, tmp_path / "folds", None, lambda: [shared], None, "cpu", True, lambda _: None
+    )
     extra = "simulated/02_train_01"
     assert seen == {
         "0": (0, ["02_train_02", "03_train_01", extra], True),
@@ -112,20 +115,21 @@ def test_proposals_and_scores_are_out_of_fold(trained, folds, run):
 def test_proposals_are_made_anew_when_anything_they_depend_on_changes(trained, folds, tmp_path, run, monkeypatch):
     data = shutil.copytree(trained.data, tmp_path / "data")
 
-    def propose() -> int:
+    def proposed() -> int:
         code, out, _ = run("propose", data, "--folds", folds, "--device", "cpu")
         assert code == 0
         return out.count("candidates for")
 
-    assert propose() == 2
+    assert proposed() == 2
     before = [(folds / team / "candidates.parquet").read_bytes() for team in "01"]
-    assert propose() == 0
+    assert proposed() == 0
     os.utime(data / "02_sar_train_01.tif", (1, 1))
-    assert propose() == 1
+    assert proposed() == 1
     (folds / "1" / "candidates.parquet").unlink()
-    assert propose() == 1
-    monkeypatch.setattr("solution.config.PyramidConfig", lambda: pyramid.PyramidConfig(min_confidence=0.06))
-    assert propose() == 2
+    assert proposed() == 1
+    whole = propose.Proposing
+    monkeypatch.setattr(propose, "Proposing", lambda *given: replace(whole(*given), pyramid=pyramid.PyramidConfig(min_confidence=0.06)))
+    assert proposed() == 2
     assert [(folds / team / "candidates.parquet").read_bytes() for team in "01"] == before
 
 
