@@ -91,11 +91,12 @@ class MatcherConfig(TileConfig):
     """DISK and LightGlue: their sizes, beside what `TileConfig` says of tiles and optimisation (AdamW, one cycle).
 
     Attributes:
-        stride: px per feature vector: 2 (own stems at half resolution), or 1 (DISK as published, three channels in; its official weights fit).
-        down, up: channels of DISK's U-Net on the way down, and on the way up without the last, which is descriptor_dim + 1.
-        kernel: side of its convolutions.
+        trunk: timm encoder of DISK's network, behind stems at half resolution, as the flow regressor has it; '' = DISK's own U-Net at full resolution,
+            three channels in, which its published weights fit.
         descriptor_dim: length of a DISK descriptor.
-        stem_channels: width of a modality's own first layers at stride 2.
+        stem_channels: width of a modality's own first layers before a trunk.
+        patch, patch_step_cells: places are compared by the descriptors on a lattice of patch x patch cells, this many cells apart, for one cell
+            carries next to no signal under speckle.
         glue_dim, glue_layers, glue_heads: of LightGlue.
         optical_cell_px, other_cell_px: DISK proposes its best point in every square of this side, in the optical image and in the other one.
         max_shift_px: residual shift of training tiles.
@@ -112,12 +113,11 @@ class MatcherConfig(TileConfig):
     residual_slope: float = 0.04
     residual_wave: float = 0.05
     factors: tuple[int, ...] = (1, 2, 4)
-    stride: int = 2
-    down: tuple[int, ...] = (32, 48, 64, 64, 64)
-    up: tuple[int, ...] = (64, 64, 48)
-    kernel: int = 3
-    descriptor_dim: int = 64
+    trunk: str = "resnet18d"
+    descriptor_dim: int = 48
     stem_channels: int = 32
+    patch: int = 7
+    patch_step_cells: int = 4
     glue_dim: int = 64
     glue_layers: int = 3
     glue_heads: int = 4
@@ -125,18 +125,26 @@ class MatcherConfig(TileConfig):
     other_cell_px: int = 8
     max_shift_px: float = 16.0
     window_px: float = 24.0
-    points: int = 128
+    points: int = 40
     label_sigma_cells: float = 0.6
     reliable_px: float = 3.0
     positive_px: float = 6.0
     negative_px: float = 10.0
     glue_share: float = 0.5
     translated_share: float = 0.35
+    learning_rate: float = 1e-3
+    warmup_steps: int = 40
+    steps: int = 800
 
     @property
     def reach_px(self) -> float:
         """Largest residual shift that is left in a tile."""
         return self.max_shift_px
+
+    @property
+    def stride(self) -> int:
+        """Px per descriptor."""
+        return CELL_PX if self.trunk else 1
 
     def fine_tuned(self) -> MatcherConfig:
         """A fold's own run, starting from the base model."""
@@ -146,12 +154,9 @@ class MatcherConfig(TileConfig):
         """The sizes of the published DISK and of the LightGlue that was trained on it."""
         return replace(
             self,
-            stride=1,
-            block_cells=4,
-            down=(16, 32, 64, 64, 64),
-            up=(64, 64, 64),
-            kernel=5,
+            trunk="",
             descriptor_dim=128,
+            patch=1,
             glue_dim=256,
             glue_layers=9,
             learning_rate=1e-4,

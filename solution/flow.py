@@ -12,44 +12,31 @@ import math
 from dataclasses import asdict, dataclass
 
 import lightning
-import timm
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from solution.config import CELL_PX, FlowConfig
-from solution.stem import Stem, cell_valid
+from solution.encoder import Features, Stem, cell_valid
 from solution.tiles import NEGATIVE, POSITIVE
 
 _HEAD_CHUNK = 2**20  # displacements that the head looks at together in a prediction
 _PEAK_CELLS = 2  # half side of the window around a peak in which its position and its probability are taken
 
 
-class Encoder(nn.Module):
-    """Two stems, a shared timm trunk, and a feature pyramid back to half resolution."""
+class Encoder(Features):
+    """Two stems before the shared features."""
 
     def __init__(self, config: FlowConfig) -> None:
-        super().__init__()
-        width = config.stem_channels
+        super().__init__(config.trunk, config.stem_channels, config.feature_channels)
         self.optical_stem = Stem(3, config.stem_channels)
         self.sar_stem = Stem(1, config.stem_channels)
-        self.trunk = timm.create_model(config.trunk, pretrained=False, features_only=True, out_indices=(0, 1, 2), in_chans=width)
-        self.laterals = nn.ModuleList(nn.Conv2d(c, width, 1) for c in [width, *self.trunk.feature_info.channels()])
-        self.smooth = nn.Sequential(nn.Conv2d(width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True))
-        self.project = nn.Conv2d(width, config.feature_channels, 1)
 
     def forward(self, optical: Tensor, sar: Tensor, optical_valid: Tensor, sar_valid: Tensor) -> tuple[Tensor, Tensor]:
         """(B, 3, H, W), (B, 1, H, W) and their validity (B, H, W) -> two sets of unit features (B, C, H / 2, W / 2)."""
         # One batch for both modalities, so that batch normalisation sees in training what it is used on later.
         stems = torch.cat([self.optical_stem(optical, optical_valid), self.sar_stem(sar, sar_valid)])
-        return tuple(self._features(stems).chunk(2))
-
-    def _features(self, stem: Tensor) -> Tensor:
-        maps = [stem, *self.trunk(stem)]
-        top = self.laterals[-1](maps[-1])
-        for lateral, level in zip(reversed(self.laterals[:-1]), reversed(maps[:-1]), strict=True):
-            top = F.interpolate(top, size=level.shape[-2:], mode="bilinear", align_corners=False) + lateral(level)
-        return F.normalize(self.project(self.smooth(top)), dim=1)
+        return tuple(F.normalize(self.features(stems), dim=1).chunk(2))
 
 
 class _BlockCorrelation(torch.autograd.Function):

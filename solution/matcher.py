@@ -8,6 +8,8 @@ deserves a keypoint where its own descriptor finds the true place again (the rel
 reward, as in DISK). As in DISK's training, every square of a grid proposes one keypoint. LightGlue learns with deep supervision: the negative log
 likelihood of its assignment after every layer, for keypoints that match, that have no match, and that are left alone.
 
+Two places are compared by their descriptors and those on a small lattice around them: under speckle a single cell carries next to no signal.
+
 Two changes to LightGlue. Its assignment, and the cross attention that leads to it, only see partners within the search window, for the images are roughly
 aligned before they are matched. And the similarity of the DISK descriptors, scaled, is added to its own, so that it starts as a mutual-nearest-neighbour matcher.
 """
@@ -21,17 +23,17 @@ from dataclasses import asdict, dataclass
 import lightning
 import torch
 from kornia.feature import DISK, LightGlue
-from kornia.feature.disk._unets import Unet
 from kornia.feature.lightglue import normalize_keypoints
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from solution.config import MatcherConfig
-from solution.stem import Stem, eroded
+from solution.encoder import Features, Stem, eroded
 from solution.tiles import NEGATIVE, POSITIVE
 
 CHANNELS = {"optical": 3, "sar": 1, "translated": 3}
 _FAR = -1e4  # logit of what is out of the question: finite, so that an empty row has gradients
+_SCALE = 40.0
 _REFINE_CELLS = 4  # half side of the window in which a match is refined
 _PEAK_CELLS = 2  # half side of the window around the peak that gives the sub-cell position
 
@@ -76,7 +78,7 @@ class Keypoints:
     Attributes:
         cell: (B, K, 2) int64 (x, y).
         xy: (B, K, 2) px, pixel centres at integers.
-        descriptor: (B, K, D).
+        descriptor: (B, K, L D), of the lattice around it; products are mean similarities.
         score: (B, K) in [0, 1].
         usable: (B, K) bool; others only fill up.
     """
@@ -112,20 +114,15 @@ class MatcherNet(nn.Module):
     def __init__(self, config: MatcherConfig) -> None:
         super().__init__()
         self.config = config
-        plain = config.stride == 1
+        plain = not config.trunk
         self.stems = nn.ModuleDict(
             {name: PlainStem(channels) if plain else Stem(channels, config.stem_channels) for name, channels in CHANNELS.items()}
         )
-        unet = Unet(
-            in_features=3 if plain else config.stem_channels,
-            size=config.kernel,
-            down=list(config.down),
-            up=[*config.up, config.descriptor_dim + 1],
-        )
-        self.disk = DISK(config.descriptor_dim, unet)
+        trunk = None if plain else Features(config.trunk, config.stem_channels, config.descriptor_dim + 1)
+        self.disk = DISK(config.descriptor_dim, trunk)
         self.glue = LightGlue(
             features=None,
-            input_dim=config.descriptor_dim,
+            input_dim=config.descriptor_dim * config.patch**2,
             descriptor_dim=config.glue_dim,
             n_layers=config.glue_layers,
             num_heads=config.glue_heads,
@@ -134,13 +131,21 @@ class MatcherNet(nn.Module):
             flash=False,
         )
         del self.glue.token_confidence  # of the adaptive depth, which is not used
-        self.log_scale = nn.Parameter(torch.tensor(math.log(20.0)))  # of descriptor similarity in the dense loss and in refinement
-        self.raw_weight = nn.Parameter(torch.tensor(20.0 if not plain else 0.0))  # of descriptor similarity in the assignment
+        self.log_scale = nn.Parameter(torch.tensor(math.log(_SCALE)))  # of descriptor similarity in the dense loss and in refinement
+        self.raw_weight = nn.Parameter(torch.tensor(0.0 if plain else _SCALE))  # of descriptor similarity in the assignment
 
     def dense(self, image: Tensor, valid: Tensor, modality: str) -> Dense:
         """Features of (B, channels, H, W) in [0, 1] with validity (B, H, W); H and W multiples of 32."""
-        # Each image by itself, so that a batch of n equals n batches of one: matrix products of other shapes round differently.
-        heat, descriptor = self.disk.heatmap_and_dense_descriptors(self.stems[modality](image, valid))
+        return self._dense(self.stems[modality](image, valid), valid)
+
+    def dense_pair(self, optical: Tensor, optical_valid: Tensor, other: Tensor, other_valid: Tensor, modality: str) -> tuple[Dense, Dense]:
+        """Both images in one batch, so that batch normalisation sees in training what it is used on later."""
+        stems = [self.stems["optical"](optical, optical_valid), self.stems[modality](other, other_valid)]
+        both, batch = self._dense(torch.cat(stems), torch.cat([optical_valid, other_valid])), len(optical)
+        return both.part(slice(None, batch)), both.part(slice(batch, None))
+
+    def _dense(self, stem: Tensor, valid: Tensor) -> Dense:
+        heat, descriptor = self.disk.heatmap_and_dense_descriptors(stem)
         usable = -F.max_pool2d(-eroded(valid[:, None]), self.config.stride)[:, 0] > 0
         return Dense(F.normalize(descriptor, dim=1), heat[:, 0], usable)
 
@@ -153,7 +158,13 @@ class MatcherNet(nn.Module):
         width = heat.shape[-1]
         cell = torch.stack([index % width, index // width], dim=-1)
         best = best.flatten(1)
-        return Keypoints(cell, self.to_px(cell), pick(dense.descriptor, cell), best.sigmoid(), best > _FAR)
+        descriptor, known = self.lattice(dense, cell)
+        descriptor = descriptor.flatten(2) / known.sum(dim=2, keepdim=True).clamp_min(1).sqrt()
+        return Keypoints(cell, self.to_px(cell), descriptor, best.sigmoid(), best > _FAR)
+
+    def lattice(self, dense: Dense, cell: Tensor) -> tuple[Tensor, Tensor]:
+        """Descriptors (B, K, L, D) on the lattice around cells (B, K, 2), zero where there is no data, and whether there is (B, K, L)."""
+        return rows_at(dense, cell[:, :, None] + lattice_offsets(self.config.patch, self.config.patch_step_cells, cell.device))
 
     def to_px(self, cell: Tensor) -> Tensor:
         """Centres of cells in px."""
@@ -193,21 +204,90 @@ class MatcherNet(nn.Module):
         mutual = mutual & (best > 0.5 * _FAR)
         return [self._refined(first, second, a, b, forward, best, mutual, item) for item in range(len(best))]
 
+    def similarity(self, source: Dense, target: Dense, start: Tensor, guess: Tensor, radius: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Mean similarity of the lattice around cells of the source with that around every cell near a guess.
+
+        Args:
+            start: (B, N, 2) cells of the source.
+            guess: (B, N, 2) cells of the target.
+            radius: half side of the window around the guess, cells.
+
+        Returns:
+            similarity (B, N, S), whether the place holds data (B, N, S), and offsets (S, 2) (x, y) from the guess.
+        """
+        config, device = self.config, start.device
+        reach = config.patch // 2 * config.patch_step_cells
+        query, known = self.lattice(source, start)
+        around = square_offsets(radius + reach, device)
+        region, there = rows_at(target, guess[:, :, None] + around)
+        product = query @ region.transpose(2, 3)
+        window = square_offsets(radius, device)
+        place = window + lattice_offsets(config.patch, config.patch_step_cells, device)[:, None] + radius + reach
+        index = place[..., 1] * (2 * (radius + reach) + 1) + place[..., 0]
+        index = index.expand(*product.shape[:2], -1, -1)
+        weight = there[:, :, None].expand(-1, -1, len(index[0, 0]), -1).gather(3, index) & known[..., None]
+        mean = (product.gather(3, index) * weight).sum(dim=2) / weight.sum(dim=2).clamp_min(1)
+        middle = (window + radius + reach)[:, 1] * (2 * (radius + reach) + 1) + (window + radius + reach)[:, 0]
+        return mean, there[..., middle], window
+
+    def refine(self, source: Dense, target: Dense, start: Tensor, guess: Tensor) -> tuple[Tensor, Tensor]:
+        """Sub-cell place in one image of cells of the other, near a guess.
+
+        Args:
+            source, target: of one image each.
+            start: (N, 2) cells of the source.
+            guess: (N, 2) cells of the target.
+
+        Returns:
+            place (N, 2) in cells, and its standard deviation (N,) in cells, from the probability around the peak.
+        """
+        similarity, inside, offset = self.similarity(source, target, start[None], guess[None], _REFINE_CELLS)
+        probability = (self.log_scale.exp() * similarity[0]).masked_fill(~inside[0], _FAR).softmax(dim=1)
+        near = (offset - offset[probability.argmax(dim=1)][:, None]).abs().amax(dim=-1) <= _PEAK_CELLS
+        weight = probability * near
+        mean = weight @ offset.to(weight.dtype) / weight.sum(dim=1, keepdim=True).clamp_min(1e-12)
+        variance = (probability * (offset - mean[:, None]).square().sum(dim=-1)).sum(dim=1) / 2
+        return guess + mean, variance.clamp_min(1e-4).sqrt()
+
     def _refined(
         self, first: Dense, second: Dense, a: Keypoints, b: Keypoints, forward: Tensor, best: Tensor, mutual: Tensor, item: int
     ) -> Matches:
         keep = mutual[item].nonzero()[:, 0]
         start, there = a.cell[item, keep], b.cell[item, forward[item, keep]]
-        scale = self.log_scale.exp()
-        second_cell, sigma = refine(first.descriptor[item], second.descriptor[item], second.usable[item], start, there, scale)
-        landed = second_cell.round().long()
-        landed[:, 0].clamp_(0, second.heat.shape[-1] - 1)
-        landed[:, 1].clamp_(0, second.heat.shape[-2] - 1)
-        returned, _ = refine(second.descriptor[item], first.descriptor[item], first.usable[item], landed, start, scale)
+        first, second = (dense.part(slice(item, item + 1)) for dense in (first, second))
+        place, sigma = self.refine(first, second, start, there)
+        landed = place.round().long().clamp_min(0)
+        landed = torch.minimum(landed, landed.new_tensor([second.heat.shape[-1] - 1, second.heat.shape[-2] - 1]))
+        returned, _ = self.refine(second, first, landed, start)
         # The way back starts at a whole cell: what was rounded off must not count as an error.
-        cycle = (returned - start - (landed - second_cell)).norm(dim=1)
+        cycle = (returned - start - (landed - place)).norm(dim=1)
         stride = self.config.stride
-        return Matches(self.to_px(start), self.to_px(second_cell), best[item, keep].exp(), stride * sigma, stride * cycle)
+        return Matches(self.to_px(start), self.to_px(place), best[item, keep].exp(), stride * sigma, stride * cycle)
+
+
+def square_offsets(radius: int, device: torch.device) -> Tensor:
+    """((2 radius + 1)^2, 2) offsets (x, y), row by row."""
+    axis = torch.arange(-radius, radius + 1, device=device)
+    y, x = torch.meshgrid(axis, axis, indexing="ij")
+    return torch.stack([x.flatten(), y.flatten()], dim=-1)
+
+
+def lattice_offsets(patch: int, step: int, device: torch.device) -> Tensor:
+    """(patch^2, 2) offsets (x, y) of a lattice around zero."""
+    return step * square_offsets(patch // 2, device)
+
+
+def rows_at(dense: Dense, cell: Tensor) -> tuple[Tensor, Tensor]:
+    """Descriptors (B, ..., D) at cells (B, ..., 2), zero outside the image and in nodata, and whether there is one (B, ...)."""
+    height, width = dense.heat.shape[-2:]
+    inside = (cell >= 0).all(dim=-1) & (cell[..., 0] < width) & (cell[..., 1] < height)
+    index = cell[..., 1].clamp(0, height - 1) * width + cell[..., 0].clamp(0, width - 1)
+    image = torch.arange(len(cell), device=cell.device).reshape(-1, *[1] * (index.ndim - 1))
+    index = index + image * height * width
+    known = inside & dense.usable.flatten()[index]
+    rows = dense.descriptor.permute(0, 2, 3, 1).reshape(-1, dense.descriptor.shape[1])
+    # Whole rows are copied, which a gather along the channels would do one number at a time.
+    return rows.index_select(0, index.flatten()).reshape(*index.shape, -1) * known[..., None], known
 
 
 def pick(field: Tensor, cell: Tensor) -> Tensor:
@@ -225,53 +305,6 @@ def _among(usable: Tensor) -> Tensor:
 def _no_empty_rows(mask: Tensor) -> Tensor:
     """(B, M, N) with all of a row or a column set where none was: its points have no partner, and attention must stay finite."""
     return mask | ~mask.any(dim=2, keepdim=True) | ~mask.any(dim=1, keepdim=True)
-
-
-def window_of(centre: Tensor, radius: int, size: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor]:
-    """Cells around cells.
-
-    Args:
-        centre: (..., 2) int64 (x, y).
-        size: (h, w).
-
-    Returns:
-        flat indices (..., S), S = (2 radius + 1)^2, clamped into the image; whether they were inside (..., S); offsets (S, 2) (x, y).
-    """
-    axis = torch.arange(-radius, radius + 1, device=centre.device)
-    y, x = torch.meshgrid(axis, axis, indexing="ij")
-    offset = torch.stack([x.flatten(), y.flatten()], dim=-1)
-    cell = centre[..., None, :] + offset
-    height, width = size
-    inside = (cell >= 0).all(dim=-1) & (cell[..., 0] < width) & (cell[..., 1] < height)
-    return cell[..., 1].clamp(0, height - 1) * width + cell[..., 0].clamp(0, width - 1), inside, offset
-
-
-def refine(source: Tensor, target: Tensor, usable: Tensor, start: Tensor, guess: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
-    """Sub-cell place in one image of cells of the other, near a guess.
-
-    Args:
-        source, target: (D, h, w) unit descriptors.
-        usable: (h, w) of the target.
-        start: (N, 2) cells of the source.
-        guess: (N, 2) cells of the target.
-        scale: of similarities before the softmax.
-
-    Returns:
-        place (N, 2) in cells, and its standard deviation (N,) in cells, from the probability around the peak.
-    """
-    index, inside, offset = window_of(guess, _REFINE_CELLS, target.shape[-2:])
-    inside = inside & usable.flatten()[index]
-    query = pick(source[None], start[None])[0]
-    around = target.flatten(1)[:, index]
-    logits = (scale * torch.einsum("nd,dns->ns", query, around)).masked_fill(~inside, _FAR)
-    probability = logits.softmax(dim=1)
-    peak = probability.argmax(dim=1)
-    near = (offset[None] - offset[peak][:, None]).abs().amax(dim=-1) <= _PEAK_CELLS
-    weight = probability * near
-    weight = weight / weight.sum(dim=1, keepdim=True).clamp_min(1e-12)
-    mean = weight @ offset.to(weight.dtype)
-    variance = (probability * ((offset[None] - mean[:, None]) ** 2).sum(dim=-1)).sum(dim=1) / 2
-    return guess + mean, variance.clamp_min(1e-4).sqrt()
 
 
 @dataclass
@@ -342,12 +375,8 @@ def place_loss(
     Returns:
         mean loss, whether each was found within `reliable_px` (B, N) bool, which ones count (B, N) bool, and the detector's loss.
     """
-    config, size = net.config, target.heat.shape[-2:]
-    radius = math.ceil(config.window_px / config.stride)
-    index, inside, offset = window_of(cell, radius, size)
-    usable = target.usable.flatten(1)
-    inside = inside & usable.gather(1, index.flatten(1)).reshape(index.shape)
-    similarity = torch.bmm(pick(source.descriptor, cell), target.descriptor.flatten(2)).gather(2, index)
+    config = net.config
+    similarity, inside, offset = net.similarity(source, target, cell, cell, math.ceil(config.window_px / config.stride))
     logits = (net.log_scale.exp() * similarity).masked_fill(~inside, _FAR)
     away = offset - (shift / config.stride)[:, :, None]
     soft = torch.exp(-away.square().sum(dim=-1) / (2 * config.label_sigma_cells**2)) * inside
@@ -421,6 +450,28 @@ def match_errors(net: MatcherNet, optical: Dense, other: Dense, sample: dict[str
     return torch.cat(errors)
 
 
+def start_from_flow(net: MatcherNet, tensors: dict[str, Tensor]) -> None:
+    """Take over the encoder of a flow regressor: its stems, its trunk, and its features as the first channels of the descriptor.
+
+    Raises:
+        RuntimeError: another trunk or width.
+    """
+    project = net.disk.unet.project
+    with torch.no_grad():
+        project.weight.mul_(0.1)  # channels that the regressor does not have start low, and the heat map nearly flat
+        project.bias.zero_()
+        features = tensors["encoder.project.weight"]
+        project.weight[: len(features)], project.bias[: len(features)] = features, tensors["encoder.project.bias"]
+    for name, stem in (("optical", "optical_stem"), ("translated", "optical_stem"), ("sar", "sar_stem")):
+        net.stems[name].load_state_dict(_below(tensors, f"encoder.{stem}."))
+    for name in ("trunk", "laterals", "smooth"):
+        getattr(net.disk.unet, name).load_state_dict(_below(tensors, f"encoder.{name}."))
+
+
+def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+
+
 class MatcherModule(lightning.LightningModule):
     """The Lightning step around `MatcherNet`."""
 
@@ -440,8 +491,7 @@ class MatcherModule(lightning.LightningModule):
         if translated:
             with torch.no_grad():
                 other, modality = self._painted(sample), "translated"
-        optical = self.net.dense(sample["optical"], sample["optical_valid"], "optical")
-        other = self.net.dense(other, sample["sar_valid"], modality)
+        optical, other = self.net.dense_pair(sample["optical"], sample["optical_valid"], other, sample["sar_valid"], modality)
         loss = matcher_loss(self.net, optical, other, sample)
         if not torch.isfinite(loss.total):
             raise FloatingPointError(f"{stage}: the loss is not finite on tiles {sample['index'].tolist()}")

@@ -55,8 +55,8 @@ class Proposing:
 
     def weights(self, team: Path) -> list[Path]:
         """The files in a team's folder that its sources need."""
-        stages = dict.fromkeys(stage for source in self.of_team(team) for stage in _NEEDS[source])
-        return [team / stage.file for stage in stages]
+        files = dict.fromkeys(stage.file for source in self.of_team(team) for stage in _NEEDS[source])
+        return [team / name for name in files]
 
     def facts(self, team: Path) -> list:
         """All that a team's proposals depend on, besides the scene."""

@@ -17,11 +17,11 @@ from torch import Tensor
 
 from solution import candidates, offsets
 from solution.config import CELL_PX, PyramidConfig
+from solution.encoder import cell_valid
 from solution.flow import FlowNet
 from solution.geometry import Window
 from solution.offsets import Fit
 from solution.scene import ScenePair
-from solution.stem import cell_valid
 from solution.warped import read_tile
 
 Progress = Callable[[str, int, int], None]

@@ -6,7 +6,7 @@ import dataclasses
 import logging
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from solution.artefact import Manifest
 from solution.config import FlowConfig, MatcherConfig, TileConfig, TranslatorConfig
 from solution.errors import InputError
 from solution.flow import FlowModule, FlowNet
-from solution.matcher import MatcherModule, MatcherNet
+from solution.matcher import MatcherModule, MatcherNet, start_from_flow
 from solution.tiles import Source, TilePairs
 from solution.translator import TranslatorModule
 
@@ -47,7 +47,7 @@ class Stage:
     name: str
     config_type: type[TileConfig]
     module: Callable[[TileConfig], lightning.LightningModule]
-    facts: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    facts: tuple[tuple[str, str], ...] = ()
     seen: tuple[str, ...] = ()
 
     @property
@@ -68,7 +68,7 @@ def matcher_with(translator: Path | None) -> Stage:
         return MATCHER
     net, manifest = load_stage(TRANSLATOR, translator)
     module = partial(MatcherModule, translate=net.requires_grad_(False))
-    return dataclasses.replace(MATCHER, module=module, facts={"translator": manifest.digest()}, seen=manifest.trained_on)
+    return dataclasses.replace(MATCHER, module=module, facts=(("translator", manifest.digest()),), seen=manifest.trained_on)
 
 
 class TileData(lightning.LightningDataModule):
@@ -148,14 +148,18 @@ def train_stage(
         inherited = init_manifest.trained_on
     trained_on = tuple(sorted({source.name for source in sources} | set(inherited) | set(stage.seen)))
     manifest = Manifest(
-        stage.name, fold, trained_on, {**dataclasses.asdict(config), **stage.facts, "init": init_manifest.digest() if init else None}, seed
+        stage.name,
+        fold,
+        trained_on,
+        {**dataclasses.asdict(config), **dict(stage.facts), "init": init_manifest.digest() if init else None},
+        seed,
     )
     if not needs_work(out, manifest, replace):
         return f"{stage.name} fold {fold}: {out} is up to date, skipped"
     lightning.seed_everything(seed, workers=True, verbose=False)
     module = stage.module(config)
     if start is not None:
-        load_network(module.net, start, init)
+        _begin_with(stage, module.net, start, init_manifest, init)
     run = work / f"{stage.name}_{fold}_{manifest.digest()}"
     last = run / "last.ckpt"
     trainer = _trainer(config, run, device, module.manual)
@@ -169,6 +173,21 @@ def train_stage(
         shutil.rmtree(run, ignore_errors=True)
     metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
     return f"{stage.name} fold {fold}: wrote {out}, {module.headline.format_map(_Metrics(metrics))}"
+
+
+def _begin_with(stage: Stage, net: nn.Module, tensors: dict[str, np.ndarray], manifest: Manifest, path: Path) -> None:
+    """Load the weights to start from: the stage's own, or for the matcher those of a flow regressor."""
+    if manifest.stage == stage.name:
+        load_network(net, tensors, path)
+    elif (stage.name, manifest.stage) == ("matcher", "flow"):
+        try:
+            start_from_flow(net, as_floats(tensors))
+        except (RuntimeError, KeyError) as error:
+            raise InputError(f"{path}: its encoder does not fit the matcher's ({str(error).splitlines()[-1].strip()})") from error
+    else:
+        raise InputError(
+            f"{path}: holds the weights of a {manifest.stage}, from which a {stage.name} cannot start; pass other weights to --init"
+        )
 
 
 class _Metrics(dict):
@@ -238,11 +257,15 @@ def compact(net: nn.Module) -> dict[str, np.ndarray]:
 
 def load_network(net: nn.Module, tensors: dict[str, np.ndarray], path: Path) -> None:
     """Strict loading, back in float32."""
-    state = {name: torch.from_numpy(value.astype(np.float32) if value.dtype == np.float16 else value) for name, value in tensors.items()}
     try:
-        net.load_state_dict(state)
+        net.load_state_dict(as_floats(tensors))
     except RuntimeError as error:
         raise InputError(f"{path}: does not fit the configured network ({str(error).splitlines()[-1].strip()})") from error
+
+
+def as_floats(tensors: dict[str, np.ndarray]) -> dict[str, torch.Tensor]:
+    """Tensors for torch, half precision turned into float32."""
+    return {name: torch.from_numpy(value.astype(np.float32) if value.dtype == np.float16 else value) for name, value in tensors.items()}
 
 
 def config_of(manifest: Manifest, stage: Stage = FLOW) -> TileConfig:

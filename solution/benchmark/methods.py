@@ -148,6 +148,7 @@ _OURS = tuple(
     for name in (
         "candidates",
         "config",
+        "encoder",
         "flow",
         "geometry",
         "matcher",
@@ -157,7 +158,6 @@ _OURS = tuple(
         "propose",
         "pyramid",
         "scene",
-        "stem",
         "translator",
         "warped",
     )

@@ -1,17 +1,20 @@
-"""A flow regressor that needs no training, for tests of what stands around the network."""
+"""Networks that need no training, for tests of what stands around them."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from solution.config import CELL_PX, FlowConfig
+from solution.config import CELL_PX, FlowConfig, MatcherConfig
 from solution.flow import FlowNet
+from solution.matcher import MatcherNet
 
 CONFIG = replace(FlowConfig(), windows_blocks=(1, 3))
+MATCHER_CONFIG = replace(MatcherConfig(), glue_layers=1)
 _PEAK = 12.0  # logit of a perfect match: low enough to leave the neighbouring cells the weight that places it between cells
 
 
@@ -38,3 +41,40 @@ def handmade_net(config: FlowConfig = CONFIG) -> FlowNet:
     net.encoder = GradientDirections()
     nn.init.constant_(net.head.mix, _PEAK / len(config.windows_blocks))
     return net
+
+
+class _GradientPatches(nn.Module):
+    """Dense descriptors without training: the patch of gradient directions around every cell."""
+
+    SIDE = 9
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, C, H, W) -> heat (B, 1, h, w) and descriptors (B, 2 SIDE^2, h, w)."""
+        direction = GradientDirections._features(image.mean(dim=1, keepdim=True))
+        patches = F.unfold(direction, self.SIDE, padding=self.SIDE // 2)
+        return direction[:, :1], patches.unflatten(2, direction.shape[-2:])
+
+
+def handmade_matcher(config: MatcherConfig = MATCHER_CONFIG) -> MatcherNet:
+    """`MatcherNet` with its real keypoints, assignment and refinement, but descriptors made by hand, on which alone the assignment relies."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        net = MatcherNet(config).eval()
+    patches = _GradientPatches()
+    for name in net.stems:
+        net.stems[name] = _Untouched()
+    net.disk.heatmap_and_dense_descriptors = patches.forward
+    net.glue.input_proj = nn.Linear(2 * patches.SIDE**2, config.glue_dim)
+    for head in net.glue.log_assignment:
+        nn.init.zeros_(head.final_proj.weight)
+        nn.init.zeros_(head.final_proj.bias)
+        nn.init.zeros_(head.matchability.weight)
+        nn.init.constant_(head.matchability.bias, 6.0)
+    nn.init.constant_(net.raw_weight, 40.0)
+    nn.init.constant_(net.log_scale, math.log(40.0))
+    return net
+
+
+class _Untouched(nn.Module):
+    def forward(self, image: Tensor, valid: Tensor) -> Tensor:
+        return image

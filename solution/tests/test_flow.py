@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from solution import flow, stem
+from solution import encoder, flow
 from solution.config import CELL_PX, FlowConfig
 from solution.flow import FlowModule, FlowNet, FlowOutput, block_correlation, flow_loss, pair_counts, peak_position, window_means
 from solution.tiles import IGNORE, NEGATIVE, POSITIVE
@@ -185,11 +185,11 @@ def test_features_are_unit_vectors_of_half_resolution_and_know_their_modality(ne
 def test_the_stem_survives_a_contrast_inversion_in_its_gradients(net):
     image = torch.rand(1, 1, 64, 64, generator=torch.Generator().manual_seed(0))
     valid = torch.ones(1, 1, 64, 64)
-    gradients, inverted = (net.encoder.sar_stem._inputs(picture, valid)[:, -2 * stem._ORIENTATIONS :] for picture in (image, 1 - image))
+    gradients, inverted = (net.encoder.sar_stem._inputs(picture, valid)[:, -2 * encoder._ORIENTATIONS :] for picture in (image, 1 - image))
     torch.testing.assert_close(gradients, inverted, atol=1e-4, rtol=1e-4)
     stripes = (torch.arange(64) % 8 / 8.0).expand(1, 1, 64, 64)
     across, along = (net.encoder.sar_stem._gradients(tilt).mean(dim=(0, 2, 3)) for tilt in (stripes, stripes.mT))
-    assert across.argmax() == 0 and along.argmax() == stem._ORIENTATIONS // 2
+    assert across.argmax() == 0 and along.argmax() == encoder._ORIENTATIONS // 2
 
 
 def test_the_border_of_the_data_is_not_to_be_seen(net):
@@ -206,7 +206,7 @@ def test_the_border_of_the_data_is_not_to_be_seen(net):
 def test_a_cell_is_valid_where_no_pixel_near_it_lacks_data():
     valid = torch.ones(1, 64, 64)
     valid[0, 31, 20] = 0
-    rows, columns = np.nonzero(stem.cell_valid(valid)[0, 0].numpy() == 0)
+    rows, columns = np.nonzero(encoder.cell_valid(valid)[0, 0].numpy() == 0)
     # Within 8 px: rows 23 to 39 and columns 12 to 28, so cells 11 to 19 and 6 to 14; the tile's own border does not count.
     assert (rows.min(), rows.max(), columns.min(), columns.max(), len(rows)) == (11, 19, 6, 14, 81)
 

@@ -1,4 +1,4 @@
-"""A modality's own first layers, which every matching network has: what they compute of the pixels before anything is learned.
+"""What matching networks are made of: a modality's own first layers, and the shared trunk behind them.
 
 Oriented gradient magnitudes are fed in beside the pixels, because they survive a contrast inversion (CFOG, Ye et al. 2019), and everything fades out
 before the border of the data, whose edge says nothing about the ground.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 
+import timm
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -95,3 +96,26 @@ def _local_mean(image: Tensor, step: int = 4) -> Tensor:
 def cell_valid(valid: Tensor) -> Tensor:
     """(B, H, W) px -> (B, 1, H / 2, W / 2) cells, 1 where all px within 8 px are valid."""
     return -F.max_pool2d(-eroded(valid[:, None]), CELL_PX)
+
+
+class Features(nn.Module):
+    """A timm trunk behind the stems, and a feature pyramid back to half resolution."""
+
+    def __init__(self, trunk: str, width: int, channels: int) -> None:
+        super().__init__()
+        self.trunk = timm.create_model(trunk, pretrained=False, features_only=True, out_indices=(0, 1, 2), in_chans=width)
+        self.laterals = nn.ModuleList(nn.Conv2d(c, width, 1) for c in [width, *self.trunk.feature_info.channels()])
+        self.smooth = nn.Sequential(nn.Conv2d(width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True))
+        self.project = nn.Conv2d(width, channels, 1)
+
+    def features(self, stem: Tensor) -> Tensor:
+        """(B, width, h, w) -> (B, channels, h, w); h and w multiples of 16."""
+        maps = [stem, *self.trunk(stem)]
+        top = self.laterals[-1](maps[-1])
+        for lateral, level in zip(reversed(self.laterals[:-1]), reversed(maps[:-1]), strict=True):
+            top = F.interpolate(top, size=level.shape[-2:], mode="bilinear", align_corners=False) + lateral(level)
+        return self.project(self.smooth(top))
+
+    def forward(self, stem: Tensor) -> Tensor:
+        """As `features`."""
+        return self.features(stem)
