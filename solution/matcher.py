@@ -287,7 +287,7 @@ def rows_at(dense: Dense, cell: Tensor) -> tuple[Tensor, Tensor]:
     known = inside & dense.usable.flatten()[index]
     rows = dense.descriptor.permute(0, 2, 3, 1).reshape(-1, dense.descriptor.shape[1])
     # Whole rows are copied, which a gather along the channels would do one number at a time.
-    return rows.index_select(0, index.flatten()).reshape(*index.shape, -1) * known[..., None], known
+    return rows.index_select(0, index.flatten()).reshape(*index.shape, rows.shape[1]) * known[..., None], known
 
 
 def pick(field: Tensor, cell: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from solution.flow import FlowNet
 from solution.matcher import MatcherNet
 
 CONFIG = replace(FlowConfig(), windows_blocks=(1, 3))
-MATCHER_CONFIG = replace(MatcherConfig(), glue_layers=1)
+MATCHER_CONFIG = replace(MatcherConfig(), glue_layers=1, patch=1)
 _PEAK = 12.0  # logit of a perfect match: low enough to leave the neighbouring cells the weight that places it between cells
 
 
@@ -55,8 +55,8 @@ class _GradientPatches(nn.Module):
         return direction[:, :1], patches.unflatten(2, direction.shape[-2:])
 
 
-def handmade_matcher(config: MatcherConfig = MATCHER_CONFIG) -> MatcherNet:
-    """`MatcherNet` with its real keypoints, assignment and refinement, but descriptors made by hand, on which alone the assignment relies."""
+def handmade_matcher(config: MatcherConfig = MATCHER_CONFIG, channels: int = 2 * _GradientPatches.SIDE**2) -> MatcherNet:
+    """`MatcherNet` with its real keypoints, assignment and refinement, but descriptors made by hand (`channels` long), on which alone the assignment relies."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
         net = MatcherNet(config).eval()
@@ -64,7 +64,7 @@ def handmade_matcher(config: MatcherConfig = MATCHER_CONFIG) -> MatcherNet:
     for name in net.stems:
         net.stems[name] = _Untouched()
     net.disk.heatmap_and_dense_descriptors = patches.forward
-    net.glue.input_proj = nn.Linear(2 * patches.SIDE**2, config.glue_dim)
+    net.glue.input_proj = nn.Linear(channels * config.patch**2, config.glue_dim)
     for head in net.glue.log_assignment:
         nn.init.zeros_(head.final_proj.weight)
         nn.init.zeros_(head.final_proj.bias)
