@@ -225,7 +225,7 @@ class MatcherNet(nn.Module):
         place = window + lattice_offsets(config.patch, config.patch_step_cells, device)[:, None] + radius + reach
         index = place[..., 1] * (2 * (radius + reach) + 1) + place[..., 0]
         index = index.expand(*product.shape[:2], -1, -1)
-        weight = there[:, :, None].expand(-1, -1, len(index[0, 0]), -1).gather(3, index) & known[..., None]
+        weight = there[:, :, None].expand(-1, -1, index.shape[2], -1).gather(3, index) & known[..., None]
         mean = (product.gather(3, index) * weight).sum(dim=2) / weight.sum(dim=2).clamp_min(1)
         middle = (window + radius + reach)[:, 1] * (2 * (radius + reach) + 1) + (window + radius + reach)[:, 0]
         return mean, there[..., middle], window
