@@ -280,10 +280,10 @@ def train_translator(
         return [pair_source(pair) for pair in parted(pairs, split, exclude)["train"]] + _shared_sources(simulated, [], [])
 
     table = splits.read_split(folds / "split.csv")
-    base = folds / "base" / train.TRANSLATOR.file
+    base = folds / teams.BASE / train.TRANSLATOR.file
     start = init or (base if base.is_file() and not smoke else None)
     config = train.chosen_config(train.TRANSLATOR, steps, smoke, fine_tune=start is not None)
-    teams.train_teams(train.TRANSLATOR, discover(folder), table, folds, config, extra, start, device, replace, say)
+    teams.train_teams(lambda _: train.TRANSLATOR, discover(folder), table, folds, config, extra, start, device, replace, say)
 
 
 @app.command()
