@@ -251,6 +251,41 @@ def weights(
                 raise InputError(f"{folder / file.name}: {file.state(folder)}; download it from {file.url}")
 
 
+@app.command("train-translator")
+def train_translator(
+    folder: Path = typer.Argument(..., metavar="DATA_DIR", help="Labelled scenes."),
+    simulated: list[Path] = typer.Option([], help="Folder of simulated scenes that every team may see; may be given again."),
+    pairs: list[Path] = typer.Option([], help="Folder of registered image pairs that every team may see; may be given again."),
+    split: list[Path] = typer.Option(
+        [], help="Split of the first --pairs folder, ..., as in translate train: only its training part is seen."
+    ),
+    exclude: list[str] = typer.Option([], help="File stem of a pair to leave out, because it shows ground of a labelled scene."),
+    folds: Path = typer.Option(_FOLDS, show_default=_FOLDS_SHOWN, help="Where split.csv is and the artefacts go."),
+    init: Path | None = typer.Option(
+        None, help="Weights to start from; default: base/translator.safetensors below --folds, where present."
+    ),
+    device: str = typer.Option("auto", help="auto, cpu, cuda (all GPUs), cuda:N."),
+    steps: int | None = typer.Option(None, help="Optimisation steps per team instead of the configured number."),
+    smoke: bool = typer.Option(False, "--smoke", help="Seconds instead of hours; the result is worthless."),
+    replace: bool = typer.Option(False, "--replace", help="Overwrite artefacts made with other settings or data."),
+) -> None:
+    """Train the translator of every team on scene tiles in register; finished teams are skipped, a killed run goes on."""
+    from solution import split as splits
+    from solution import teams, train
+    from solution.pairs import parted
+    from solution.scene import discover
+    from solution.tiles import pair_source
+
+    def extra() -> list:
+        return [pair_source(pair) for pair in parted(pairs, split, exclude)["train"]] + _shared_sources(simulated, [], [])
+
+    table = splits.read_split(folds / "split.csv")
+    base = folds / teams.BASE / train.TRANSLATOR.file
+    start = init or (base if base.is_file() and not smoke else None)
+    config = train.chosen_config(train.TRANSLATOR, steps, smoke, fine_tune=start is not None)
+    teams.train_teams(lambda _: train.TRANSLATOR, discover(folder), table, folds, config, extra, start, device, replace, say)
+
+
 @app.command()
 def propose(
     folder: Path = typer.Argument(..., metavar="DATA_DIR", help="Labelled scenes."),
@@ -450,6 +485,71 @@ def translate_train(
     config = train.chosen_config(train.TRANSLATOR, steps, smoke, fine_tune=False)
     watched = [pair_source(pair) for pair in parts["val"]]
     say(train.train_stage(train.TRANSLATOR, sources, config, out, -1, 0, out.parent / ".work", init, device, replace, watched))
+
+
+@translate.command("evaluate")
+def translate_evaluate(
+    folder: Path = typer.Argument(..., metavar="PAIRS_DIR", help="Registered image pairs."),
+    split: Path | None = typer.Option(None, help="The split that the weights were trained with; default: judge every pair."),
+    part: str = typer.Option("test", help="Part of the split: train, val or test."),
+    weights: Path = typer.Option(_TRANSLATOR, show_default=_TRANSLATOR_SHOWN, help="The translator."),
+    device: str = typer.Option("auto", help="auto, cpu, cuda, cuda:N."),
+    json_file: Path | None = typer.Option(None, "--json", help="All numbers, for machines."),
+    picture: Path | None = typer.Option(None, help="PNG of a few of the pairs: SAR, translated, optical."),
+) -> None:
+    """PSNR and SSIM on held-out pairs, by class, beside two trivial baselines taken from the training part (without a split: from the pairs themselves)."""
+    from solution import pairs, sar2optical
+    from solution.artefact import write_text
+    from solution.show import step_progress
+    from solution.translator import write_grid
+
+    found = pairs.find_pairs(folder)
+    judged = pairs.part_of(found, split, part) if split else found
+    if not judged:
+        raise InputError(f"{split}: its part {part} is empty; judge another part, or make a split with more pairs")
+    reference = pairs.part_of(found, split, "train") if split else found
+    paint, manifest = _translator(weights, device)
+    if split is None or part != "train":
+        sar2optical.guard_unseen(judged, manifest, weights)
+    terminal = Console(stderr=True)
+    with step_progress(terminal, "baselines", len(reference)) as step:
+        baselines = sar2optical.Baselines.of(reference, step)
+    with step_progress(terminal, "pairs", len(judged)) as step:
+        results = sar2optical.evaluate(judged, baselines, paint, step)
+    means = sar2optical.summary(results)
+    if json_file is not None:
+        write_text(json_file, sar2optical.as_json(means, results, folder=folder.name, part=part if split else None))
+    if picture is not None:
+        write_grid(picture, sar2optical.picture_rows(judged, paint))
+    console.print(sar2optical.as_table(means, f"{folder.name}, {part if split else 'all pairs'}"))
+
+
+@translate.command("run")
+def translate_run(
+    sar: Path = typer.Argument(..., help="SAR GeoTIFF of one band, a grey PNG, or a folder of those PNGs."),
+    out: Path = typer.Argument(..., help="GeoTIFF, PNG, or folder, like the input."),
+    weights: Path = typer.Option(_TRANSLATOR, show_default=_TRANSLATOR_SHOWN, help="The translator."),
+    device: str = typer.Option("auto", help="auto, cpu, cuda, cuda:N."),
+) -> None:
+    """Paint a SAR image as an optical one: whole scenes in blended tiles, CRS and transform kept; uint8 RGB, 0 = no data."""
+    from solution import sar2optical
+    from solution.show import tile_progress
+
+    paint, _ = _translator(weights, device)
+    with tile_progress(Console(stderr=True)) as progress:
+        count = sar2optical.run(sar, out, paint, progress)
+    say(f"{out}: {count} picture(s) written")
+
+
+def _translator(weights: Path, device: str) -> tuple:
+    """A translator as a function of SAR tile and validity, and its manifest."""
+    from functools import partial
+
+    from solution import train
+    from solution.translator import translate as paint_tile
+
+    net, manifest = train.load_stage(train.TRANSLATOR, weights)
+    return partial(paint_tile, net.to(train.torch_device(device))), manifest
 
 
 def say(line: str) -> None:

@@ -142,13 +142,49 @@ def _open_raster_checked(path: Path, kind: str) -> tuple[Matrix, tuple[int, int]
     with open_raster(path) as dataset:
         if dataset.crs is None:
             raise InputError(f"{path}: has no coordinate system (CRS); assign one, for example: gdal_edit.py -a_srs EPSG:32637 {path.name}")
-        dtype = dataset.dtypes[0]
-        if dtype.startswith("complex"):
-            raise InputError(f"{path}: is complex; write its amplitude first, for example: gdal_calc.py -A {path.name} --calc='abs(A)'")
+        _check_real(dataset, path)
         matrix = geometry.matrix_from_gdal(dataset.transform.to_gdal())
         if abs(np.linalg.det(matrix)) < 1e-30:
             raise InputError(f"{path}: its geotransform has no area; the {kind} image must be georeferenced")
-        return matrix, (dataset.height, dataset.width), dataset.crs, dataset.count, dtype
+        return matrix, (dataset.height, dataset.width), dataset.crs, dataset.count, dataset.dtypes[0]
+
+
+def _check_real(dataset: rasterio.io.DatasetReader, path: Path) -> None:
+    if dataset.dtypes[0].startswith("complex"):
+        raise InputError(f"{path}: is complex; write its amplitude first, for example: gdal_calc.py -A {path.name} --calc='abs(A)'")
+
+
+def _check_bands(path: Path, bands: int, wanted: int) -> None:
+    if bands != wanted:
+        raise InputError(
+            f"{path}: has {bands} bands where a SAR image has {wanted}; pick one, for example: gdal_translate -b 1 {path.name} one_band.tif"
+        )
+
+
+def check_sar(dataset: rasterio.io.DatasetReader, path: Path) -> None:
+    """Raise `InputError` where a raster is no SAR image of one band of real values."""
+    _check_real(dataset, path)
+    _check_bands(path, dataset.count, 1)
+
+
+def sar_overview(dataset: rasterio.io.DatasetReader) -> Overview:
+    """Validity and stretch of a SAR image (reads it once)."""
+    return _overview(dataset, [1], log=True, percentiles=(1.0, 99.8))
+
+
+def read_sar(dataset: rasterio.io.DatasetReader, overview: Overview, window: Window) -> tuple[np.ndarray, np.ndarray]:
+    """A SAR image on its own grid, with the pixels that registration sees.
+
+    Args:
+        window: px of the SAR image; may reach past it, where validity is 0.
+
+    Returns:
+        (h, w) in [0, 1] and validity (h, w), both float32.
+    """
+    grid = output_grid(window, 1)
+    valid = _sample_valid(overview.valid, grid, dataset.shape)
+    raw = _sample(dataset, [1], grid, 1.0, overview.radiometry.darkest)
+    return overview.radiometry(raw[0]) * valid, valid
 
 
 @dataclass(frozen=True)
@@ -208,13 +244,13 @@ class ScenePair:
     def optical_overview(self) -> Overview:
         """Validity and stretch of the optical image (reads it once)."""
         with open_raster(self.optical) as dataset:
-            return _overview(dataset, _optical_bands(dataset), self.optical, log=False, percentiles=(0.5, 99.5))
+            return _overview(dataset, _optical_bands(dataset), log=False, percentiles=(0.5, 99.5))
 
     @cached_property
     def sar_overview(self) -> Overview:
         """Validity and stretch of the SAR image (reads it once)."""
         with self.open_sar() as dataset:
-            return _overview(dataset, [1], self.sar, log=True, percentiles=(1.0, 99.8))
+            return sar_overview(dataset)
 
     def fingerprint(self) -> str:
         """Short hash of the files' names, sizes and times: equal as long as a finished stage need not be redone."""
@@ -388,10 +424,8 @@ def open_pair(optical: Path, sar: Path, tiepoints_csv: Path | None = None, name:
     optical, sar = Path(optical), Path(sar)
     matrix, shape, crs, _, _ = _open_raster_checked(optical, "optical")
     sar_matrix, sar_shape, sar_crs, bands, _ = _open_raster_checked(sar, "SAR")
-    if sar_bands is not None and bands != sar_bands:
-        raise InputError(
-            f"{sar}: has {bands} bands where a SAR image has {sar_bands}; pick one, for example: gdal_translate -b 1 {sar.name} one_band.tif"
-        )
+    if sar_bands is not None:
+        _check_bands(sar, bands, sar_bands)
     if abs(matrix[0, 1]) + abs(matrix[1, 0]) > 1e-9 * (abs(matrix[0, 0]) + abs(matrix[1, 1])):
         raise InputError(
             f"{optical}: is rotated against its CRS; write it north up first, for example: gdalwarp {optical.name} north_up.tif"
@@ -507,7 +541,7 @@ def _has_data(block: np.ndarray, nodata: float | None) -> np.ndarray:
     return finite & ~empty
 
 
-def _overview(dataset: rasterio.io.DatasetReader, bands: list[int], path: Path, log: bool, percentiles: tuple[float, float]) -> Overview:
+def _overview(dataset: rasterio.io.DatasetReader, bands: list[int], log: bool, percentiles: tuple[float, float]) -> Overview:
     cell = OVERVIEW_CELL
     height, width = dataset.shape
     valid = np.zeros((-(-height // cell), -(-width // cell)), dtype=bool)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -24,3 +24,17 @@ def tile_progress(console: Console) -> Iterator[pyramid.Progress]:
             progress.update(tasks[what], completed=done, total=total)
 
         yield update
+
+
+@contextmanager
+def step_progress(console: Console, what: str, total: int) -> Iterator[Callable[[], None]]:
+    """A callback without arguments that moves the bar of one job on by one."""
+    with tile_progress(console) as progress:
+        done = 0
+
+        def step() -> None:
+            nonlocal done
+            done += 1
+            progress(what, done, total)
+
+        yield step

@@ -162,9 +162,9 @@ def scene_source(pair: ScenePair, simulated_in: str = "") -> Source:
         grid = output_grid(clipped, 1)
         rows, columns = slice(clipped.y, clipped.stop[1]), slice(clipped.x, clipped.stop[0])
         values, valid = pair.sample_optical(grid, 1)
-        optical[rows, columns] = np.moveaxis(_quantise(values, valid), 0, -1)
+        optical[rows, columns] = np.moveaxis(to_bytes(values, valid), 0, -1)
         values, valid = pair.sample_sar(grid, 1)
-        sar[rows, columns] = _quantise(values, valid)[0]
+        sar[rows, columns] = to_bytes(values, valid)[0]
     tiepoints = pair.tiepoints()
     truth = pair.optical.with_name(pair.optical.name.replace("_optical_", "_truth_"))
     if truth.is_file():
@@ -194,9 +194,14 @@ def pair_source(pair: ImagePair) -> Source:
     return Source(pair.name, "registered", _pyramid(np.maximum(optical, 1)), _pyramid(np.maximum(sar, 1)), RegisteredField(1.0))
 
 
-def _quantise(values: np.ndarray, valid: np.ndarray) -> np.ndarray:
+def to_bytes(values: np.ndarray, valid: np.ndarray) -> np.ndarray:
     """[0, 1] -> 1..255, and 0 where there is no data."""
     return ((1.5 + 254.0 * values) * valid).astype(np.uint8)
+
+
+def byte_values(image: np.ndarray) -> np.ndarray:
+    """The inverse of `to_bytes`: 1..255, and 0 too, -> [0, 1], float32."""
+    return np.clip((image.astype(np.float32) - 1.0) / 254.0, 0.0, 1.0)
 
 
 def _pyramid(image: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -418,7 +423,7 @@ def _take(levels: tuple[np.ndarray, ...], xy: np.ndarray, spacing_px: float, tri
     )
     last = np.array(levels[0].shape[1::-1]) - 1
     valid = (valid * ((xy >= trim_px[:2]) & (xy <= last - trim_px[2:])).all(axis=-1)).astype(np.float32)
-    values = np.clip((sampled.astype(np.float32) - 1.0) / 254.0, 0.0, 1.0)
+    values = byte_values(sampled)
     return values * (valid if values.ndim == 2 else valid[..., None]), valid
 
 
