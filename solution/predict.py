@@ -122,7 +122,6 @@ def predict_pair(
         "gsd_m": round(pair.gsd_m, 4),
         "teams": [folder.name for folder in folders],
         "sources": {str(source): int(count) for source, count in table["source"].value_counts().sort_index().items()},
-        "seconds": {name: round(value, 1) for name, value in seconds.items()},
         "warped_sar": settings.warped_sar,
         "key": key,
     }

@@ -1,0 +1,147 @@
+"""All sources of a team: trained by the public commands, proposed in order, kept apart by what they may see."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from solution import __main__ as command_line
+from solution import artefact, candidates, propose, pyramid, train
+from solution.propose import Proposing
+from solution.pyramid import Pass
+from solution.tests.conftest import Scene
+from solution.tests.handmade import handmade_matcher, handmade_net
+
+SHAPE = (160, 176)
+
+
+@dataclass(frozen=True)
+class Whole:
+    """Teams with all three families."""
+
+    data: Path
+    folds: Path
+    output: str
+
+
+@pytest.fixture(scope="module")
+def whole(trained, tmp_path_factory) -> Whole:
+    folds = shutil.copytree(trained.folds, tmp_path_factory.mktemp("whole") / "folds")
+    output = ""
+    for verb in ("train-translator", "train-matcher"):
+        arguments = [verb, trained.data, "--smoke", "--folds", folds, "--device", "cpu"]
+        result = CliRunner().invoke(command_line.app, list(map(str, arguments)), catch_exceptions=False)
+        assert result.exit_code == 0, result.output
+        output += result.output
+    return Whole(trained.data, folds, output)
+
+
+@pytest.fixture
+def good(monkeypatch) -> None:
+    """Networks that find the truth of the fixture's scenes; weights and manifests stay those of the smoke run."""
+    nets = {"flow": handmade_net(), "matcher": handmade_matcher()}
+    whole = train.load_stage
+
+    def load(stage, path):
+        net, manifest = whole(stage, path)
+        return nets.get(stage.name, net), manifest
+
+    monkeypatch.setattr(propose, "load_stage", load)
+    monkeypatch.setattr(pyramid, "plan", lambda *_: [Pass(1, 8, True)])
+    monkeypatch.setattr(pyramid, "_margin", lambda *_: 16)
+
+
+@pytest.fixture
+def scene(make_scene) -> Scene:
+    return make_scene("02_publictest", shape=SHAPE, points=None, displacement=(7.0, -5.0))
+
+
+def test_every_family_of_a_team_saw_the_other_scenes_only(whole):
+    for fold, other in ((0, "03_train_01"), (1, "02_train_01")):
+        for stage in ("matcher", "translator"):
+            manifest = artefact.read_manifest(whole.folds / str(fold) / f"{stage}.safetensors")
+            assert (manifest.stage, manifest.fold, manifest.trained_on) == (stage, fold, (other,))
+        matcher, translator = (
+            artefact.read_manifest(whole.folds / str(fold) / f"{stage}.safetensors") for stage in ("matcher", "translator")
+        )
+        assert matcher.config["translator"] == translator.digest()
+    assert whole.output.count("wrote") == 4
+
+
+def test_a_second_training_skips_and_another_translator_means_another_matcher(whole, tmp_path, run):
+    folds = shutil.copytree(whole.folds, tmp_path / "folds")
+    code, out, _ = run("train-matcher", whole.data, "--smoke", "--folds", folds, "--device", "cpu")
+    assert code == 0 and out.count("is up to date, skipped") == 2
+    (folds / "1" / "translator.safetensors").unlink()
+    code, _, err = run("train-matcher", whole.data, "--smoke", "--folds", folds, "--device", "cpu")
+    assert code == 2 and "--replace" in err
+
+
+def test_what_the_translator_saw_counts_as_seen_by_the_matcher(whole):
+    stage = train.matcher_with(whole.folds / "0" / "translator.safetensors")
+    assert stage.seen == ("03_train_01",)
+
+
+@pytest.mark.usefixtures("good")
+def test_a_prediction_has_all_sources_and_says_what_each_took(whole, scene, run, tmp_path):
+    out = tmp_path / "map.tif"
+    code, printed, err = run("predict", scene.optical, scene.sar, out, "--folds", whole.folds, "--device", "cpu", "--team", "0")
+    assert code == 0, err
+    table = candidates.read(out.with_suffix(".candidates.parquet"))
+    assert list(dict.fromkeys(table["source"])) == ["flow", "match", "match_translated"]
+    report = json.loads(out.with_suffix(".report.json").read_text())
+    assert report["sources"] == {name: int(count) for name, count in table["source"].value_counts().items()}
+    for source in ("flow", "match", "match_translated", "fit"):
+        assert f"{source} " in printed.split("written in")[1]
+
+
+@pytest.mark.usefixtures("good")
+@pytest.mark.parametrize("sources", [("match",), ("flow", "match_translated")])
+def test_sources_can_be_chosen(whole, scene, run, tmp_path, sources):
+    out = tmp_path / "map.tif"
+    options = [part for source in sources for part in ("--source", source)]
+    code, _, err = run("predict", scene.optical, scene.sar, out, "--folds", whole.folds, "--device", "cpu", "--team", "0", *options)
+    assert code == 0, err
+    assert set(candidates.read(out.with_suffix(".candidates.parquet"))["source"]) == set(sources)
+
+
+def test_an_unknown_source_and_missing_weights_are_named(whole, trained, scene, run, tmp_path):
+    def refused(folds: Path, *options: str) -> str:
+        code, _, err = run("predict", scene.optical, scene.sar, tmp_path / "map.tif", "--folds", folds, "--device", "cpu", *options)
+        assert code == 2 and len(err.splitlines()) == 1 and not (tmp_path / "map.tif").exists()
+        return err
+
+    assert "--source magic: is none of flow, match, match_translated" in refused(whole.folds, "--source", "magic")
+    assert "matcher.safetensors: no such weights" in refused(trained.folds, "--source", "match")
+
+
+def test_a_team_without_a_matcher_proposes_flow_alone(trained, whole):
+    assert Proposing().of_team(trained.folds / "0") == ["flow"]
+    assert Proposing().of_team(whole.folds / "0") == ["flow", "match", "match_translated"]
+    assert Proposing(("match_translated", "flow")).of_team(whole.folds / "0") == ["flow", "match_translated"]
+
+
+@pytest.mark.usefixtures("good")
+def test_out_of_fold_tables_hold_all_sources_and_no_family_may_have_seen_the_scene(whole, tmp_path, run):
+    folds = shutil.copytree(whole.folds, tmp_path / "folds")
+    code, _, err = run("propose", whole.data, "--folds", folds, "--device", "cpu")
+    assert code == 0, err
+    table = candidates.read(folds / "0" / "candidates.parquet")
+    assert set(table["source"]) == set(candidates.SOURCES) and set(table["scene"]) == {"02_train_01"}
+    near = table.dropna(subset="error_px").groupby("source")["error_px"].median()
+    assert (near < 1.5).all() and len(near) == 3
+    shutil.copy(folds / "1" / "translator.safetensors", folds / "0" / "translator.safetensors")
+    code, _, err = run("propose", whole.data, "--folds", folds, "--device", "cpu")
+    assert code == 2 and "translator model of fold 1: was trained on scene 02_train_01" in err
+
+
+def test_weights_of_another_family_are_refused(whole, tmp_path):
+    from solution.errors import InputError
+
+    with pytest.raises(InputError, match="holds the weights of a translator, not of a matcher"):
+        train.load_matcher(whole.folds / "0" / "translator.safetensors")
