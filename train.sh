@@ -20,5 +20,7 @@ run data "$data"
 run split "$data" --output "$folds/split.csv"
 run simulate "$simulated" "${scenes[@]}" --seed 1000
 run train-flow "$data" --simulated "$simulated" --folds "$folds" --replace "${smoke[@]}"
+run train-translator "$data" --simulated "$simulated" --folds "$folds" --replace "${smoke[@]}"
+run train-matcher "$data" --simulated "$simulated" --folds "$folds" --replace "${smoke[@]}"
 run propose "$data" --folds "$folds" "${fast[@]}"
 run score-folds "$data" --folds "$folds"

@@ -22,8 +22,8 @@ from solution import artefact
 from solution.artefact import Manifest
 from solution.config import FlowConfig, MatcherConfig, TileConfig, TranslatorConfig
 from solution.errors import InputError
-from solution.flow import FlowModule, FlowNet
-from solution.matcher import MatcherModule, MatcherNet, start_from_flow
+from solution.flow import FlowModule
+from solution.matcher import MatcherModule, start_from_flow
 from solution.tiles import Source, TilePairs
 from solution.translator import TranslatorModule
 
@@ -283,13 +283,3 @@ def load_stage(stage: Stage, path: Path) -> tuple[nn.Module, Manifest]:
     net = stage.module(config_of(manifest, stage)).net
     load_network(net, tensors, path)
     return net.eval(), manifest
-
-
-def load_flow(path: Path) -> tuple[FlowNet, Manifest]:
-    """A trained flow regressor, ready to predict."""
-    return load_stage(FLOW, path)
-
-
-def load_matcher(path: Path) -> tuple[MatcherNet, Manifest]:
-    """A trained matcher, ready to match."""
-    return load_stage(MATCHER, path)

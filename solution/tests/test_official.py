@@ -52,7 +52,7 @@ def trust(monkeypatch, folder: Path) -> None:
 def test_the_published_weights_arrive_where_they_belong(folder, states, tmp_path):
     out = tmp_path / "start.safetensors"
     official.convert(folder, out)
-    net, manifest = train.load_matcher(out)
+    net, manifest = train.load_stage(train.MATCHER, out)
     assert manifest.trained_on == ("MegaDepth",) and manifest.fold == -1 and set(manifest.config["published"]) == set(states)
     assert net.config.stride == 1 and net.config.patch == 1
     for name, value in states["depth-save.pth"]["extractor"].items():

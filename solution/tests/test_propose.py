@@ -144,4 +144,4 @@ def test_weights_of_another_family_are_refused(whole, tmp_path):
     from solution.errors import InputError
 
     with pytest.raises(InputError, match="holds the weights of a translator, not of a matcher"):
-        train.load_matcher(whole.folds / "0" / "translator.safetensors")
+        train.load_stage(train.MATCHER, whole.folds / "0" / "translator.safetensors")

@@ -61,7 +61,7 @@ def test_weights_are_small_and_load_again(trained):
     tensors, _ = artefact.load_weights(path)
     assert {value.dtype for value in tensors.values() if value.ndim >= 2} == {np.dtype(np.float16)}
     assert {value.dtype for value in tensors.values() if value.ndim == 1 and value.dtype.kind == "f"} == {np.dtype(np.float32)}
-    net, manifest = train.load_flow(path)
+    net, manifest = train.load_stage(train.FLOW, path)
     assert not net.training and manifest.fold == 0
     assert all(value.dtype == torch.float32 for value in net.parameters())
     again = train.compact(net)
