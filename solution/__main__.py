@@ -18,6 +18,7 @@ app.add_typer(translate, name="translate")
 console = Console()
 _FOLDS = Path(__file__).resolve().parents[1] / "folds"
 _INIT_WEIGHTS_HELP = "Matcher: folder with the published DISK and LightGlue weights to start from, see: python -m solution weights."
+_TEAM_HELP = "Only this team; may be given again, so that several machines can share the work. Default: all."
 _SOURCE_HELP = "Only this source: flow, match or match_translated; may be given again. Default: all that the team has weights for."
 _FOLDS_SHOWN = "folds/ beside the package"
 _TRANSLATOR = _FOLDS / "base" / "translator.safetensors"
@@ -180,6 +181,7 @@ def train_flow(
     exclude: list[str] = typer.Option([], help="File stem of a pair to leave out, because it shows ground of a labelled scene."),
     folds: Path = typer.Option(_FOLDS, show_default=_FOLDS_SHOWN, help="Where split.csv is and the artefacts go."),
     init: Path | None = typer.Option(None, help="Weights to start from; default: base/flow.safetensors below --folds, where present."),
+    team: list[str] = typer.Option([], help=_TEAM_HELP),
     device: str = typer.Option("auto", help="auto, cpu, cuda (all GPUs), cuda:N."),
     steps: int | None = typer.Option(None, help="Optimisation steps per team instead of the configured number."),
     smoke: bool = typer.Option(False, "--smoke", help="Seconds instead of hours; the result is worthless."),
@@ -196,7 +198,7 @@ def train_flow(
     table = splits.read_split(folds / "split.csv")
     start = init or (folds / teams.BASE / train.FLOW.file if (folds / teams.BASE / train.FLOW.file).is_file() and not smoke else None)
     config = train.chosen_config(train.FLOW, steps, smoke, fine_tune=start is not None)
-    teams.train_teams(lambda _: train.FLOW, discover(folder), table, folds, config, extra, start, device, replace, say)
+    teams.train_teams(lambda _: train.FLOW, discover(folder), table, folds, config, extra, start, device, replace, say, team)
 
 
 @app.command("train-matcher")
@@ -208,6 +210,7 @@ def train_matcher(
     folds: Path = typer.Option(_FOLDS, show_default=_FOLDS_SHOWN, help="Where split.csv is and the artefacts go."),
     init: Path | None = typer.Option(None, help="Weights to start from; default: base/matcher.safetensors below --folds, where present."),
     init_weights: Path | None = typer.Option(None, help=_INIT_WEIGHTS_HELP),
+    team: list[str] = typer.Option([], help=_TEAM_HELP),
     device: str = typer.Option("auto", help="auto, cpu, cuda (all GPUs), cuda:N."),
     steps: int | None = typer.Option(None, help="Optimisation steps per team instead of the configured number."),
     smoke: bool = typer.Option(False, "--smoke", help="Seconds instead of hours; the result is worthless."),
@@ -231,7 +234,7 @@ def train_matcher(
     config = train.chosen_config(train.MATCHER, steps, smoke, fine_tune=start is not None)
     if init_weights is not None:
         config, start = config.official(), _official(init_weights, folds)
-    teams.train_teams(stage_of, discover(folder), table, folds, config, extra, start, device, replace, say)
+    teams.train_teams(stage_of, discover(folder), table, folds, config, extra, start, device, replace, say, team)
 
 
 @app.command()
@@ -264,6 +267,7 @@ def train_translator(
     init: Path | None = typer.Option(
         None, help="Weights to start from; default: base/translator.safetensors below --folds, where present."
     ),
+    team: list[str] = typer.Option([], help=_TEAM_HELP),
     device: str = typer.Option("auto", help="auto, cpu, cuda (all GPUs), cuda:N."),
     steps: int | None = typer.Option(None, help="Optimisation steps per team instead of the configured number."),
     smoke: bool = typer.Option(False, "--smoke", help="Seconds instead of hours; the result is worthless."),
@@ -283,7 +287,7 @@ def train_translator(
     base = folds / teams.BASE / train.TRANSLATOR.file
     start = init or (base if base.is_file() and not smoke else None)
     config = train.chosen_config(train.TRANSLATOR, steps, smoke, fine_tune=start is not None)
-    teams.train_teams(lambda _: train.TRANSLATOR, discover(folder), table, folds, config, extra, start, device, replace, say)
+    teams.train_teams(lambda _: train.TRANSLATOR, discover(folder), table, folds, config, extra, start, device, replace, say, team)
 
 
 @app.command()

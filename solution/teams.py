@@ -83,6 +83,7 @@ def train_teams(
     device: str,
     replace: bool,
     say: Callable[[str], None],
+    only: Sequence[str] = (),
 ) -> None:
     """Train one model family for every team.
 
@@ -92,14 +93,20 @@ def train_teams(
         extra: gives the sources that every team may see (simulated scenes, registered pairs).
         init: weights to start from, or None.
         say: gets one line per team.
+        only: names of the teams to train; none = all.
     """
+    chosen = [*fold_teams(split), *aoi_teams(split)]
+    names = [team.name for team in chosen]
+    unknown = [name for name in only if name not in names]
+    if unknown:
+        raise InputError(f"--team {unknown[0]}: is none of {', '.join(names)}")
     labelled = {pair.name: pair for pair in pairs if pair.tiepoints_csv is not None}
     missing = sorted(set(labelled) - set(split["scene"]))
     if missing:
         raise InputError(f"scene {missing[0]}: is not in the split; make it anew with: python -m solution split DATA_DIR")
     shared = list(extra())
     loaded = {name: scene_source(pair) for name, pair in labelled.items()}
-    for team in [*fold_teams(split), *aoi_teams(split)]:
+    for team in (team for team in chosen if team.name in only or not only):
         sources = [source for name, source in loaded.items() if name not in team.held_out] + shared
         stage = stage_of(folds / team.name)
         out = folds / team.name / stage.file

@@ -75,6 +75,18 @@ def test_a_second_run_skips_every_team(trained, folds, run):
     assert contents(folds) == before
 
 
+def test_one_team_can_be_trained_alone_and_comes_out_the_same(trained, tmp_path, run):
+    folds = tmp_path / "folds"
+    folds.mkdir()
+    shutil.copy(trained.folds / "split.csv", folds)
+    arguments = ("train-flow", trained.data, "--smoke", "--folds", folds, "--device", "cpu", "--team")
+    code, _, err = run(*arguments, "7")
+    assert code == 2 and "--team 7: is none of 0, 1" in err
+    assert run(*arguments, "1")[0] == 0
+    assert sorted(contents(folds)) == ["1/flow.safetensors", "split.csv"]
+    assert contents(folds)["1/flow.safetensors"] == contents(trained.folds)["1/flow.safetensors"]
+
+
 def test_only_what_is_missing_is_trained_and_comes_out_the_same(trained, folds, run):
     before = contents(folds)
     (folds / "1" / "flow.safetensors").unlink()
