@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from solution import __main__ as command_line
@@ -41,15 +42,26 @@ def whole(trained, tmp_path_factory) -> Whole:
     return Whole(trained.data, folds, output)
 
 
+class _Negative(torch.nn.Module):
+    """A translator that shows the SAR image's negative in grey."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.white = torch.nn.Parameter(torch.ones(()))
+
+    def forward(self, sar: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
+        return (self.white - sar).expand(-1, 3, -1, -1) * valid[:, None]
+
+
 @pytest.fixture
 def good(monkeypatch) -> None:
     """Networks that find the truth of the fixture's scenes; weights and manifests stay those of the smoke run."""
-    nets = {"flow": handmade_net(), "matcher": handmade_matcher()}
+    nets = {"flow": handmade_net(), "matcher": handmade_matcher(), "translator": _Negative()}
     whole = train.load_stage
 
     def load(stage, path):
-        net, manifest = whole(stage, path)
-        return nets.get(stage.name, net), manifest
+        _, manifest = whole(stage, path)
+        return nets[stage.name], manifest
 
     monkeypatch.setattr(propose, "load_stage", load)
     monkeypatch.setattr(pyramid, "plan", lambda *_: [Pass(1, 8, True)])
