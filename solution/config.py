@@ -209,14 +209,14 @@ class TranslatorConfig(TileConfig):
             lambda of 100 is therefore 200.
     """
 
-    factors: tuple[int, ...] = (1, 2, 4)
+    factors: tuple[int, ...] = (1, 2)
     residual_slope: float = 0.0
     max_label_sigma_px: float = 2.0
-    photometric: str = "sar"
+    photometric: str = "none"
     inversion_share: float = 0.0
     simulated_share: float = 0.2
     steps: int = 2000
-    learning_rate: float = 5e-4
+    learning_rate: float = 1e-3
     weight_decay: float = 0.0
     depth: int = 6
     channels: int = 24
