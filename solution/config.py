@@ -185,7 +185,7 @@ class MatchingConfig:
 
     tile_px: int = 384
     margin_px: int = 32
-    max_tiles: int = 144
+    max_tiles: int = 48
     min_score: float = 0.1
     max_cycle_px: float = 4.0
     consensus_px: float = 8.0
