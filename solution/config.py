@@ -174,7 +174,8 @@ class MatchingConfig:
     Attributes:
         tile_px: side of a tile at its level, margin included.
         margin_px: border of a tile whose keypoints are left to its neighbours; no less than the matcher's window.
-        max_tiles: of a level; above, every other tile and so on is left out, evenly.
+        max_tiles: of a level; above, tiles are left out evenly.
+        other_cell_px: keypoint grid of the SAR image: coarser than in training, for refinement reaches across it at a third of the time.
         min_score: matches below are not proposed.
         max_cycle_px: likewise above this forward-backward error, px of the level.
         consensus_px: matches of a tile that are further than this from its robust affine are not proposed, px of the level.
@@ -186,6 +187,7 @@ class MatchingConfig:
     tile_px: int = 384
     margin_px: int = 32
     max_tiles: int = 48
+    other_cell_px: int = 16
     min_score: float = 0.1
     max_cycle_px: float = 4.0
     consensus_px: float = 8.0

@@ -193,10 +193,15 @@ class MatcherNet(nn.Module):
             result.append((both.masked_fill(~near, _FAR), z_x, z_y))
         return result
 
-    def match(self, first: Dense, second: Dense) -> list[Matches]:
-        """Mutual best matches of LightGlue's last layer, each refined on the dense descriptors, and back again."""
+    def match(self, first: Dense, second: Dense, other_cell_px: int | None = None) -> list[Matches]:
+        """Mutual best matches of LightGlue's last layer, each refined on the dense descriptors, and back again.
+
+        Args:
+            first, second: of the optical and of the other image.
+            other_cell_px: instead of the configured grid of keypoints in the other image.
+        """
         a = self.keypoints(first, self.config.optical_cell_px)
-        b = self.keypoints(second, self.config.other_cell_px)
+        b = self.keypoints(second, other_cell_px or self.config.other_cell_px)
         assignment = self.assign(a, b)[-1][0]
         best, forward = assignment.max(dim=2)
         backward = assignment.argmax(dim=1)

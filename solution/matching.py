@@ -113,7 +113,7 @@ def _rows(
     translate: Translate | None,
     config: MatchingConfig,
 ) -> pd.DataFrame:
-    matches = _match(net, view, translate)
+    matches = _match(net, view, translate, config)
     first, residual = matches.first.double().cpu().numpy(), (matches.second - matches.first).double().cpu().numpy()
     score, sigma, cycle = (column.double().cpu().numpy() for column in (matches.score, matches.sigma, matches.cycle))
     margin = _margin(net.config.window_px, config)
@@ -127,7 +127,7 @@ def _rows(
 
 
 @torch.inference_mode()
-def _match(net: MatcherNet, view: WarpedTile, translate: Translate | None) -> Matches:
+def _match(net: MatcherNet, view: WarpedTile, translate: Translate | None, config: MatchingConfig) -> Matches:
     device = next(net.parameters()).device
 
     def tensor(array: np.ndarray) -> torch.Tensor:
@@ -136,7 +136,7 @@ def _match(net: MatcherNet, view: WarpedTile, translate: Translate | None) -> Ma
     other = translate(view.sar[0], view.sar_valid) if translate else view.sar
     first = net.dense(tensor(view.optical), tensor(view.optical_valid), "optical")
     second = net.dense(tensor(other), tensor(view.sar_valid), "translated" if translate else "sar")
-    return net.match(first, second)[0]
+    return net.match(first, second, config.other_cell_px)[0]
 
 
 def consensus(position: np.ndarray, residual: np.ndarray, config: MatchingConfig) -> np.ndarray:

@@ -174,6 +174,8 @@ def test_a_tile_of_noise_is_left_empty():
 def test_the_network_runs_without_keeping_gradients(scene, net, monkeypatch):
     modes = []
     whole = MatcherNet.match
-    monkeypatch.setattr(MatcherNet, "match", lambda self, a, b: modes.append(torch.is_inference_mode_enabled()) or whole(self, a, b))
+    monkeypatch.setattr(
+        MatcherNet, "match", lambda self, a, b, cell: modes.append(torch.is_inference_mode_enabled()) or whole(self, a, b, cell)
+    )
     matching.propose_match(scene.open(), net, 0, SMALL, field=flat((0.0, 0.0)))
     assert modes and all(modes)
