@@ -155,7 +155,7 @@ def score_folds(pairs: Sequence[ScenePair], split: pd.DataFrame, folds: Path) ->
     """Out-of-fold scores under both protocols, from the candidate tables alone; also written to ``score.json``.
 
     Returns:
-        {protocol: {scene: {zero_shift_px, affine_on_labels_px, flow_px, ...}, "mean": {...}}}.
+        {protocol: {scene: {zero_shift_px, affine_on_labels_px, pipeline_px, flow_px, ..., sources: {...}}, "mean": {...}}}.
     """
     result = {}
     for protocol, by_aoi in (("leave_one_scene_out", False), ("leave_one_aoi_out", True)):
@@ -165,9 +165,9 @@ def score_folds(pairs: Sequence[ScenePair], split: pd.DataFrame, folds: Path) ->
             if team is not None:
                 rows[pair.name] = {"team": team.name, **_score_scene(pair, folds / team.name / CANDIDATES)}
         if rows:
-            keys = [key for key in next(iter(rows.values())) if key.endswith("_px")]
+            keys = [key for key in next(iter(rows.values())) if key.endswith("_px") and all(key in row for row in rows.values())]
             mean = {key: round(float(np.mean([row[key] for row in rows.values()])), 4) for key in keys}
-            result[protocol] = {**rows, "mean": {**mean, "leaderboard": round(score.leaderboard(mean["flow_px"]), 3)}}
+            result[protocol] = {**rows, "mean": {**mean, "leaderboard": round(score.leaderboard(mean["pipeline_px"]), 3)}}
     if not result:
         raise InputError(f"{folds / SCORES}: there is no labelled scene to score; pass a folder that holds AA_tiepoints_NAME.csv")
     artefact.write_text(folds / SCORES, json.dumps(result, indent=1) + "\n")
@@ -182,24 +182,50 @@ def _score_scene(pair: ScenePair, table_path: Path) -> dict:
     where = np.column_stack([truth.cols, truth.rows]).astype(np.float64)
     shift = np.column_stack([truth.dx, truth.dy])
     field, _ = offsets.fit(table, pair.shape, pair.gsd_m)
-    errors = {"zero_shift": np.zeros_like(shift), "affine_on_labels": affine_of_shifts(where, shift), "flow": field.shift_at(where)}
-    means = {f"{name}_px": round(float(np.mean(np.hypot(*(value - shift).T))), 4) for name, value in errors.items()}
-    flow = np.hypot(*(errors["flow"] - shift).T)
-    more = {"flow_median_px": round(float(np.median(flow)), 4), "flow_p90_px": round(float(np.percentile(flow, 90)), 4)}
-    return {"tiepoints": len(shift), "candidates": len(table), "fit": field.kind, **means, **more}
+    maps = {"zero_shift": np.zeros_like(shift), "affine_on_labels": affine_of_shifts(where, shift), "pipeline": field.shift_at(where)}
+    found = [source for source in candidates.SOURCES if (table["source"] == source).any()]
+    for source in found:
+        maps[source] = offsets.fit(table[table["source"] == source], pair.shape, pair.gsd_m)[0].shift_at(where)
+    means = {f"{name}_px": round(float(np.mean(np.hypot(*(value - shift).T))), 4) for name, value in maps.items()}
+    own = np.hypot(*(maps["pipeline"] - shift).T)
+    more = {"pipeline_median_px": round(float(np.median(own)), 4), "pipeline_p90_px": round(float(np.percentile(own, 90)), 4)}
+    facts = {source: _source_facts(table[table["source"] == source]) for source in found}
+    return {"tiepoints": len(shift), "candidates": len(table), "fit": field.kind, **means, **more, "sources": facts}
+
+
+def _source_facts(rows: pd.DataFrame) -> dict:
+    """How many candidates a source has, and how many of those near a tie-point are within 3 px of the truth."""
+    error = rows["error_px"].dropna()
+    return {"candidates": len(rows), "within_3px": round(float((error <= 3).mean()), 4) if len(error) else None}
 
 
 def show_scores(result: dict, console: Console) -> None:
-    """One table per protocol: errors in px, scenes in rows."""
+    """Per protocol a table of errors in px, and one of the sources: map error alone, candidates, share of them within 3 px."""
     for protocol, rows in result.items():
-        table = Table(title=protocol.replace("_", " ") + " (mean error, px)", box=box.SIMPLE, pad_edge=False, padding=0)
-        names = ("team", "tiepoints", "zero_shift_px", "affine_on_labels_px", "flow_px", "flow_median_px", "flow_p90_px")
-        table.add_column("scene", no_wrap=True)
-        for name in names:
-            title = name.removesuffix("_px").replace("_", " ")
-            table.add_column(title, justify="right", min_width=max(map(len, title.split())))  # a heading may wrap, its words may not
-        for scene, row in rows.items():
-            cells = (row.get(name, "") for name in names)
-            table.add_row(scene, *(f"{cell:.2f}" if isinstance(cell, float) else str(cell) for cell in cells))
-        console.print(table)
+        title = protocol.replace("_", " ")
+        names = ["team", "tiepoints", "zero_shift_px", "affine_on_labels_px", "pipeline_px", "pipeline_median_px", "pipeline_p90_px"]
+        headings = [name.removesuffix("_px").replace("_", " ") for name in names]
+        cells = {scene: [_cell(row.get(name, "")) for name in names] for scene, row in rows.items()}
+        console.print(_table(f"{title} (mean error, px)", headings, cells))
+        scenes = {scene: row for scene, row in rows.items() if "sources" in row}
+        of_sources = {
+            f"{scene} {source}": [_cell(row[f"{source}_px"]), str(facts["candidates"]), _cell(facts["within_3px"])]
+            for scene, row in scenes.items()
+            for source, facts in row["sources"].items()
+        }
+        console.print(_table(f"{title}: each source alone", ["mean error, px", "candidates", "share within 3 px"], of_sources))
         console.print(f"leaderboard score {rows['mean']['leaderboard']:.2f}", highlight=False)
+
+
+def _cell(value: object) -> str:
+    return f"{value:.2f}" if isinstance(value, float) else "" if value is None else str(value)
+
+
+def _table(title: str, headings: list[str], rows: dict[str, list[str]]) -> Table:
+    table = Table(title=title, box=box.SIMPLE, pad_edge=False, padding=0)
+    table.add_column("scene", no_wrap=True)
+    for heading in headings:
+        table.add_column(heading, justify="right", min_width=max(map(len, heading.split())))  # a heading may wrap, its words may not
+    for name, cells in rows.items():
+        table.add_row(name, *cells)
+    return table
