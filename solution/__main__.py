@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -17,12 +19,31 @@ translate = typer.Typer(no_args_is_help=True, help="SAR2Optical: paint SAR image
 app.add_typer(translate, name="translate")
 console = Console()
 _FOLDS = Path(__file__).resolve().parents[1] / "folds"
-_INIT_WEIGHTS_HELP = "Matcher: folder with the published DISK and LightGlue weights to start from, see: python -m solution weights."
-_TEAM_HELP = "Only this team; may be given again, so that several machines can share the work. Default: all."
 _SOURCE_HELP = "Only this source: flow, match or match_translated; may be given again. Default: all that the team has weights for."
 _FOLDS_SHOWN = "folds/ beside the package"
 _TRANSLATOR = _FOLDS / "base" / "translator.safetensors"
 _TRANSLATOR_SHOWN = "folds/base/translator.safetensors beside the package"
+
+# Options that the training verbs of all stages share.
+_Labelled = Annotated[Path, typer.Argument(metavar="DATA_DIR", help="Labelled scenes.")]
+_Simulated = Annotated[list[Path], typer.Option(help="Folder of simulated scenes that every team may see; may be given again.")]
+_Pairs = Annotated[list[Path], typer.Option(help="Folder of registered image pairs that every team may see; may be given again.")]
+_Exclude = Annotated[list[str], typer.Option(help="File stem of a pair to leave out, because it shows ground of a labelled scene.")]
+_Folds = Annotated[Path, typer.Option(show_default=_FOLDS_SHOWN, help="Where split.csv is and the artefacts go.")]
+_Init = Annotated[
+    Path | None, typer.Option(help="Weights to start from; default: those of the stage in base/ below --folds, where present.")
+]
+_InitWeights = Annotated[
+    Path | None,
+    typer.Option(help="Folder with the published DISK and LightGlue weights to start from, see: python -m solution weights."),
+]
+_Team = Annotated[
+    list[str], typer.Option(help="Only this team; may be given again, so that several machines can share the work. Default: all.")
+]
+_Device = Annotated[str, typer.Option(help="auto, cpu, cuda (all GPUs), cuda:N.")]
+_Steps = Annotated[int | None, typer.Option(help="Optimisation steps instead of the configured number.")]
+_Smoke = Annotated[bool, typer.Option("--smoke", help="Seconds instead of hours; the result is worthless.")]
+_Replace = Annotated[bool, typer.Option("--replace", help="Overwrite artefacts made with other settings or data.")]
 
 
 @app.callback()
@@ -119,17 +140,17 @@ def score(
 @app.command("train-base")
 def train_base(
     stage: str = typer.Option("flow", help="What to train: flow or matcher. The translator has verbs of its own."),
-    pairs: list[Path] = typer.Option([], help="Folder of registered image pairs; may be given again."),
-    simulated: list[Path] = typer.Option([], help="Folder of simulated scenes; may be given again."),
-    exclude: list[str] = typer.Option([], help="File stem of a pair to leave out, because it shows ground of a labelled scene."),
-    folds: Path = typer.Option(_FOLDS, show_default=_FOLDS_SHOWN, help="Where the artefact goes."),
-    init: Path | None = typer.Option(None, help="Weights to start from; default: chance."),
-    init_weights: Path | None = typer.Option(None, help=_INIT_WEIGHTS_HELP),
+    pairs: _Pairs = [],  # noqa: B006 (Typer copies it)
+    simulated: _Simulated = [],  # noqa: B006
+    exclude: _Exclude = [],  # noqa: B006
+    folds: _Folds = _FOLDS,
+    init: _Init = None,
+    init_weights: _InitWeights = None,
     translator: Path | None = typer.Option(None, help="Matcher: translator through which a part of the SAR tiles goes."),
-    device: str = typer.Option("auto", help="auto, cpu, cuda, cuda:N."),
-    steps: int | None = typer.Option(None, help="Optimisation steps instead of the configured number."),
-    smoke: bool = typer.Option(False, "--smoke", help="Seconds instead of hours; the result is worthless."),
-    replace: bool = typer.Option(False, "--replace", help="Overwrite an artefact made with other settings."),
+    device: _Device = "auto",
+    steps: _Steps = None,
+    smoke: _Smoke = False,
+    replace: _Replace = False,
 ) -> None:
     """Train the model that every fold starts from, on registered pairs and simulated scenes only: it sees no labelled scene."""
     from solution import teams, train
@@ -175,66 +196,69 @@ def _shared_sources(simulated: list[Path], pairs: list[Path], exclude: list[str]
 
 @app.command("train-flow")
 def train_flow(
-    folder: Path = typer.Argument(..., metavar="DATA_DIR", help="Labelled scenes."),
-    simulated: list[Path] = typer.Option([], help="Folder of simulated scenes that every team may see; may be given again."),
-    pairs: list[Path] = typer.Option([], help="Folder of registered image pairs that every team may see; may be given again."),
-    exclude: list[str] = typer.Option([], help="File stem of a pair to leave out, because it shows ground of a labelled scene."),
-    folds: Path = typer.Option(_FOLDS, show_default=_FOLDS_SHOWN, help="Where split.csv is and the artefacts go."),
-    init: Path | None = typer.Option(None, help="Weights to start from; default: base/flow.safetensors below --folds, where present."),
-    team: list[str] = typer.Option([], help=_TEAM_HELP),
-    device: str = typer.Option("auto", help="auto, cpu, cuda (all GPUs), cuda:N."),
-    steps: int | None = typer.Option(None, help="Optimisation steps per team instead of the configured number."),
-    smoke: bool = typer.Option(False, "--smoke", help="Seconds instead of hours; the result is worthless."),
-    replace: bool = typer.Option(False, "--replace", help="Overwrite artefacts made with other settings or data."),
+    folder: _Labelled,
+    simulated: _Simulated = [],  # noqa: B006
+    pairs: _Pairs = [],  # noqa: B006
+    exclude: _Exclude = [],  # noqa: B006
+    folds: _Folds = _FOLDS,
+    init: _Init = None,
+    team: _Team = [],  # noqa: B006
+    device: _Device = "auto",
+    steps: _Steps = None,
+    smoke: _Smoke = False,
+    replace: _Replace = False,
 ) -> None:
     """Train the flow regressor of every team; finished teams are skipped, a killed run goes on."""
-    from solution import split as splits
     from solution import teams, train
+
+    start = init or _base(train.FLOW, folds, smoke)
+    config = train.chosen_config(train.FLOW, steps, smoke, fine_tune=start is not None)
+    shared = partial(_shared_sources, simulated, pairs, exclude)
+    teams.train_teams(lambda _: train.FLOW, *_scenes_and_split(folder, folds), folds, config, shared, start, device, replace, say, team)
+
+
+def _base(stage, folds: Path, smoke: bool) -> Path | None:
+    """The stage's base model below `folds`, where there is one and the run is meant."""
+    path = folds / "base" / stage.file
+    return path if path.is_file() and not smoke else None
+
+
+def _scenes_and_split(folder: Path, folds: Path) -> tuple:
+    from solution import split as splits
     from solution.scene import discover
 
-    def extra() -> list:
-        return _shared_sources(simulated, pairs, exclude)
-
     table = splits.read_split(folds / "split.csv")
-    start = init or (folds / teams.BASE / train.FLOW.file if (folds / teams.BASE / train.FLOW.file).is_file() and not smoke else None)
-    config = train.chosen_config(train.FLOW, steps, smoke, fine_tune=start is not None)
-    teams.train_teams(lambda _: train.FLOW, discover(folder), table, folds, config, extra, start, device, replace, say, team)
+    return discover(folder), table
 
 
 @app.command("train-matcher")
 def train_matcher(
-    folder: Path = typer.Argument(..., metavar="DATA_DIR", help="Labelled scenes."),
-    simulated: list[Path] = typer.Option([], help="Folder of simulated scenes that every team may see; may be given again."),
-    pairs: list[Path] = typer.Option([], help="Folder of registered image pairs that every team may see; may be given again."),
-    exclude: list[str] = typer.Option([], help="File stem of a pair to leave out, because it shows ground of a labelled scene."),
-    folds: Path = typer.Option(_FOLDS, show_default=_FOLDS_SHOWN, help="Where split.csv is and the artefacts go."),
-    init: Path | None = typer.Option(None, help="Weights to start from; default: base/matcher.safetensors below --folds, where present."),
-    init_weights: Path | None = typer.Option(None, help=_INIT_WEIGHTS_HELP),
-    team: list[str] = typer.Option([], help=_TEAM_HELP),
-    device: str = typer.Option("auto", help="auto, cpu, cuda (all GPUs), cuda:N."),
-    steps: int | None = typer.Option(None, help="Optimisation steps per team instead of the configured number."),
-    smoke: bool = typer.Option(False, "--smoke", help="Seconds instead of hours; the result is worthless."),
-    replace: bool = typer.Option(False, "--replace", help="Overwrite artefacts made with other settings or data."),
+    folder: _Labelled,
+    simulated: _Simulated = [],  # noqa: B006
+    pairs: _Pairs = [],  # noqa: B006
+    exclude: _Exclude = [],  # noqa: B006
+    folds: _Folds = _FOLDS,
+    init: _Init = None,
+    init_weights: _InitWeights = None,
+    team: _Team = [],  # noqa: B006
+    device: _Device = "auto",
+    steps: _Steps = None,
+    smoke: _Smoke = False,
+    replace: _Replace = False,
 ) -> None:
     """Train the matcher of every team; a part of its tiles goes through the team's translator, where there is one."""
-    from solution import split as splits
     from solution import teams, train
-    from solution.scene import discover
 
     def stage_of(team: Path):
         translator = team / train.TRANSLATOR.file
         return train.matcher_with(translator if translator.is_file() else None)
 
-    def extra() -> list:
-        return _shared_sources(simulated, pairs, exclude)
-
-    table = splits.read_split(folds / "split.csv")
-    base = folds / teams.BASE / train.MATCHER.file
-    start = init or (base if base.is_file() and not smoke else None)
-    config = train.chosen_config(train.MATCHER, steps, smoke, fine_tune=start is not None)
+    start = init or _base(train.MATCHER, folds, smoke)
+    config = train.chosen_config(train.MATCHER, steps, smoke, fine_tune=start is not None and init_weights is None)
     if init_weights is not None:
         config, start = config.official(), _official(init_weights, folds)
-    teams.train_teams(stage_of, discover(folder), table, folds, config, extra, start, device, replace, say, team)
+    shared = partial(_shared_sources, simulated, pairs, exclude)
+    teams.train_teams(stage_of, *_scenes_and_split(folder, folds), folds, config, shared, start, device, replace, say, team)
 
 
 @app.command()
@@ -256,38 +280,34 @@ def weights(
 
 @app.command("train-translator")
 def train_translator(
-    folder: Path = typer.Argument(..., metavar="DATA_DIR", help="Labelled scenes."),
-    simulated: list[Path] = typer.Option([], help="Folder of simulated scenes that every team may see; may be given again."),
-    pairs: list[Path] = typer.Option([], help="Folder of registered image pairs that every team may see; may be given again."),
+    folder: _Labelled,
+    simulated: _Simulated = [],  # noqa: B006
+    pairs: _Pairs = [],  # noqa: B006
     split: list[Path] = typer.Option(
         [], help="Split of the first --pairs folder, ..., as in translate train: only its training part is seen."
     ),
-    exclude: list[str] = typer.Option([], help="File stem of a pair to leave out, because it shows ground of a labelled scene."),
-    folds: Path = typer.Option(_FOLDS, show_default=_FOLDS_SHOWN, help="Where split.csv is and the artefacts go."),
-    init: Path | None = typer.Option(
-        None, help="Weights to start from; default: base/translator.safetensors below --folds, where present."
-    ),
-    team: list[str] = typer.Option([], help=_TEAM_HELP),
-    device: str = typer.Option("auto", help="auto, cpu, cuda (all GPUs), cuda:N."),
-    steps: int | None = typer.Option(None, help="Optimisation steps per team instead of the configured number."),
-    smoke: bool = typer.Option(False, "--smoke", help="Seconds instead of hours; the result is worthless."),
-    replace: bool = typer.Option(False, "--replace", help="Overwrite artefacts made with other settings or data."),
+    exclude: _Exclude = [],  # noqa: B006
+    folds: _Folds = _FOLDS,
+    init: _Init = None,
+    team: _Team = [],  # noqa: B006
+    device: _Device = "auto",
+    steps: _Steps = None,
+    smoke: _Smoke = False,
+    replace: _Replace = False,
 ) -> None:
     """Train the translator of every team on scene tiles in register; finished teams are skipped, a killed run goes on."""
-    from solution import split as splits
     from solution import teams, train
     from solution.pairs import parted
-    from solution.scene import discover
     from solution.tiles import pair_source
 
-    def extra() -> list:
+    def shared() -> list:
         return [pair_source(pair) for pair in parted(pairs, split, exclude)["train"]] + _shared_sources(simulated, [], [])
 
-    table = splits.read_split(folds / "split.csv")
-    base = folds / teams.BASE / train.TRANSLATOR.file
-    start = init or (base if base.is_file() and not smoke else None)
+    start = init or _base(train.TRANSLATOR, folds, smoke)
     config = train.chosen_config(train.TRANSLATOR, steps, smoke, fine_tune=start is not None)
-    teams.train_teams(lambda _: train.TRANSLATOR, discover(folder), table, folds, config, extra, start, device, replace, say, team)
+    teams.train_teams(
+        lambda _: train.TRANSLATOR, *_scenes_and_split(folder, folds), folds, config, shared, start, device, replace, say, team
+    )
 
 
 @app.command()

@@ -8,7 +8,6 @@ next to no signal under speckle. The head works on the displacement plane alone,
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict, dataclass
 
 import lightning
@@ -18,6 +17,7 @@ from torch.nn import functional as F
 
 from solution.config import CELL_PX, FlowConfig
 from solution.encoder import Features, Stem, cell_valid
+from solution.schedule import adamw_one_cycle
 from solution.tiles import NEGATIVE, POSITIVE
 
 _HEAD_CHUNK = 2**20  # displacements that the head looks at together in a prediction
@@ -348,16 +348,5 @@ class FlowModule(lightning.LightningModule):
         self._loss(sample, "val")
 
     def configure_optimizers(self):
-        """AdamW; linear warm-up, then a cosine to zero."""
-        optimizer = torch.optim.AdamW(self.parameters(), lr=self.config.learning_rate, weight_decay=self.config.weight_decay)
-        steps, warmup = self.config.steps, self.config.warmup_steps
-
-        def factor(step: int) -> float:
-            if step < warmup:
-                return (step + 1) / warmup
-            return 0.5 * (1.0 + math.cos(math.pi * min(1.0, (step - warmup) / max(1, steps - warmup))))
-
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": torch.optim.lr_scheduler.LambdaLR(optimizer, factor), "interval": "step"},
-        }
+        """AdamW, one cycle."""
+        return adamw_one_cycle(self.parameters(), self.config)

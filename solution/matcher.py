@@ -29,6 +29,7 @@ from torch.nn import functional as F
 
 from solution.config import MatcherConfig
 from solution.encoder import Features, Stem, eroded
+from solution.schedule import adamw_one_cycle
 from solution.tiles import NEGATIVE, POSITIVE
 
 CHANNELS = {"optical": 3, "sar": 1, "translated": 3}
@@ -528,16 +529,5 @@ class MatcherModule(lightning.LightningModule):
         self._loss(sample, "val", False)
 
     def configure_optimizers(self):
-        """AdamW; linear warm-up, then a cosine to zero."""
-        optimizer = torch.optim.AdamW(self.parameters(), lr=self.config.learning_rate, weight_decay=self.config.weight_decay)
-        steps, warmup = self.config.steps, self.config.warmup_steps
-
-        def factor(step: int) -> float:
-            if step < warmup:
-                return (step + 1) / warmup
-            return 0.5 * (1.0 + math.cos(math.pi * min(1.0, (step - warmup) / max(1, steps - warmup))))
-
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": torch.optim.lr_scheduler.LambdaLR(optimizer, factor), "interval": "step"},
-        }
+        """AdamW, one cycle."""
+        return adamw_one_cycle(self.parameters(), self.config)
