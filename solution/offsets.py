@@ -70,6 +70,7 @@ class FitConfig:
         max_nodes: upper limit of the lattice.
         min_step_px, max_step_px: limits of the node distance.
         block_px, window_px: rows err alike within this distance, those of windowed sources within the second; see `_Field._choose`.
+        least_rows: rows of a source within window_px that have a vote together; fewer, which may be there by chance, have less.
         gate_sigmas: rows this many noise scales off the field are set aside.
         min_gate_px: but never nearer than this.
     """
@@ -89,6 +90,7 @@ class FitConfig:
     max_step_px: float = 128.0
     block_px: float = 96.0
     window_px: float = 192.0
+    least_rows: int = 10
     gate_sigmas: float = 5.0
     min_gate_px: float = 4.0
 
@@ -155,6 +157,7 @@ class _Points:
         weight: (N,) trust in (0, 1].
         relative_sigma: (N,) claimed standard deviation over the table's median.
         windowed: (N,) 1 where a source reads its rows off overlapping windows.
+        source: (N,) number of the source.
         rows: per point, the rows of the table that it stands for.
     """
 
@@ -163,6 +166,7 @@ class _Points:
     weight: np.ndarray
     relative_sigma: np.ndarray
     windowed: np.ndarray
+    source: np.ndarray
     rows: list[np.ndarray]
 
     def __len__(self) -> int:
@@ -170,7 +174,8 @@ class _Points:
 
     def keep(self, mask: np.ndarray) -> _Points:
         rows = [rows for rows, kept in zip(self.rows, mask, strict=True) if kept]
-        return _Points(self.xy[mask], self.shift[mask], self.weight[mask], self.relative_sigma[mask], self.windowed[mask], rows)
+        columns = (self.xy, self.shift, self.weight, self.relative_sigma, self.windowed, self.source)
+        return _Points(*(column[mask] for column in columns), rows)
 
     def rows_where(self, mask: np.ndarray) -> np.ndarray:
         chosen = [self.rows[i] for i in np.flatnonzero(mask)]
@@ -195,7 +200,7 @@ def fit(
     config = config or FitConfig()
     table = candidates.check(table).copy()
     reason = _simple_gate(table, shape, config)
-    points = _distinct(table, np.flatnonzero(reason == ""))
+    points = _distinct(table, np.flatnonzero(reason == ""), config)
     if len(points) >= config.min_affine:
         probability = _consensus(points, config)
         supported = probability >= config.min_probability
@@ -229,7 +234,7 @@ def _simple_gate(table: pd.DataFrame, shape: tuple[int, int], config: FitConfig)
     return np.select(list(rules.values()), list(rules), default="").astype(object)
 
 
-def _distinct(table: pd.DataFrame, usable: np.ndarray) -> _Points:
+def _distinct(table: pd.DataFrame, usable: np.ndarray, config: FitConfig) -> _Points:
     values = table[["x", "y", "dx", "dy"]].to_numpy()[usable]
     unique, point_of = np.unique(values, axis=0, return_inverse=True)
     order = np.argsort(point_of, kind="stable")
@@ -241,7 +246,21 @@ def _distinct(table: pd.DataFrame, usable: np.ndarray) -> _Points:
     relative = np.where(known, relative, 1.0)
     windowed = table["source"].isin(_WINDOWED).to_numpy()[usable]
     columns = (table["confidence"].to_numpy()[usable], relative, windowed)
-    return _Points(unique[:, :2], unique[:, 2:], *(np.bincount(point_of, values, len(unique)) / counts for values in columns), rows)
+    means = (np.bincount(point_of, values, len(unique)) / counts for values in columns)
+    source = np.zeros(len(unique), dtype=np.int64)
+    source[point_of] = pd.factorize(table["source"].to_numpy()[usable], sort=True)[0]
+    points = _Points(unique[:, :2], unique[:, 2:], *means, source, rows)
+    return replace(points, weight=points.weight * _balance(points, config))
+
+
+def _balance(points: _Points, config: FitConfig) -> np.ndarray:
+    """(N,) factors of mean 1 that give the sources of a neighbourhood one vote each: the rows of one source err alike there, however many they are."""
+    if len(np.unique(points.source)) < 2:
+        return np.ones(len(points))
+    place = np.floor(points.xy / config.window_px)
+    _, group = np.unique(np.column_stack([place, points.source]), axis=0, return_inverse=True)
+    share = 1.0 / np.maximum(np.bincount(group)[group], config.least_rows)
+    return share / share.mean()
 
 
 def _consensus(points: _Points, config: FitConfig) -> np.ndarray:
