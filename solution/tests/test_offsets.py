@@ -313,3 +313,32 @@ def test_warped_sar_is_zero_where_the_sar_ends(tmp_path, pair):
     with rasterio.open(tmp_path / "sar.tif") as written:
         value = written.read(1)
     assert (value[:, 210:] == 0).all() and (value[20:500, :190] > 0).all()
+
+
+def two_sources(counts: tuple[int, int], apart_px: float = 4.0) -> pd.DataFrame:
+    """Two sources whose errors are shared: each is off the truth by half of `apart_px`, in opposite directions."""
+    tables = []
+    for source, count, side in (("flow", counts[0], -0.5), ("match", counts[1], 0.5)):
+        table, _ = scattered(count, seed=count, field=lambda xy, side=side: smooth(xy) + np.array([side * apart_px, 0.0]))
+        tables.append(table.assign(source=source))
+    return candidates.concat(tables)
+
+
+def test_sources_have_one_vote_each_however_many_rows_they_write():
+    offset = [
+        float((offsets.fit(two_sources(counts), SHAPE)[0].shift_at(lattice()) - smooth(lattice()))[:, 0].mean())
+        for counts in ((3000, 300), (300, 3000), (900, 900))
+    ]
+    assert np.abs(offset).max() < 0.8  # by rows alone, the first two would be off by 1.6 px to either side
+
+
+def test_a_source_with_a_few_rows_has_less_than_a_vote():
+    few = offsets.fit(two_sources((3000, 30)), SHAPE)[0]
+    shift = float((few.shift_at(lattice()) - smooth(lattice()))[:, 0].mean())
+    assert -2.2 < shift < -1.0
+
+
+def test_a_single_source_is_not_reweighted():
+    table, _ = scattered(400)
+    points = offsets._distinct(table, np.arange(len(table)), offsets.FitConfig())
+    assert np.allclose(points.weight, 0.8)
