@@ -19,7 +19,7 @@ translate = typer.Typer(no_args_is_help=True, help="SAR2Optical: paint SAR image
 app.add_typer(translate, name="translate")
 console = Console()
 _FOLDS = Path(__file__).resolve().parents[1] / "folds"
-_SOURCE_HELP = "Only this source: flow, match or match_translated; may be given again. Default: all that the team has weights for."
+_SOURCE_HELP = "Only this source: flow, match or match_translated; may be given again. Default: all that the team has weights for. Without flow, matches start from geocoding, +-190 px."
 _FOLDS_SHOWN = "folds/ beside the package"
 _TRANSLATOR = _FOLDS / "base" / "translator.safetensors"
 _TRANSLATOR_SHOWN = "folds/base/translator.safetensors beside the package"
@@ -143,8 +143,8 @@ def train_base(
     pairs: _Pairs = [],  # noqa: B006 (Typer copies it)
     simulated: _Simulated = [],  # noqa: B006
     exclude: _Exclude = [],  # noqa: B006
-    folds: _Folds = _FOLDS,
-    init: _Init = None,
+    folds: Path = typer.Option(_FOLDS, show_default=_FOLDS_SHOWN, help="The artefact goes into base/ below it."),
+    init: Path | None = typer.Option(None, help="Weights to start from; default: chance."),
     init_weights: _InitWeights = None,
     translator: Path | None = typer.Option(None, help="Matcher: translator through which a part of the SAR tiles goes."),
     device: _Device = "auto",
@@ -155,10 +155,13 @@ def train_base(
     """Train the model that every fold starts from, on registered pairs and simulated scenes only: it sees no labelled scene."""
     from solution import teams, train
 
+    _one_start(init, init_weights)
     chosen = _matching_stage(stage, translator, init_weights)
     config = train.chosen_config(chosen, steps, smoke, fine_tune=False)
     if init_weights is not None:
         config, init = config.official(), _official(init_weights, folds)
+    elif init is not None:
+        config = train.sized_like(config, chosen, init)
     sources = _shared_sources(simulated, pairs, exclude)
     say(train.train_stage(chosen, sources, config, folds / teams.BASE / chosen.file, -1, 0, folds / ".work", init, device, replace))
 
@@ -174,6 +177,11 @@ def _matching_stage(stage: str, translator: Path | None, init_weights: Path | No
     if stage == "flow" and (translator or init_weights):
         raise InputError("--translator and --init-weights belong to the matcher; add --stage matcher")
     return train.matcher_with(translator) if stage == "matcher" else train.FLOW
+
+
+def _one_start(init: Path | None, init_weights: Path | None) -> None:
+    if init and init_weights:
+        raise InputError("--init and --init-weights: both say where to start from; pass one of them")
 
 
 def _official(folder: Path, folds: Path) -> Path:
@@ -247,16 +255,20 @@ def train_matcher(
     replace: _Replace = False,
 ) -> None:
     """Train the matcher of every team; a part of its tiles goes through the team's translator, where there is one."""
-    from solution import teams, train
+    from solution import artefact, teams, train
 
     def stage_of(team: Path):
         translator = team / train.TRANSLATOR.file
         return train.matcher_with(translator if translator.is_file() else None)
 
-    start = init or _base(train.MATCHER, folds, smoke)
-    config = train.chosen_config(train.MATCHER, steps, smoke, fine_tune=start is not None and init_weights is None)
+    _one_start(init, init_weights)
+    start = init or (None if init_weights else _base(train.MATCHER, folds, smoke))
+    own = start is not None and artefact.read_manifest(start).stage == train.MATCHER.name
+    config = train.chosen_config(train.MATCHER, steps, smoke, fine_tune=own)
     if init_weights is not None:
         config, start = config.official(), _official(init_weights, folds)
+    elif own:
+        config = train.sized_like(config, train.MATCHER, start)
     shared = partial(_shared_sources, simulated, pairs, exclude)
     teams.train_teams(stage_of, *_scenes_and_split(folder, folds), folds, config, shared, start, device, replace, say, team)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 CELL_PX = 2
 
@@ -113,6 +114,17 @@ class MatcherConfig(TileConfig):
     residual_slope: float = 0.04
     residual_wave: float = 0.05
     factors: tuple[int, ...] = (1, 2, 4)
+    SIZES: ClassVar[tuple[str, ...]] = (
+        "trunk",
+        "descriptor_dim",
+        "stem_channels",
+        "patch",
+        "patch_step_cells",
+        "glue_dim",
+        "glue_layers",
+        "glue_heads",
+    )
+
     trunk: str = "resnet18d"
     descriptor_dim: int = 48
     stem_channels: int = 32

@@ -319,6 +319,7 @@ class FlowModule(lightning.LightningModule):
     """The Lightning step around `FlowNet`."""
 
     manual = False
+    precision_cuda = "16-mixed"
     headline = "median error {val_error_px:.2f} px on its own tiles"
 
     def __init__(self, config: FlowConfig) -> None:

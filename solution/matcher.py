@@ -10,8 +10,8 @@ likelihood of its assignment after every layer, for keypoints that match, that h
 
 Two places are compared by their descriptors and those on a small lattice around them: under speckle a single cell carries next to no signal.
 
-Two changes to LightGlue. Its assignment, and the cross attention that leads to it, only see partners within the search window, for the images are roughly
-aligned before they are matched. And the similarity of the DISK descriptors, scaled, is added to its own, so that it starts as a mutual-nearest-neighbour matcher.
+Two changes to LightGlue. Its assignment only allows partners within the search window, for the images are roughly aligned before they are matched; cross attention looks there too,
+and beyond only where a point has no partner at all. And the similarity of the DISK descriptors, scaled, is added to its own, so that it starts as a mutual-nearest-neighbour matcher.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ from solution.tiles import NEGATIVE, POSITIVE
 CHANNELS = {"optical": 3, "sar": 1, "translated": 3}
 _FAR = -1e4  # logit of what is out of the question: finite, so that an empty row has gradients
 _SCALE = 40.0
-_REFINE_CELLS = 4  # half side of the window in which a match is refined
-_PEAK_CELLS = 2  # half side of the window around the peak that gives the sub-cell position
+_REFINE_PX = 8  # half side of the window in which a match is refined
+_PEAK_PX = 4  # half side of the window around the peak that gives the sub-cell position
 
 
 class PlainStem(nn.Module):
@@ -80,14 +80,12 @@ class Keypoints:
         cell: (B, K, 2) int64 (x, y).
         xy: (B, K, 2) px, pixel centres at integers.
         descriptor: (B, K, L D), of the lattice around it; products are mean similarities.
-        score: (B, K) in [0, 1].
         usable: (B, K) bool; others only fill up.
     """
 
     cell: Tensor
     xy: Tensor
     descriptor: Tensor
-    score: Tensor
     usable: Tensor
 
 
@@ -161,7 +159,7 @@ class MatcherNet(nn.Module):
         best = best.flatten(1)
         descriptor, known = self.lattice(dense, cell)
         descriptor = descriptor.flatten(2) / known.sum(dim=2, keepdim=True).clamp_min(1).sqrt()
-        return Keypoints(cell, self.to_px(cell), descriptor, best.sigmoid(), best > _FAR)
+        return Keypoints(cell, self.to_px(cell), descriptor, best > _FAR)
 
     def lattice(self, dense: Dense, cell: Tensor) -> tuple[Tensor, Tensor]:
         """Descriptors (B, K, L, D) on the lattice around cells (B, K, 2), zero where there is no data, and whether there is (B, K, L)."""
@@ -245,11 +243,11 @@ class MatcherNet(nn.Module):
             guess: (N, 2) cells of the target.
 
         Returns:
-            place (N, 2) in cells, and its standard deviation (N,) in cells, from the probability around the peak.
+            place (N, 2) in cells, from the probability around the peak, and the spread (N,) in cells of the whole window.
         """
-        similarity, inside, offset = self.similarity(source, target, start[None], guess[None], _REFINE_CELLS)
+        similarity, inside, offset = self.similarity(source, target, start[None], guess[None], _REFINE_PX // self.config.stride)
         probability = (self.log_scale.exp() * similarity[0]).masked_fill(~inside[0], _FAR).softmax(dim=1)
-        near = (offset - offset[probability.argmax(dim=1)][:, None]).abs().amax(dim=-1) <= _PEAK_CELLS
+        near = (offset - offset[probability.argmax(dim=1)][:, None]).abs().amax(dim=-1) <= _PEAK_PX // self.config.stride
         weight = probability * near
         mean = weight @ offset.to(weight.dtype) / weight.sum(dim=1, keepdim=True).clamp_min(1e-12)
         variance = (probability * (offset - mean[:, None]).square().sum(dim=-1)).sum(dim=1) / 2
@@ -309,7 +307,10 @@ def _among(usable: Tensor) -> Tensor:
 
 
 def _no_empty_rows(mask: Tensor) -> Tensor:
-    """(B, M, N) with all of a row or a column set where none was: its points have no partner, and attention must stay finite."""
+    """(B, M, N) with all of a row or a column set where none was: its points have no partner, and attention must stay finite.
+
+    Both directions of attention share the mask, so that points without a partner are seen by all of the other image.
+    """
     return mask | ~mask.any(dim=2, keepdim=True) | ~mask.any(dim=1, keepdim=True)
 
 
@@ -482,6 +483,7 @@ class MatcherModule(lightning.LightningModule):
     """The Lightning step around `MatcherNet`."""
 
     manual = False
+    precision_cuda = "32-true"  # positions are never in half precision
     headline = "{val_right:.0%} of the matches within 3 px on its own tiles"
 
     def __init__(self, config: MatcherConfig, translate: Callable[[Tensor, Tensor], Tensor] | None = None) -> None:

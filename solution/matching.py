@@ -26,7 +26,7 @@ Progress = Callable[[str, int, int], None]
 Translate = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """SAR (h, w) in [0, 1] and validity (h, w) -> optical-like (3, h, w) in [0, 1]."""
 
-_STRIDE_PX = 32  # tiles are whole multiples, as DISK's U-Net needs
+_LEAST_PX = 32  # of a level: fewer say nothing
 _PASS = 100_000  # tile numbers of a level start at a multiple
 
 
@@ -67,8 +67,9 @@ def propose_match(
         table = candidates.concat(parts)
         if factor != levels[-1]:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # an empty level leaves zero shift to the next one; the final fit is the one that warns
-                field = offsets.fit(table, pair.shape)[0]
+                warnings.simplefilter("ignore")  # the final fit is the one that warns
+                found = offsets.fit(table, pair.shape)[0]
+            field = found if found.kind != "zero" else field  # an empty level leaves what the one before it found
     return table
 
 
@@ -76,7 +77,7 @@ def plan(shape: tuple[int, int], config: MatchingConfig, finest: int | None, alo
     """Levels to match, the coarsest first: the finest one, and without a field also those that lead to it."""
     if finest is None:
         finest = 2 if shape[0] * shape[1] > config.large_scene_px else 1
-    leading = [factor for factor in config.factors if factor > finest and min(shape) >= factor * _STRIDE_PX] if alone else []
+    leading = [factor for factor in config.factors if factor > finest and min(shape) >= factor * _LEAST_PX] if alone else []
     return [*leading, finest]
 
 

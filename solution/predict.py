@@ -21,8 +21,7 @@ from solution.propose import Proposer, Proposing
 from solution.pyramid import Progress
 from solution.scene import ScenePair, discover, open_pair, without_labels
 from solution.submission import build_zip, map_name
-from solution.teams import FLOW
-from solution.train import torch_device
+from solution.train import FLOW, torch_device
 
 _WORK = ".work"
 
@@ -64,10 +63,10 @@ class Settings:
 
     def folders(self) -> list[Path]:
         """The folders of the teams. Raises `InputError` where there are none."""
-        names = self.teams or tuple(sorted(path.parent.name for path in self.folds.glob(f"[0-9]*/{FLOW}")))
+        names = self.teams or tuple(sorted(path.parent.name for path in self.folds.glob(f"[0-9]*/{FLOW.file}")))
         if not names:
             raise InputError(
-                f"{self.folds}: holds no team (N/{FLOW}); train with ./train.sh DATA, or restore the shipped ones with: git checkout -- folds"
+                f"{self.folds}: holds no team (N/{FLOW.file}); train with ./train.sh DATA, or restore the shipped ones with: git checkout -- folds"
             )
         return [self.folds / name for name in names]
 

@@ -70,6 +70,7 @@ class Proposer:
     def __init__(self, team: Path, pair: ScenePair, config: Proposing, device: torch.device, progress: Progress | None = None) -> None:
         self._team, self._pair, self._config, self._device, self._progress = team, pair, config, device, progress
         self._loaded: dict[str, tuple[torch.nn.Module, Manifest]] = {}
+        self._field: Fit | None = None
 
     def propose(self, source: str, flow: pd.DataFrame | None) -> pd.DataFrame:
         """Candidates of one source.
@@ -86,7 +87,7 @@ class Proposer:
             return propose_flow(pair, net, manifest.fold, config.pyramid, config.finest, progress)
         net, manifest = self._load(MATCHER)
         paint = partial(translate, self._load(TRANSLATOR)[0]) if source == "match_translated" else None
-        return propose_match(pair, net, manifest.fold, config.matching, self._field(flow), paint, config.finest, progress)
+        return propose_match(pair, net, manifest.fold, config.matching, self._around(flow), paint, config.finest, progress)
 
     def _load(self, stage: Stage) -> tuple[torch.nn.Module, Manifest]:
         if stage.name not in self._loaded:
@@ -94,12 +95,15 @@ class Proposer:
             self._loaded[stage.name] = net.to(self._device), manifest
         return self._loaded[stage.name]
 
-    def _field(self, flow: pd.DataFrame | None) -> Fit | None:
+    def _around(self, flow: pd.DataFrame | None) -> Fit | None:
+        """The field of the flow candidates; None where they say nothing, so that the matcher starts from geocoding."""
         if flow is None or flow.empty:
             return None
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # a fit without matches is zero shift, which is where geocoding alone would start
-            return offsets.fit(flow, self._pair.shape)[0]
+        if self._field is None:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # no map is written from it
+                self._field = offsets.fit(flow, self._pair.shape)[0]
+        return self._field if self._field.kind != "zero" else None
 
 
 def propose_all(team: Path, pair: ScenePair, config: Proposing, device: torch.device, progress: Progress | None = None) -> pd.DataFrame:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +30,6 @@ from solution.tiles import Source, scene_source
 from solution.train import Stage, torch_device, train_stage
 
 BASE = Path("base")
-FLOW = "flow.safetensors"
 CANDIDATES = "candidates.parquet"
 SCORES = "score.json"
 _AOI_TEAM = 1000  # fold number, in manifests and tables, of a team that holds out an AOI: this plus the AOI
@@ -109,8 +109,17 @@ def train_teams(
     for team in (team for team in chosen if team.name in only or not only):
         sources = [source for name, source in loaded.items() if name not in team.held_out] + shared
         stage = stage_of(folds / team.name)
+        _guard_seen(team, stage, init)
         out = folds / team.name / stage.file
         say(train_stage(stage, sources, config, out, team.number, 0, folds / ".work", init, device, replace))
+
+
+def _guard_seen(team: Team, stage: Stage, init: Path | None) -> None:
+    """Refuse to begin with anything that saw a scene which the team holds out."""
+    seen = set(stage.seen) | (set(artefact.read_manifest(init).trained_on) if init else set())
+    told = sorted(seen & set(team.held_out))
+    if told:
+        raise InputError(f"{init or team.name}: was trained on scene {told[0]}, which team {team.name} holds out; start from other weights")
 
 
 def propose_out_of_fold(
@@ -130,8 +139,8 @@ def propose_out_of_fold(
             continue
         manifests = [artefact.read_manifest(path) for path in config.weights(folder)]
         out = folder / CANDIDATES
-        stamp = folds / ".work" / f"{team.name}_{_propose_key(folder, scenes, config)}.done"
-        if out.is_file() and stamp.is_file():
+        stamp, key = folds / ".work" / f"{team.name}.done", _propose_key(folder, scenes, config)
+        if out.is_file() and stamp.is_file() and stamp.read_text() == key:
             say(f"propose {team.name}: {out} is up to date, skipped")
             continue
         tables = []
@@ -140,8 +149,9 @@ def propose_out_of_fold(
                 manifest.guard_held_out(pair.name)
             table = propose_all(folder, without_labels(pair), config, torch_device(device), progress)
             tables.append(candidates.label(table, pair.tiepoints(), 16.0))
+        stamp.unlink(missing_ok=True)  # it speaks of the table that is now replaced
         candidates.write(out, candidates.concat(tables))
-        artefact.write_text(stamp, "")
+        artefact.write_text(stamp, key)
         say(f"propose {team.name}: {sum(map(len, tables))} candidates for {', '.join(pair.name for pair in scenes)}")
 
 
@@ -181,16 +191,23 @@ def _score_scene(pair: ScenePair, table_path: Path) -> dict:
     truth = score.reference(pair.tiepoints_csv, pair.optical, pair.sar)
     where = np.column_stack([truth.cols, truth.rows]).astype(np.float64)
     shift = np.column_stack([truth.dx, truth.dy])
-    field, _ = offsets.fit(table, pair.shape, pair.gsd_m)
+    field, _ = _quiet_fit(table, pair)
     maps = {"zero_shift": np.zeros_like(shift), "affine_on_labels": affine_of_shifts(where, shift), "pipeline": field.shift_at(where)}
     found = [source for source in candidates.SOURCES if (table["source"] == source).any()]
     for source in found:
-        maps[source] = offsets.fit(table[table["source"] == source], pair.shape, pair.gsd_m)[0].shift_at(where)
+        maps[source] = _quiet_fit(table[table["source"] == source], pair)[0].shift_at(where)
     means = {f"{name}_px": round(float(np.mean(np.hypot(*(value - shift).T))), 4) for name, value in maps.items()}
     own = np.hypot(*(maps["pipeline"] - shift).T)
     more = {"pipeline_median_px": round(float(np.median(own)), 4), "pipeline_p90_px": round(float(np.percentile(own, 90)), 4)}
     facts = {source: _source_facts(table[table["source"] == source]) for source in found}
     return {"tiepoints": len(shift), "candidates": len(table), "fit": field.kind, **means, **more, "sources": facts}
+
+
+def _quiet_fit(table: pd.DataFrame, pair: ScenePair) -> tuple[offsets.Fit, pd.DataFrame]:
+    """A fit whose fall back to zero shift is said by its kind and its error, for no map is written."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return offsets.fit(table, pair.shape, pair.gsd_m)
 
 
 def _source_facts(rows: pd.DataFrame) -> dict:

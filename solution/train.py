@@ -39,7 +39,7 @@ class Stage:
         name: in manifests, messages and file names.
         config_type: its settings.
         module: makes the Lightning module from the settings. Its ``net`` is what is saved; ``manual`` says that it steps its optimisers itself, gradient
-            clipping included; ``headline`` is a format string over the trainer's metrics, for people.
+            clipping included; ``precision_cuda`` is its precision on a GPU; ``headline`` is a format string over the trainer's metrics, for people.
         facts: more that the result depends on, for the manifest.
         seen: what frozen networks that help in training were trained on.
     """
@@ -114,6 +114,15 @@ def chosen_config(stage: Stage, steps: int | None, smoke: bool, fine_tune: bool)
     return config if steps is None else dataclasses.replace(config, steps=steps)
 
 
+def sized_like(config: TileConfig, stage: Stage, start: Path) -> TileConfig:
+    """The settings with the sizes of the network that a run starts from, where that is one of the stage's own."""
+    manifest = artefact.read_manifest(start)
+    if manifest.stage != stage.name or not isinstance(config, MatcherConfig):
+        return config
+    own = config_of(manifest, stage)
+    return dataclasses.replace(config, **{name: getattr(own, name) for name in MatcherConfig.SIZES})
+
+
 def train_stage(
     stage: Stage,
     sources: Sequence[Source],
@@ -162,7 +171,7 @@ def train_stage(
         _begin_with(stage, module.net, start, init_manifest, init)
     run = work / f"{stage.name}_{fold}_{manifest.digest()}"
     last = run / "last.ckpt"
-    trainer = _trainer(config, run, device, module.manual)
+    trainer = _trainer(config, run, device, module)
     trainer.fit(
         module, datamodule=TileData(sources, config, seed, validation), ckpt_path=last if last.is_file() else None, weights_only=True
     )
@@ -182,7 +191,7 @@ def _begin_with(stage: Stage, net: nn.Module, tensors: dict[str, np.ndarray], ma
     elif (stage.name, manifest.stage) == ("matcher", "flow"):
         try:
             start_from_flow(net, as_floats(tensors))
-        except (RuntimeError, KeyError) as error:
+        except (RuntimeError, KeyError, AttributeError) as error:
             raise InputError(f"{path}: its encoder does not fit the matcher's ({str(error).splitlines()[-1].strip()})") from error
     else:
         raise InputError(
@@ -208,7 +217,7 @@ def needs_work(out: Path, manifest: Manifest, replace: bool) -> bool:
     return True
 
 
-def _trainer(config: TileConfig, run: Path, device: str, manual: bool) -> lightning.Trainer:
+def _trainer(config: TileConfig, run: Path, device: str, module: lightning.LightningModule) -> lightning.Trainer:
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # it lists absent devices and advertises services
     accelerator, devices = trainer_device(device)
     epochs = -(-config.steps // _STEPS_PER_EPOCH)
@@ -216,12 +225,12 @@ def _trainer(config: TileConfig, run: Path, device: str, manual: bool) -> lightn
     return lightning.Trainer(
         accelerator=accelerator,
         devices=devices,
-        precision="16-mixed" if accelerator == "cuda" else "32-true",
+        precision=module.precision_cuda if accelerator == "cuda" else "32-true",
         max_epochs=epochs,
         reload_dataloaders_every_n_epochs=1,
         check_val_every_n_epoch=min(4, epochs),
         num_sanity_val_steps=0,
-        gradient_clip_val=None if manual else 1.0,
+        gradient_clip_val=None if module.manual else 1.0,
         logger=CSVLogger(run, name="", version=""),
         log_every_n_steps=10,
         callbacks=[checkpoint, EMAWeightAveraging(decay=config.ema_decay), TQDMProgressBar(refresh_rate=10)],

@@ -155,6 +155,7 @@ class TranslatorModule(lightning.LightningModule):
     """The Lightning steps around `Generator`; the discriminator helps in training only and is not saved with it."""
 
     manual = True
+    precision_cuda = "16-mixed"
     headline = "mean absolute error {val_l1:.3f} on validation tiles"
 
     def __init__(self, config: TranslatorConfig) -> None:

@@ -193,7 +193,7 @@ def test_the_truth_is_read_between_blocks_and_back_from_the_other_image():
 
 def points_at(xy: list[list[float]]) -> Keypoints:
     xy = torch.tensor([xy])
-    return Keypoints(xy.long(), xy, torch.zeros(*xy.shape[:2], 4), torch.ones(xy.shape[:2]), torch.ones(xy.shape[:2], dtype=torch.bool))
+    return Keypoints(xy.long(), xy, torch.zeros(*xy.shape[:2], 4), torch.ones(xy.shape[:2], dtype=torch.bool))
 
 
 def test_lightglue_learns_from_matches_and_loners_and_leaves_the_rest_alone():

@@ -133,6 +133,8 @@ def test_proposals_are_made_anew_when_anything_they_depend_on_changes(trained, f
     assert proposed() == 1
     (folds / "1" / "candidates.parquet").unlink()
     assert proposed() == 1
+    assert run("propose", data, "--folds", folds, "--device", "cpu", "--finest", "2")[1].count("candidates for") == 2
+    assert proposed() == 2  # back to the first settings, whose table is gone
     whole = propose.Proposing
     monkeypatch.setattr(propose, "Proposing", lambda *given: replace(whole(*given), pyramid=pyramid.PyramidConfig(min_confidence=0.06)))
     assert proposed() == 2
