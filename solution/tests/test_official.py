@@ -13,7 +13,7 @@ import torch
 from kornia.feature import DISK, LightGlue
 
 from solution import artefact, official, train
-from solution.config import MatcherConfig
+from solution.config import FlowConfig, MatcherConfig
 from solution.errors import InputError
 
 
@@ -125,3 +125,19 @@ def test_another_release_is_refused_by_its_first_difference(folder, tmp_path, mo
 def test_only_the_matcher_takes_them(folder, run):
     code, _, err = run("train-base", "--init-weights", folder)
     assert code == 2 and "--stage matcher" in err
+
+
+def test_teams_continue_at_the_size_of_the_base_that_started_from_them(folder, tmp_path):
+    out = tmp_path / "start.safetensors"
+    official.convert(folder, out)
+    config = train.sized_like(MatcherConfig().fine_tuned(), train.MATCHER, out)
+    assert (config.trunk, config.descriptor_dim, config.patch, config.glue_layers) == ("", 128, 1, 9)
+    assert config.steps == MatcherConfig().fine_tuned().steps
+    assert train.sized_like(FlowConfig(), train.FLOW, out) == FlowConfig()
+
+
+def test_two_places_to_start_from_are_refused(folder, run, trained):
+    both = ("--init", folder / "a.safetensors", "--init-weights", folder)
+    for verb in (("train-base", "--stage", "matcher"), ("train-matcher", trained.data)):
+        code, _, err = run(*verb, *both)
+        assert code == 2 and "pass one of them" in err

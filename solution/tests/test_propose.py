@@ -152,6 +152,16 @@ def test_out_of_fold_tables_hold_all_sources_and_no_family_may_have_seen_the_sce
     assert code == 2 and "translator model of fold 1: was trained on scene 02_train_01" in err
 
 
+def test_no_team_begins_with_what_saw_its_scenes(whole, tmp_path, run):
+    folds = shutil.copytree(whole.folds, tmp_path / "folds")
+    before = (folds / "0" / "matcher.safetensors").read_bytes()
+    own = folds / "1" / "matcher.safetensors"  # saw 02_train_01, which team 0 holds out
+    arguments = ("train-matcher", whole.data, "--smoke", "--folds", folds, "--device", "cpu", "--replace", "--team", "0")
+    code, _, err = run(*arguments, "--init", own)
+    assert code == 2 and "was trained on scene 02_train_01, which team 0 holds out" in err
+    assert (folds / "0" / "matcher.safetensors").read_bytes() == before
+
+
 def test_weights_of_another_family_are_refused(whole, tmp_path):
     from solution.errors import InputError
 
