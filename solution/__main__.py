@@ -19,7 +19,9 @@ translate = typer.Typer(no_args_is_help=True, help="SAR2Optical: paint SAR image
 app.add_typer(translate, name="translate")
 console = Console()
 _FOLDS = Path(__file__).resolve().parents[1] / "folds"
-_SOURCE_HELP = "Only this source: flow, match or match_translated; may be given again. Default: all that the team has weights for. Without flow, matches start from geocoding, +-190 px."
+_SOURCE_HELP = (
+    "Only this source: flow, match or match_translated; may be given again. Without flow, matches start from geocoding, +-190 px."
+)
 _FOLDS_SHOWN = "folds/ beside the package"
 _TRANSLATOR = _FOLDS / "base" / "translator.safetensors"
 _TRANSLATOR_SHOWN = "folds/base/translator.safetensors beside the package"
@@ -330,7 +332,7 @@ def propose(
     finest: int | None = typer.Option(
         None, min=1, max=8, help="Finest level: 1 every pixel, 2, 4 or 8 faster. Default: by the scene's size."
     ),
-    source: list[str] = typer.Option([], help=_SOURCE_HELP),
+    source: list[str] = typer.Option([], help=f"{_SOURCE_HELP} Default: all that the team has weights for."),
 ) -> None:
     """Every team proposes candidates for the scenes that it never saw."""
     from solution import split as splits
@@ -369,7 +371,7 @@ def predict(
     team: list[str] = typer.Option([], help="Only this team; may be given again. Default: all."),
     device: str = typer.Option("auto", help="auto, cpu, cuda, cuda:N."),
     finest: int | None = typer.Option(None, min=1, max=8, help="Finest level: 1 every pixel, 2 or 4 faster. Default: by the scene's size."),
-    source: list[str] = typer.Option([], help=_SOURCE_HELP),
+    source: list[str] = typer.Option([], help=f"{_SOURCE_HELP} Default: flow."),
     warped_sar: bool = typer.Option(False, "--warped-sar", help="Also write the SAR image moved onto the optical grid."),
     every: bool = typer.Option(False, "--all", help="With DATA_DIR: the labelled scenes too."),
 ) -> None:
@@ -382,7 +384,7 @@ def predict(
     from solution.propose import Proposing
     from solution.show import tile_progress
 
-    settings = prediction.Settings(folds, device, tuple(team), warped_sar, Proposing(tuple(source), finest))
+    settings = prediction.Settings(folds, device, tuple(team), warped_sar, Proposing(tuple(source) or prediction.DEFAULT_SOURCES, finest))
     with tile_progress(Console(stderr=True)) as progress:
         kinds = prediction.run(inputs or [], out, settings, every, progress, say)
     if "zero" in kinds:
