@@ -229,7 +229,9 @@ def train_flow(
 
 def _base(stage, folds: Path, smoke: bool) -> Path | None:
     """The stage's base model below `folds`, where there is one and the run is meant."""
-    path = folds / "base" / stage.file
+    from solution import teams
+
+    path = folds / teams.BASE / stage.file
     return path if path.is_file() and not smoke else None
 
 
@@ -282,14 +284,13 @@ def weights(
     """List the published weights that the matcher can start from, with their licences, and check those of a folder."""
     from solution import official
 
-    console.print(official.overview(folder))
+    found = official.states(folder) if folder else {}
+    console.print(official.overview(found))
     for file in official.FILES:
         say(f"{file.name}: {file.url}")
         say(f"  sha256 {file.sha256}")
     if folder is not None:
-        for file in official.FILES:
-            if file.state(folder) != "verified":
-                raise InputError(f"{folder / file.name}: {file.state(folder)}; download it from {file.url}")
+        official.require(found, folder)
 
 
 @app.command("train-translator")
@@ -581,8 +582,6 @@ def translate_run(
 
 def _translator(weights: Path, device: str) -> tuple:
     """A translator as a function of SAR tile and validity, and its manifest."""
-    from functools import partial
-
     from solution import train
     from solution.translator import translate as paint_tile
 

@@ -29,6 +29,9 @@ class TileConfig:
         ema_decay: of the averaged weights that are kept.
     """
 
+    SIZES: ClassVar[tuple[str, ...]] = ()
+    """Settings that a run takes over from the network that it continues."""
+
     tile_px: int = 256
     factors: tuple[int, ...] = (1, 2, 4, 8)
     block_cells: int = 8
@@ -110,11 +113,7 @@ class MatcherConfig(TileConfig):
         translated_share: share of training batches whose SAR image goes through the translator, where one is given.
     """
 
-    block_cells: int = 4
-    residual_slope: float = 0.04
-    residual_wave: float = 0.05
-    factors: tuple[int, ...] = (1, 2, 4)
-    SIZES: ClassVar[tuple[str, ...]] = (
+    SIZES = (
         "trunk",
         "descriptor_dim",
         "stem_channels",
@@ -125,6 +124,10 @@ class MatcherConfig(TileConfig):
         "glue_heads",
     )
 
+    block_cells: int = 4
+    residual_slope: float = 0.04
+    residual_wave: float = 0.05
+    factors: tuple[int, ...] = (1, 2, 4)
     trunk: str = "resnet18d"
     descriptor_dim: int = 48
     stem_channels: int = 32

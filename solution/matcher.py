@@ -228,11 +228,11 @@ class MatcherNet(nn.Module):
         window = square_offsets(radius, device)
         place = window + lattice_offsets(config.patch, config.patch_step_cells, device)[:, None] + radius + reach
         index = place[..., 1] * (2 * (radius + reach) + 1) + place[..., 0]
+        inside = there[..., index[len(index) // 2]]  # the lattice's middle is the place itself
         index = index.expand(*product.shape[:2], -1, -1)
         weight = there[:, :, None].expand(-1, -1, index.shape[2], -1).gather(3, index) & known[..., None]
         mean = (product.gather(3, index) * weight).sum(dim=2) / weight.sum(dim=2).clamp_min(1)
-        middle = (window + radius + reach)[:, 1] * (2 * (radius + reach) + 1) + (window + radius + reach)[:, 0]
-        return mean, there[..., middle], window
+        return mean, inside, window
 
     def refine(self, source: Dense, target: Dense, start: Tensor, guess: Tensor) -> tuple[Tensor, Tensor]:
         """Sub-cell place in one image of cells of the other, near a guess.

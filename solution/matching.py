@@ -6,7 +6,6 @@ Every tile is warped by the field, matched, and cleaned by its own consensus; wh
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable
 
 import cv2
@@ -19,15 +18,14 @@ from solution.config import MatchingConfig
 from solution.geometry import Window
 from solution.matcher import MatcherNet, Matches
 from solution.offsets import Fit
+from solution.progress import Progress, counted
 from solution.scene import ScenePair
-from solution.warped import WarpedTile, read_tile
+from solution.warped import TILES_A_PASS, WarpedTile, finest_level, read_tile
 
-Progress = Callable[[str, int, int], None]
 Translate = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """SAR (h, w) in [0, 1] and validity (h, w) -> optical-like (3, h, w) in [0, 1]."""
 
 _LEAST_PX = 32  # of a level: fewer say nothing
-_PASS = 100_000  # tile numbers of a level start at a multiple
 
 
 def propose_match(
@@ -56,27 +54,20 @@ def propose_match(
     for number, factor in enumerate(levels):
         windows = level_windows(pair.shape, factor, net.config.window_px, config)
         parts = []
-        for tile, window in enumerate(windows):
-            if progress:
-                progress(f"{source} {fold}: level {factor}", tile, len(windows))
+        for tile, window in counted(windows, f"{source} {fold}: level {factor}", progress):
             view = read_tile(pair, window, factor, field)
             if view is not None:
-                parts.append(_rows(pair, net, fold, source, _PASS * number + tile, view, translate, config))
-        if progress:
-            progress(f"{source} {fold}: level {factor}", len(windows), len(windows))
+                parts.append(_rows(pair, net, fold, source, number * TILES_A_PASS + tile, view, translate, config))
         table = candidates.concat(parts)
         if factor != levels[-1]:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # the final fit is the one that warns
-                found = offsets.fit(table, pair.shape)[0]
+            found = offsets.quiet_fit(table, pair.shape)
             field = found if found.kind != "zero" else field  # an empty level leaves what the one before it found
     return table
 
 
 def plan(shape: tuple[int, int], config: MatchingConfig, finest: int | None, alone: bool) -> list[int]:
     """Levels to match, the coarsest first: the finest one, and without a field also those that lead to it."""
-    if finest is None:
-        finest = 2 if shape[0] * shape[1] > config.large_scene_px else 1
+    finest = finest_level(shape, finest, config.large_scene_px)
     leading = [factor for factor in config.factors if factor > finest and min(shape) >= factor * _LEAST_PX] if alone else []
     return [*leading, finest]
 

@@ -46,11 +46,9 @@ class Published:
     size: int
     sha256: str
 
-    def state(self, folder: Path | None) -> str:
-        """'not looked for', 'missing', 'verified' or 'differs'."""
-        if folder is None:
-            return "not looked for"
-        path = Path(folder) / self.name
+    def state(self, folder: Path) -> str:
+        """'missing', 'verified' or 'differs'."""
+        path = folder / self.name
         if not path.is_file():
             return "missing"
         return "verified" if hashlib.sha256(path.read_bytes()).hexdigest() == self.sha256 else "differs"
@@ -75,13 +73,26 @@ LIGHTGLUE = Published(
 FILES = (DISK, LIGHTGLUE)
 
 
-def overview(folder: Path | None) -> Table:
-    """What there is, under which licence, and whether a folder holds it intact."""
+def states(folder: Path) -> dict[str, str]:
+    """Name of each file -> whether a folder holds it intact."""
+    return {file.name: file.state(folder) for file in FILES}
+
+
+def require(found: dict[str, str], folder: Path) -> None:
+    """Raise `InputError` where one of the `states` of a folder is not 'verified'."""
+    for file in FILES:
+        state = found[file.name]
+        if state != "verified":
+            raise InputError(f"{folder / file.name}: {_PROBLEM[state]}; download it again from {file.url}")
+
+
+def overview(found: dict[str, str]) -> Table:
+    """What there is, under which licence, and the `states` of a folder, where one was looked into."""
     table = Table(title="published weights that the matcher can start from", box=box.SIMPLE)
     for heading in ("file", "what", "licence", "bytes", "state"):
         table.add_column(heading, overflow="fold")
     for file in FILES:
-        table.add_row(file.name, file.what, file.licence, f"{file.size:,}", file.state(folder))
+        table.add_row(file.name, file.what, file.licence, f"{file.size:,}", found.get(file.name, "not looked for"))
     return table
 
 
@@ -98,10 +109,7 @@ def convert(folder: Path, out: Path) -> str:
     Raises:
         InputError: a file is missing, differs from what was published, or does not fit the network.
     """
-    for file in FILES:
-        state = file.state(folder)
-        if state != "verified":
-            raise InputError(f"{Path(folder) / file.name}: {_PROBLEM[state]}; download it again from {file.url}")
+    require(states(folder), folder)
     config = MatcherConfig().official()
     net = MatcherNet(config)
     _fill(net.disk, _tensors(folder / DISK.name).get("extractor", {}), folder / DISK.name)

@@ -154,10 +154,9 @@ class _Points:
 
     Attributes:
         xy, shift: (N, 2).
-        weight: (N,) trust in (0, 1].
+        weight: (N,) trust, in (0, 1] before the sources are balanced.
         relative_sigma: (N,) claimed standard deviation over the table's median.
-        windowed: (N,) 1 where a source reads its rows off overlapping windows.
-        source: (N,) number of the source.
+        source: (N,) name of the source.
         rows: per point, the rows of the table that it stands for.
     """
 
@@ -165,7 +164,6 @@ class _Points:
     shift: np.ndarray
     weight: np.ndarray
     relative_sigma: np.ndarray
-    windowed: np.ndarray
     source: np.ndarray
     rows: list[np.ndarray]
 
@@ -174,7 +172,7 @@ class _Points:
 
     def keep(self, mask: np.ndarray) -> _Points:
         rows = [rows for rows, kept in zip(self.rows, mask, strict=True) if kept]
-        columns = (self.xy, self.shift, self.weight, self.relative_sigma, self.windowed, self.source)
+        columns = (self.xy, self.shift, self.weight, self.relative_sigma, self.source)
         return _Points(*(column[mask] for column in columns), rows)
 
     def rows_where(self, mask: np.ndarray) -> np.ndarray:
@@ -218,6 +216,13 @@ def fit(
     return result, table
 
 
+def quiet_fit(table: pd.DataFrame, shape: tuple[int, int], gsd_m: float | None = None) -> Fit:
+    """A fit that no map is written from: a fall back to zero shift is said by its kind alone."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return fit(table, shape, gsd_m)[0]
+
+
 def _simple_gate(table: pd.DataFrame, shape: tuple[int, int], config: FitConfig) -> np.ndarray:
     """(N,) reasons that a row alone gives, '' for none; the first that applies wins."""
     x, y, dx, dy = (table[name].to_numpy() for name in ("x", "y", "dx", "dy"))
@@ -244,21 +249,21 @@ def _distinct(table: pd.DataFrame, usable: np.ndarray, config: FitConfig) -> _Po
     known = np.isfinite(spread) & (spread > 0)
     relative = np.clip(spread / np.median(spread[known]), 0.5, 4.0) if known.any() else np.ones(len(usable))
     relative = np.where(known, relative, 1.0)
-    windowed = table["source"].isin(_WINDOWED).to_numpy()[usable]
-    columns = (table["confidence"].to_numpy()[usable], relative, windowed)
+    columns = (table["confidence"].to_numpy()[usable], relative)
     means = (np.bincount(point_of, values, len(unique)) / counts for values in columns)
-    source = np.zeros(len(unique), dtype=np.int64)
-    source[point_of] = pd.factorize(table["source"].to_numpy()[usable], sort=True)[0]
+    source = np.empty(len(unique), dtype=object)
+    source[point_of] = table["source"].to_numpy()[usable]
     points = _Points(unique[:, :2], unique[:, 2:], *means, source, rows)
     return replace(points, weight=points.weight * _balance(points, config))
 
 
 def _balance(points: _Points, config: FitConfig) -> np.ndarray:
     """(N,) factors of mean 1 that give the sources of a neighbourhood one vote each: the rows of one source err alike there, however many they are."""
-    if len(np.unique(points.source)) < 2:
+    number, sources = pd.factorize(points.source)
+    if len(sources) < 2:
         return np.ones(len(points))
     place = np.floor(points.xy / config.window_px)
-    _, group = np.unique(np.column_stack([place, points.source]), axis=0, return_inverse=True)
+    _, group = np.unique(np.column_stack([place, number]), axis=0, return_inverse=True)
     share = 1.0 / np.maximum(np.bincount(group)[group], config.least_rows)
     return share / share.mean()
 
@@ -426,7 +431,7 @@ class _Field:
         but too few windows would stiffen the field over real terrain.
         """
         windows = np.unique(np.floor(self.points.xy / self.config.window_px), axis=0)
-        windowed = self.points.windowed.mean() > 0.5 and len(windows) >= self.config.min_field
+        windowed = np.isin(self.points.source, _WINDOWED).mean() > 0.5 and len(windows) >= self.config.min_field
         place = self.points.xy / (self.config.window_px if windowed else self.config.block_px)
         block = np.floor(place).astype(np.int64)
         loss, held_out = self._losses(weight, self._folds(block))

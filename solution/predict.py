@@ -17,8 +17,8 @@ import pandas as pd
 
 from solution import artefact, candidates, offsets, sample, score
 from solution.errors import InputError
+from solution.progress import Progress
 from solution.propose import Proposer, Proposing
-from solution.pyramid import Progress
 from solution.scene import ScenePair, discover, open_pair, without_labels
 from solution.submission import build_zip, map_name
 from solution.train import FLOW, torch_device
@@ -146,16 +146,18 @@ def _team_proposes(
     say: Callable[[str], None],
 ) -> pd.DataFrame:
     """A team's candidates, source by source; what an earlier run left in `work` is kept. Adds to the seconds of each source."""
-    proposer, tables = Proposer(folder, pair, settings.proposing, torch_device(settings.device), progress), {}
-    for source in settings.proposing.of_team(folder):
+
+    def kept(source: str, make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
         part, tick = work / f"{source}_{folder.name}.parquet", time.perf_counter()
         if part.is_file():
             say(f"{pair.name}: team {folder.name} proposed ({source}) before the run was stopped, kept")
         else:
-            candidates.write(part, proposer.propose(source, tables.get("flow")))
-        tables[source] = candidates.read(part)
+            candidates.write(part, make())
+        table = candidates.read(part)
         seconds[source] = seconds.get(source, 0.0) + time.perf_counter() - tick
-    return candidates.concat(tables.values())
+        return table
+
+    return Proposer(folder, settings.proposing, torch_device(settings.device), progress).propose(pair, kept)
 
 
 def _key(pair: ScenePair, settings: Settings, folders: Sequence[Path]) -> str:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import warnings
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import pandas as pd
@@ -17,7 +17,8 @@ from solution.config import MatchingConfig, PyramidConfig
 from solution.errors import InputError
 from solution.matching import propose_match
 from solution.offsets import Fit
-from solution.pyramid import Progress, propose_flow
+from solution.progress import Progress
+from solution.pyramid import propose_flow
 from solution.scene import ScenePair
 from solution.train import FLOW, MATCHER, TRANSLATOR, Stage, load_stage
 from solution.translator import translate
@@ -64,30 +65,44 @@ class Proposing:
         return [self.of_team(team), files, self.finest, asdict(self.pyramid), asdict(self.matching)]
 
 
+Through = Callable[[str, Callable[[], pd.DataFrame]], pd.DataFrame]
+"""A source and what makes its table -> the table."""
+
+
+def _made(source: str, make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
+    return make()
+
+
 class Proposer:
-    """One team at work on one scene. Networks are loaded when they are needed, and kept."""
+    """One team at work. Networks are loaded when they are needed, and kept."""
 
-    def __init__(self, team: Path, pair: ScenePair, config: Proposing, device: torch.device, progress: Progress | None = None) -> None:
-        self._team, self._pair, self._config, self._device, self._progress = team, pair, config, device, progress
+    def __init__(self, team: Path, config: Proposing, device: torch.device, progress: Progress | None = None) -> None:
+        self._team, self._config, self._device, self._progress = team, config, device, progress
         self._loaded: dict[str, tuple[torch.nn.Module, Manifest]] = {}
-        self._field: Fit | None = None
 
-    def propose(self, source: str, flow: pd.DataFrame | None) -> pd.DataFrame:
-        """Candidates of one source.
+    def propose(self, pair: ScenePair, through: Through = _made) -> pd.DataFrame:
+        """Candidates of all the team's sources for one scene.
 
         Args:
-            flow: this team's flow candidates, around which the matcher looks; None = geocoding alone.
+            through: every source's table goes through it, in order; it may keep tables, or have kept some.
 
         Raises:
             InputError: missing or foreign weights.
         """
-        pair, config, progress = self._pair, self._config, self._progress
+        tables: dict[str, pd.DataFrame] = {}
+        around = cache(lambda: _field(pair, tables.get("flow")))
+        for source in self._config.of_team(self._team):
+            tables[source] = through(source, partial(self._one, pair, source, around))
+        return candidates.concat(tables.values())
+
+    def _one(self, pair: ScenePair, source: str, around: Callable[[], Fit | None]) -> pd.DataFrame:
+        config, progress = self._config, self._progress
         if source == "flow":
             net, manifest = self._load(FLOW)
             return propose_flow(pair, net, manifest.fold, config.pyramid, config.finest, progress)
         net, manifest = self._load(MATCHER)
         paint = partial(translate, self._load(TRANSLATOR)[0]) if source == "match_translated" else None
-        return propose_match(pair, net, manifest.fold, config.matching, self._around(flow), paint, config.finest, progress)
+        return propose_match(pair, net, manifest.fold, config.matching, around(), paint, config.finest, progress)
 
     def _load(self, stage: Stage) -> tuple[torch.nn.Module, Manifest]:
         if stage.name not in self._loaded:
@@ -95,20 +110,10 @@ class Proposer:
             self._loaded[stage.name] = net.to(self._device), manifest
         return self._loaded[stage.name]
 
-    def _around(self, flow: pd.DataFrame | None) -> Fit | None:
-        """The field of the flow candidates; None where they say nothing, so that the matcher starts from geocoding."""
-        if flow is None or flow.empty:
-            return None
-        if self._field is None:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # no map is written from it
-                self._field = offsets.fit(flow, self._pair.shape)[0]
-        return self._field if self._field.kind != "zero" else None
 
-
-def propose_all(team: Path, pair: ScenePair, config: Proposing, device: torch.device, progress: Progress | None = None) -> pd.DataFrame:
-    """Candidates of all sources of a team for one scene."""
-    proposer, tables = Proposer(team, pair, config, device, progress), {}
-    for source in config.of_team(team):
-        tables[source] = proposer.propose(source, tables.get("flow"))
-    return candidates.concat(tables.values())
+def _field(pair: ScenePair, flow: pd.DataFrame | None) -> Fit | None:
+    """The field of the flow candidates; None where they say nothing, so that the matcher starts from geocoding."""
+    if flow is None or flow.empty:
+        return None
+    field = offsets.quiet_fit(flow, pair.shape)
+    return field if field.kind != "zero" else None

@@ -6,8 +6,6 @@ Every pass reads the SAR image through the field of the pass before, matches wha
 from __future__ import annotations
 
 import math
-import warnings
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,10 +19,10 @@ from solution.encoder import cell_valid
 from solution.flow import FlowNet
 from solution.geometry import Window
 from solution.offsets import Fit
+from solution.progress import Progress, counted
 from solution.scene import ScenePair
-from solution.warped import read_tile
+from solution.warped import TILES_A_PASS, finest_level, read_tile
 
-Progress = Callable[[str, int, int], None]
 _BLOCK_PX = 16  # for the estimate of the coarse pass's size only
 
 
@@ -45,8 +43,7 @@ class Pass:
 
 def plan(shape: tuple[int, int], config: PyramidConfig, finest: int | None = None) -> list[Pass]:
     """The passes for a scene of `shape` px; `finest` overrides the automatic finest level."""
-    if finest is None:
-        finest = 2 if shape[0] * shape[1] > config.large_scene_px else 1
+    finest = finest_level(shape, finest, config.large_scene_px)
     reach = min(config.reach_px, 0.4 * max(shape))
 
     def volume(factor: int) -> float:
@@ -84,19 +81,13 @@ def propose_flow(
     for number, step in enumerate(passes):
         parts = []
         windows = _level_tiles(pair.shape, step, net.config.block_cells * CELL_PX, config)
-        for tile, window in enumerate(windows):
-            if progress:
-                progress(f"flow {fold}: level {step.factor}", tile, len(windows))
-            parts.append(_match_tile(pair, net, fold, number * 100_000 + tile, window, step, field, config))
+        for tile, window in counted(windows, f"flow {fold}: level {step.factor}", progress):
+            parts.append(_match_tile(pair, net, fold, number * TILES_A_PASS + tile, window, step, field, config))
         table = candidates.concat(parts)
         if step.emit:
             emitted.append(table)
         if number + 1 < len(passes):
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # an empty pass leaves zero shift to the next one; the final fit is the one that warns
-                field = offsets.fit(table, pair.shape)[0]
-        if progress:
-            progress(f"flow {fold}: level {step.factor}", len(windows), len(windows))
+            field = offsets.quiet_fit(table, pair.shape)  # an empty pass leaves zero shift to the next one
     return candidates.concat(emitted)
 
 

@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from solution import pyramid
+from solution import progress as reports
 
 
 @contextmanager
-def tile_progress(console: Console) -> Iterator[pyramid.Progress]:
+def tile_progress(console: Console) -> Iterator[reports.Progress]:
     """A callback (what, done, total) that draws one bar per job; silent where the output is not a terminal."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,8 +22,8 @@ from solution import artefact, candidates, offsets, score
 from solution.config import TileConfig
 from solution.errors import InputError
 from solution.geometry import affine_of_shifts
-from solution.propose import Proposing, propose_all
-from solution.pyramid import Progress
+from solution.progress import Progress
+from solution.propose import Proposer, Proposing
 from solution.scene import ScenePair, without_labels
 from solution.tiles import Source, scene_source
 from solution.train import Stage, torch_device, train_stage
@@ -143,11 +142,11 @@ def propose_out_of_fold(
         if out.is_file() and stamp.is_file() and stamp.read_text() == key:
             say(f"propose {team.name}: {out} is up to date, skipped")
             continue
-        tables = []
+        proposer, tables = Proposer(folder, config, torch_device(device), progress), []
         for pair in scenes:
             for manifest in manifests:
                 manifest.guard_held_out(pair.name)
-            table = propose_all(folder, without_labels(pair), config, torch_device(device), progress)
+            table = proposer.propose(without_labels(pair))
             tables.append(candidates.label(table, pair.tiepoints(), 16.0))
         stamp.unlink(missing_ok=True)  # it speaks of the table that is now replaced
         candidates.write(out, candidates.concat(tables))
@@ -191,23 +190,16 @@ def _score_scene(pair: ScenePair, table_path: Path) -> dict:
     truth = score.reference(pair.tiepoints_csv, pair.optical, pair.sar)
     where = np.column_stack([truth.cols, truth.rows]).astype(np.float64)
     shift = np.column_stack([truth.dx, truth.dy])
-    field, _ = _quiet_fit(table, pair)
+    field = offsets.quiet_fit(table, pair.shape, pair.gsd_m)
     maps = {"zero_shift": np.zeros_like(shift), "affine_on_labels": affine_of_shifts(where, shift), "pipeline": field.shift_at(where)}
     found = [source for source in candidates.SOURCES if (table["source"] == source).any()]
     for source in found:
-        maps[source] = _quiet_fit(table[table["source"] == source], pair)[0].shift_at(where)
+        maps[source] = offsets.quiet_fit(table[table["source"] == source], pair.shape).shift_at(where)
     means = {f"{name}_px": round(float(np.mean(np.hypot(*(value - shift).T))), 4) for name, value in maps.items()}
     own = np.hypot(*(maps["pipeline"] - shift).T)
     more = {"pipeline_median_px": round(float(np.median(own)), 4), "pipeline_p90_px": round(float(np.percentile(own, 90)), 4)}
     facts = {source: _source_facts(table[table["source"] == source]) for source in found}
     return {"tiepoints": len(shift), "candidates": len(table), "fit": field.kind, **means, **more, "sources": facts}
-
-
-def _quiet_fit(table: pd.DataFrame, pair: ScenePair) -> tuple[offsets.Fit, pd.DataFrame]:
-    """A fit whose fall back to zero shift is said by its kind and its error, for no map is written."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return offsets.fit(table, pair.shape, pair.gsd_m)
 
 
 def _source_facts(rows: pd.DataFrame) -> dict:

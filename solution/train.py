@@ -59,7 +59,6 @@ class Stage:
 FLOW = Stage("flow", FlowConfig, FlowModule)
 MATCHER = Stage("matcher", MatcherConfig, MatcherModule)
 TRANSLATOR = Stage("translator", TranslatorConfig, TranslatorModule)
-STAGES = {stage.name: stage for stage in (FLOW, MATCHER, TRANSLATOR)}
 
 
 def matcher_with(translator: Path | None) -> Stage:
@@ -117,10 +116,10 @@ def chosen_config(stage: Stage, steps: int | None, smoke: bool, fine_tune: bool)
 def sized_like(config: TileConfig, stage: Stage, start: Path) -> TileConfig:
     """The settings with the sizes of the network that a run starts from, where that is one of the stage's own."""
     manifest = artefact.read_manifest(start)
-    if manifest.stage != stage.name or not isinstance(config, MatcherConfig):
+    if manifest.stage != stage.name:
         return config
     own = config_of(manifest, stage)
-    return dataclasses.replace(config, **{name: getattr(own, name) for name in MatcherConfig.SIZES})
+    return dataclasses.replace(config, **{name: getattr(own, name) for name in config.SIZES})
 
 
 def train_stage(

@@ -12,6 +12,14 @@ from solution.geometry import Window
 from solution.offsets import Fit
 from solution.scene import ScenePair, output_grid
 
+TILES_A_PASS = 100_000
+"""Tile numbers of a scene's n-th pass start at n times this."""
+
+
+def finest_level(shape: tuple[int, int], asked: int | None, large_scene_px: float) -> int:
+    """The level to end on: what was asked for, else every pixel, or every second one of a scene that is large."""
+    return asked or (2 if shape[0] * shape[1] > large_scene_px else 1)
+
 
 @dataclass(frozen=True)
 class WarpedTile:

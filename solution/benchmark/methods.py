@@ -100,13 +100,13 @@ def _affine(task: Task) -> np.ndarray:
 def _source(source: str, task: Task) -> pd.DataFrame:
     """What the teams propose from one source; the matcher looks around the flow field, as it does in the pipeline."""
     from solution import candidates
-    from solution.propose import Proposing, propose_all
+    from solution.propose import Proposer, Proposing
     from solution.train import torch_device
 
     settings, tables = task.settings(), []
     config = Proposing(sources=tuple(dict.fromkeys(("flow", source))))
     for folder in settings.folders():
-        table = propose_all(folder, task.pair, config, torch_device(settings.device))
+        table = Proposer(folder, config, torch_device(settings.device)).propose(task.pair)
         tables.append(table[table["source"] == source])
     return candidates.concat(tables)
 
