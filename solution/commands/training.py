@@ -1,0 +1,201 @@
+"""Verbs that train models and say what they may start from."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import typer
+
+from solution.commands.shared import (
+    FOLDS,
+    FOLDS_SHOWN,
+    Device,
+    Exclude,
+    Folds,
+    Init,
+    InitWeights,
+    Labelled,
+    Pairs,
+    Replace,
+    Simulated,
+    Smoke,
+    Steps,
+    Team,
+    console,
+    say,
+    scenes_and_split,
+    shared_sources,
+)
+from solution.errors import InputError
+
+app = typer.Typer()
+
+
+@app.command("train-base")
+def train_base(
+    stage: str = typer.Option("flow", help="What to train: flow or matcher. The translator has verbs of its own."),
+    pairs: Pairs = [],  # noqa: B006 (Typer copies it)
+    simulated: Simulated = [],  # noqa: B006
+    exclude: Exclude = [],  # noqa: B006
+    folds: Path = typer.Option(FOLDS, show_default=FOLDS_SHOWN, help="The artefact goes into base/ below it."),
+    init: Path | None = typer.Option(None, help="Weights to start from; default: chance."),
+    init_weights: InitWeights = None,
+    translator: Path | None = typer.Option(None, help="Matcher: translator through which a part of the SAR tiles goes."),
+    device: Device = "auto",
+    steps: Steps = None,
+    smoke: Smoke = False,
+    replace: Replace = False,
+) -> None:
+    """Train the model that every fold starts from, on registered pairs and simulated scenes only: it sees no labelled scene."""
+    from solution import teams, train
+
+    _one_start(init, init_weights)
+    chosen = _matching_stage(stage, translator, init_weights)
+    config = train.chosen_config(chosen, steps, smoke, fine_tune=False)
+    if init_weights is not None:
+        config, init = config.official(), _official(init_weights, folds)
+    elif init is not None:
+        config = train.sized_like(config, chosen, init)
+    sources = shared_sources(simulated, pairs, exclude)
+    say(train.train_stage(chosen, sources, config, folds / teams.BASE / chosen.file, -1, 0, folds / ".work", init, device, replace))
+
+
+def _matching_stage(stage: str, translator: Path | None, init_weights: Path | None):
+    """The stage of a name, with the translator that helps it."""
+    from solution import train
+
+    if stage not in ("flow", "matcher"):
+        raise InputError(
+            f"--stage {stage}: is neither flow nor matcher; the translator is trained with: python -m solution translate train"
+        )
+    if stage == "flow" and (translator or init_weights):
+        raise InputError("--translator and --init-weights belong to the matcher; add --stage matcher")
+    return train.matcher_with(translator) if stage == "matcher" else train.FLOW
+
+
+def _one_start(init: Path | None, init_weights: Path | None) -> None:
+    if init and init_weights:
+        raise InputError("--init and --init-weights: both say where to start from; pass one of them")
+
+
+def _official(folder: Path, folds: Path) -> Path:
+    """The published weights of a folder as an artefact."""
+    from solution import official
+
+    out = folds / ".work" / "published.safetensors"
+    say(official.convert(folder, out))
+    return out
+
+
+@app.command("train-flow")
+def train_flow(
+    folder: Labelled,
+    simulated: Simulated = [],  # noqa: B006
+    pairs: Pairs = [],  # noqa: B006
+    exclude: Exclude = [],  # noqa: B006
+    folds: Folds = FOLDS,
+    init: Init = None,
+    team: Team = [],  # noqa: B006
+    device: Device = "auto",
+    steps: Steps = None,
+    smoke: Smoke = False,
+    replace: Replace = False,
+) -> None:
+    """Train the flow regressor of every team; finished teams are skipped, a killed run goes on."""
+    from solution import teams, train
+
+    start = init or _base(train.FLOW, folds, smoke)
+    config = train.chosen_config(train.FLOW, steps, smoke, fine_tune=start is not None)
+    shared = partial(shared_sources, simulated, pairs, exclude)
+    teams.train_teams(lambda _: train.FLOW, *scenes_and_split(folder, folds), folds, config, shared, start, device, replace, say, team)
+
+
+def _base(stage, folds: Path, smoke: bool) -> Path | None:
+    """The stage's base model below `folds`, where there is one and the run is meant."""
+    from solution import teams
+
+    path = folds / teams.BASE / stage.file
+    return path if path.is_file() and not smoke else None
+
+
+@app.command("train-matcher")
+def train_matcher(
+    folder: Labelled,
+    simulated: Simulated = [],  # noqa: B006
+    pairs: Pairs = [],  # noqa: B006
+    exclude: Exclude = [],  # noqa: B006
+    folds: Folds = FOLDS,
+    init: Init = None,
+    init_weights: InitWeights = None,
+    team: Team = [],  # noqa: B006
+    device: Device = "auto",
+    steps: Steps = None,
+    smoke: Smoke = False,
+    replace: Replace = False,
+) -> None:
+    """Train the matcher of every team; a part of its tiles goes through the team's translator, where there is one."""
+    from solution import artefact, teams, train
+
+    def stage_of(team: Path):
+        translator = team / train.TRANSLATOR.file
+        return train.matcher_with(translator if translator.is_file() else None)
+
+    _one_start(init, init_weights)
+    start = init or (None if init_weights else _base(train.MATCHER, folds, smoke))
+    own = start is not None and artefact.read_manifest(start).stage == train.MATCHER.name
+    config = train.chosen_config(train.MATCHER, steps, smoke, fine_tune=own)
+    if init_weights is not None:
+        config, start = config.official(), _official(init_weights, folds)
+    elif own:
+        config = train.sized_like(config, train.MATCHER, start)
+    shared = partial(shared_sources, simulated, pairs, exclude)
+    teams.train_teams(stage_of, *scenes_and_split(folder, folds), folds, config, shared, start, device, replace, say, team)
+
+
+@app.command()
+def weights(
+    folder: Path | None = typer.Argument(None, metavar="[DIR]", help="Folder to look for them in."),
+) -> None:
+    """List the published weights that the matcher can start from, with their licences, and check those of a folder."""
+    from solution import official
+
+    found = official.states(folder) if folder else {}
+    console.print(official.overview(found))
+    for file in official.FILES:
+        say(f"{file.name}: {file.url}")
+        say(f"  sha256 {file.sha256}")
+    if folder is not None:
+        official.require(found, folder)
+
+
+@app.command("train-translator")
+def train_translator(
+    folder: Labelled,
+    simulated: Simulated = [],  # noqa: B006
+    pairs: Pairs = [],  # noqa: B006
+    split: list[Path] = typer.Option(
+        [], help="Split of the first --pairs folder, ..., as in translate train: only its training part is seen."
+    ),
+    exclude: Exclude = [],  # noqa: B006
+    folds: Folds = FOLDS,
+    init: Init = None,
+    team: Team = [],  # noqa: B006
+    device: Device = "auto",
+    steps: Steps = None,
+    smoke: Smoke = False,
+    replace: Replace = False,
+) -> None:
+    """Train the translator of every team on scene tiles in register; finished teams are skipped, a killed run goes on."""
+    from solution import teams, train
+    from solution.pairs import parted
+    from solution.tiles import pair_source
+
+    def shared() -> list:
+        return [pair_source(pair) for pair in parted(pairs, split, exclude)["train"]] + shared_sources(simulated, [], [])
+
+    start = init or _base(train.TRANSLATOR, folds, smoke)
+    config = train.chosen_config(train.TRANSLATOR, steps, smoke, fine_tune=start is not None)
+    teams.train_teams(
+        lambda _: train.TRANSLATOR, *scenes_and_split(folder, folds), folds, config, shared, start, device, replace, say, team
+    )
