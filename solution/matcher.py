@@ -177,11 +177,11 @@ class MatcherNet(nn.Module):
         near = (first.xy[:, :, None] - second.xy[:, None]).abs().amax(dim=-1) <= self.config.window_px
         near = near & first.usable[:, :, None] & second.usable[:, None]
         raw = self.raw_weight * first.descriptor @ second.descriptor.transpose(1, 2)
-        among_x, among_y, across = _among(first.usable), _among(second.usable), _no_empty_rows(near)[:, None]
+        among_x, among_y = _among(first.usable), _among(second.usable)
         result = []
         for layer, head in zip(self.glue.transformers, self.glue.log_assignment, strict=True):
             x, y = layer.self_attn(x, at_x, among_x), layer.self_attn(y, at_y, among_y)
-            x, y = layer.cross_attn(x, y, across)
+            x, y = cross_attention(layer.cross_attn, x, y, near)
             scale = head.dim**-0.25
             similarity = raw + (head.final_proj(x) * scale) @ (head.final_proj(y) * scale).transpose(1, 2)
             similarity = similarity.masked_fill(~near, _FAR)
@@ -306,12 +306,32 @@ def _among(usable: Tensor) -> Tensor:
     return (usable[:, None] | own)[:, None]
 
 
-def _no_empty_rows(mask: Tensor) -> Tensor:
-    """(B, M, N) with all of a row or a column set where none was: its points have no partner, and attention must stay finite.
+def cross_attention(block: nn.Module, x: Tensor, y: Tensor, near: Tensor) -> tuple[Tensor, Tensor]:
+    """LightGlue's cross attention (bidirectional, shared queries and keys) with kornia's weights; points without a partner get no message.
 
-    Both directions of attention share the mask, so that points without a partner are seen by all of the other image.
+    kornia takes one mask for both directions, in which a point without a partner must see everyone, lest its attention be empty, and is then seen by
+    everyone too. Here each direction has its own.
+
+    Args:
+        block: kornia's ``CrossBlock``.
+        x, y: (B, M, D) and (B, N, D).
+        near: (B, M, N), True where two points may be partners.
     """
-    return mask | ~mask.any(dim=2, keepdim=True) | ~mask.any(dim=1, keepdim=True)
+    query_x, query_y, value_x, value_y = (
+        projected.unflatten(-1, (block.heads, -1)).transpose(1, 2)
+        for projected in (block.to_qk(x), block.to_qk(y), block.to_v(x), block.to_v(y))
+    )
+    messages = (_message(query_x, query_y, value_y, near), _message(query_y, query_x, value_x, near.transpose(1, 2)))
+    return tuple(
+        points + block.ffn(torch.cat([points, block.to_out(message)], dim=-1)) for points, message in zip((x, y), messages, strict=True)
+    )
+
+
+def _message(query: Tensor, key: Tensor, value: Tensor, near: Tensor) -> Tensor:
+    """(B, M, D): what each of M points hears of the N points near it; nothing where there are none."""
+    anyone = near.any(dim=2, keepdim=True)
+    heard = F.scaled_dot_product_attention(query, key, value, attn_mask=(near | ~anyone)[:, None])
+    return heard.transpose(1, 2).flatten(-2) * anyone
 
 
 @dataclass
