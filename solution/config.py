@@ -194,7 +194,7 @@ class MatchingConfig:
         min_score: matches below are not proposed.
         max_cycle_px: likewise above this forward-backward error, px of the level.
         consensus_px: matches of a tile that are further than this from its robust affine are not proposed, px of the level.
-        min_consensus: matches that a tile's affine needs; a tile with fewer is left empty.
+        min_consensus, min_consensus_share: matches that a tile's affine needs, and their share of the tile's; a tile with fewer is left empty.
         factors: levels of a run without a coarse field, the coarsest first.
         large_scene_px: above this many optical px the finest level is 2 instead of 1, unless a finest level is asked for.
     """
@@ -207,6 +207,7 @@ class MatchingConfig:
     max_cycle_px: float = 4.0
     consensus_px: float = 8.0
     min_consensus: int = 8
+    min_consensus_share: float = 0.25
     factors: tuple[int, ...] = (8, 4, 2)
     large_scene_px: float = 100e6
 

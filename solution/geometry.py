@@ -32,6 +32,10 @@ class Window:
         """(x, y) one past the last index."""
         return self.x + self.width, self.y + self.height
 
+    def holds(self, xy: np.ndarray) -> np.ndarray:
+        """(N,) bool: which positions (N, 2) lie on its pixels, whose centres are whole numbers."""
+        return ((xy >= np.array([self.x, self.y]) - 0.5) & (xy < np.array(self.stop) - 0.5)).all(axis=1)
+
 
 def matrix_from_gdal(transform: tuple[float, ...]) -> Matrix:
     """GDAL order ``(x0, dx/dcol, dx/drow, y0, dy/dcol, dy/drow)`` to a 3 x 3 matrix that maps an index to geographic metres or degrees."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -26,6 +27,7 @@ Translate = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """SAR (h, w) in [0, 1] and validity (h, w) -> optical-like (3, h, w) in [0, 1]."""
 
 _LEAST_PX = 32  # of a level: fewer say nothing
+_KEPT_FACTOR = 2  # matches are proposed of the finest level and of those up to this much coarser, where speckle is averaged down
 
 
 def propose_match(
@@ -49,36 +51,47 @@ def propose_match(
         progress: called with (what, done, total).
     """
     source = "match_translated" if translate else "match"
-    levels = plan(pair.shape, config, finest, alone=field is None)
-    table = candidates.empty()
+    alone = field is None
+    levels = plan(pair.shape, config, finest, alone)
+    kept = candidates.empty()
     for number, factor in enumerate(levels):
         windows = level_windows(pair.shape, factor, net.config.window_px, config)
         parts = []
-        for tile, window in counted(windows, f"{source} {fold}: level {factor}", progress):
+        for tile, (window, own) in counted(windows, f"{source} {fold}: level {factor}", progress):
             view = read_tile(pair, window, factor, field)
             if view is not None:
-                parts.append(_rows(pair, net, fold, source, number * TILES_A_PASS + tile, view, translate, config))
+                parts.append(_rows(pair, net, fold, source, number * TILES_A_PASS + tile, view, own, translate, config))
         table = candidates.concat(parts)
-        if factor != levels[-1]:
+        if factor <= _KEPT_FACTOR * levels[-1]:
+            kept = candidates.concat([kept, table])
+        if factor != levels[-1] and alone:
             found = offsets.quiet_fit(table, pair.shape)
             field = found if found.kind != "zero" else field  # an empty level leaves what the one before it found
-    return table
+    return kept
 
 
 def plan(shape: tuple[int, int], config: MatchingConfig, finest: int | None, alone: bool) -> list[int]:
-    """Levels to match, the coarsest first: the finest one, and without a field also those that lead to it."""
+    """Levels to match, the coarsest first: the finest one, the one above it, and without a field also those that lead there."""
     finest = finest_level(shape, finest, config.large_scene_px)
-    leading = [factor for factor in config.factors if factor > finest and min(shape) >= factor * _LEAST_PX] if alone else []
-    return [*leading, finest]
+    reach = math.inf if alone else _KEPT_FACTOR * finest
+    above = sorted({_KEPT_FACTOR * finest, *config.factors}, reverse=True)
+    return [*(factor for factor in above if finest < factor <= reach and min(shape) >= factor * _LEAST_PX), finest]
 
 
-def level_windows(shape: tuple[int, int], factor: int, window_px: float, config: MatchingConfig) -> list[Window]:
-    """Windows in optical px, margins included, that cover the scene; evenly thinned above `max_tiles`."""
+def level_windows(shape: tuple[int, int], factor: int, window_px: float, config: MatchingConfig) -> list[tuple[Window, Window]]:
+    """Windows in optical px, margins included, and the part of each that is its own; evenly thinned above `max_tiles`.
+
+    The own parts cover the scene and meet without overlap, so that no ground is matched twice.
+    """
     margin = _margin(window_px, config)
     inner = config.tile_px - 2 * margin
-    starts = [_starts(math.ceil(size / factor), inner) for size in shape]
+    rows, columns = (_cuts(math.ceil(size / factor), inner) for size in shape)
     side = config.tile_px * factor
-    windows = [Window((x - margin) * factor, (y - margin) * factor, side, side) for y in starts[0] for x in starts[1]]
+    windows = []
+    for top, bottom in pairwise(rows):
+        for left, right in pairwise(columns):
+            own = Window(left * factor, top * factor, (right - left) * factor, (bottom - top) * factor)
+            windows.append((Window((left - margin) * factor, (top - margin) * factor, side, side), own))
     if len(windows) <= config.max_tiles:
         return windows
     chosen = np.unique(np.round(np.linspace(0, len(windows) - 1, config.max_tiles)).astype(int))
@@ -89,10 +102,10 @@ def _margin(window_px: float, config: MatchingConfig) -> int:
     return int(max(config.margin_px, math.ceil(window_px)))
 
 
-def _starts(size: int, inner: int) -> list[int]:
-    """Starts of the tiles' inner parts along one axis, evenly spread."""
+def _cuts(size: int, inner: int) -> list[int]:
+    """Where the tiles' own parts begin and end along one axis: parts of equal size, none above `inner`."""
     count = max(1, math.ceil(size / inner))
-    return [round(start) for start in np.linspace(0, max(0, size - inner), count)]
+    return np.linspace(0, size, count + 1).round().astype(int).tolist()
 
 
 def _rows(
@@ -102,6 +115,7 @@ def _rows(
     source: str,
     number: int,
     view: WarpedTile,
+    own: Window,
     translate: Translate | None,
     config: MatchingConfig,
 ) -> pd.DataFrame:
@@ -112,6 +126,7 @@ def _rows(
     inner = ((first >= margin) & (first < config.tile_px - margin)).all(axis=1)
     good = np.flatnonzero(inner & (score >= config.min_score) & (cycle <= config.max_cycle_px))
     good = good[consensus(first[good], residual[good], config)]
+    good = good[own.holds(view.optical_xy(first[good]))]
     if not len(good):
         return candidates.empty()
     columns = {"confidence": np.clip(score[good], 0.0, 1.0), "sigma_px": sigma[good], "cycle_px": cycle[good]}
@@ -146,4 +161,4 @@ def consensus(position: np.ndarray, residual: np.ndarray, config: MatchingConfig
     if matrix is None:
         return nothing
     agree = np.hypot(*(geometry.apply(np.vstack([matrix, [0, 0, 1]]), position) - landed).T) <= config.consensus_px
-    return agree if agree.sum() >= config.min_consensus else nothing
+    return agree if agree.sum() >= max(config.min_consensus, config.min_consensus_share * len(position)) else nothing

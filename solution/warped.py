@@ -52,15 +52,17 @@ class WarpedTile:
             residual: (N, 2) apparent shifts that are left, tile px.
             columns: confidence; sigma_px and cycle_px in tile px.
         """
-        start = np.array([self.window.x, self.window.y], dtype=np.float64)
-        xy = start + (p + 0.5) * self.factor - 0.5
-        landed = start + (p + residual + 0.5) * self.factor - 0.5
+        xy, landed = self.optical_xy(p), self.optical_xy(p + residual)
         shift = residual * self.factor
         if self.field is not None:
             shift = shift + self.field.shift_at(landed)
         for name in ("sigma_px", "cycle_px"):
             columns[name] = columns[name] * self.factor
         return candidates.make(pair.name, fold, source, xy, shift, tile=number, **columns)
+
+    def optical_xy(self, p: np.ndarray) -> np.ndarray:
+        """Optical array positions (N, 2) of tile positions (N, 2)."""
+        return np.array([self.window.x, self.window.y]) + (p + 0.5) * self.factor - 0.5
 
 
 def read_tile(pair: ScenePair, window: Window, factor: int, field: Fit | None) -> WarpedTile | None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from kornia.feature.lightglue import CrossBlock
 from torch.nn import functional as F
 
 from solution import matcher, tiles
@@ -18,6 +19,7 @@ from solution.matcher import (
     MatcherModule,
     MatcherNet,
     Truth,
+    cross_attention,
     glue_loss,
     lattice_offsets,
     place_loss,
@@ -141,6 +143,22 @@ def test_matching_gives_the_shift_back(shift):
     error = (found.second - found.first)[inner] - 2.0 * torch.tensor(shift)
     assert inner.sum() >= 3 and error.abs().median() < 0.3
     assert found.cycle[inner].median() < 0.5 and ((found.score >= 0) & (found.score <= 1)).all()
+
+
+def test_cross_attention_is_kornias_where_everyone_has_a_partner_and_silent_elsewhere():
+    torch.manual_seed(0)
+    block, x, y = CrossBlock(32, 4).eval(), torch.randn(2, 7, 32), torch.randn(2, 9, 32)
+    near = torch.rand(2, 7, 9) < 0.4
+    near[:, 2], near[:, :, 4] = False, False
+    ours = cross_attention(block, x, y, near)
+    for theirs, found in zip(block(x, y, near[:, None]), ours, strict=True):
+        torch.testing.assert_close(found, theirs, atol=1e-5, rtol=1e-4)
+    changed = y.clone()
+    changed[:, 4] += 1.0
+    torch.testing.assert_close(cross_attention(block, x, changed, near)[0], ours[0])  # nobody hears a point without a partner
+    x.requires_grad_()
+    sum(part.sum() for part in cross_attention(block, x, y, near)).backward()
+    assert x.grad.isfinite().all()
 
 
 def test_a_partner_beyond_the_window_is_not_found(net):

@@ -297,3 +297,12 @@ def test_the_shipped_base_model_saw_no_scene_of_the_split():
     simulated = {f"simulated/{name}" for name, _ in scene_writer.plan(32, 1000)}
     assert {name for name in manifest.trained_on if name.startswith("simulated/")} == simulated
     assert manifest.fold == -1 and not names & set(split.read_split(split.SPLIT_CSV)["scene"])
+
+
+def test_the_average_forgets_its_start_and_settles_at_its_decay():
+    step = train.warm_average(0.9)
+    average = torch.tensor(1000.0)
+    for count in range(1, 61):
+        average = step(average, torch.tensor(1.0), torch.tensor(count))
+    assert abs(float(average) - 1.0) < 1e-3  # a constant decay of 0.9 would leave 1.8
+    assert float(step(torch.tensor(0.0), torch.tensor(1.0), torch.tensor(10_000))) == pytest.approx(0.1)
