@@ -403,13 +403,8 @@ class TilePairs(torch.utils.data.Dataset):
 
 
 def _weighted(sources: list[Source]) -> tuple[list[Source], np.ndarray]:
-    """Sources, and how often each is drawn.
-
-    A large scene more often than a small one, but not in proportion, lest one of them be all that is seen. Registered pairs in proportion to their area:
-    patches are what is left of scenes that were cut up.
-    """
-    area = np.array([float(source.sar[0].size) for source in sources])
-    weights = area if sources[0].kind == "registered" else np.sqrt(area)
+    """Sources, and how often each is drawn: a large image more often than a small one, but not in proportion."""
+    weights = np.sqrt([source.sar[0].size for source in sources])
     return sources, weights / weights.sum()
 
 

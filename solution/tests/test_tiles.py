@@ -382,14 +382,3 @@ def test_plot_draws_four_panels(truth_source):
     assert [axis.get_title() != "" for axis in figure.axes] == [True] * 4
     figure.canvas.draw()
     plt.close(figure)
-
-
-def test_registered_pairs_are_drawn_by_area_and_scenes_by_its_root():
-    def source(name: str, kind: str, side: int) -> tiles.Source:
-        image = np.ones((side, side), np.uint8)
-        return tiles.Source(name, kind, (np.dstack([image] * 3),), (image,), RegisteredField(1.0))
-
-    for kind, large in (("registered", 16 / 17), ("simulated", 4 / 5)):
-        dataset = TilePairs([source("small", kind, 64), source("large", kind, 256)], CONFIG, 1, 0)
-        drawn = [dataset._choose(np.random.default_rng(seed))[0].name == "large" for seed in range(2000)]
-        assert abs(np.mean(drawn) - large) < 0.03
