@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from solution import artefact, candidates, offsets, sample, score
+from solution import artefact, candidates, offset_map, offsets, sample, score
 from solution.errors import InputError
 from solution.progress import Progress
 from solution.propose import Proposer, Proposing
@@ -109,9 +109,9 @@ def predict_pair(
     tick = time.perf_counter()
     report_path.unlink(missing_ok=True)  # it speaks of the files that are now replaced
     candidates.write(table_path, table)
-    offsets.write_map(out, fit, pair)
+    offset_map.write_map(out, fit, pair)
     if settings.warped_sar:
-        offsets.write_warped_sar(warped, fit, pair)
+        offset_map.write_warped_sar(warped, fit, pair)
     seconds["write"] = time.perf_counter() - tick
     report = {
         "scene": pair.name,

@@ -151,25 +151,30 @@ _OURS = tuple(
         "encoder",
         "flow",
         "geometry",
+        "lattice",
         "matcher",
         "matching",
+        "offset_map",
         "offsets",
+        "points",
         "predict",
         "propose",
         "pyramid",
         "scene",
+        "shiftfield",
         "translator",
         "warped",
     )
 )
 _PEERS = ("benchmark/peers.py", "scene.py")
+_FIT = ("candidates.py", "lattice.py", "offsets.py", "points.py", "shiftfield.py")
 
 METHODS: dict[str, Method] = {
     "zero": Method(_zero),
     "affine": Method(_affine, sees_labels=True),
     **{source: Method(partial(_alone, proposer), _OURS, needs_teams=True) for source, proposer in PROPOSERS.items()},
     "pipeline": Method(_pipeline, _OURS, needs_teams=True),
-    "template": Method(_template, (*_PEERS, "benchmark/template.py", "candidates.py", "offsets.py")),
+    "template": Method(_template, (*_PEERS, *_FIT, "benchmark/template.py")),
     # Beyond these sizes the first needs minutes and the second, direct convolutions in numpy, the better part of an hour.
     "simpleitk": Method(partial(by_peer, peers.simpleitk, 2000), _PEERS, package="SimpleITK"),
     "gefolki": Method(partial(by_peer, peers.gefolki, 1024), _PEERS, package="gefolki"),

@@ -15,6 +15,7 @@ import pytest
 import rasterio
 
 from solution import candidates, offsets, predict, propose, pyramid, sample, train
+from solution.geometry import Window
 from solution.pyramid import Pass
 from solution.scene import discover
 from solution.tests.conftest import Recipe, Scene, write_raster, write_scene
@@ -351,4 +352,4 @@ def test_the_table_that_was_fitted_is_the_one_that_is_kept(scene, go, tmp_path):
     table = candidates.read(tmp_path / "map.candidates.parquet")
     fit, again = offsets.fit(table.assign(outlier=""), scene.open().shape)
     pd.testing.assert_frame_equal(again, table)
-    assert np.array_equal(fit.block(offsets.Window(0, 0, *SHAPE[::-1])), read_map(tmp_path / "map.tif"))
+    assert np.array_equal(fit.block(Window(0, 0, *SHAPE[::-1])), read_map(tmp_path / "map.tif"))
