@@ -3,7 +3,7 @@
 Column      Type     Meaning
 scene       str      SN9 scene name
 fold        int64    the team that proposed the row
-source      str      one of `SOURCES`
+source      str      one of `SOURCES`, or `GIVEN`
 tile        int64    number of the window that it came from; -1 where there is none
 x, y        float64  optical index, px
 dx, dy      float64  index shift, optical px (the package's convention page); an apparent shift must lose its centre offset first
@@ -31,6 +31,9 @@ from solution.errors import InputError
 from solution.scene import TiePoints
 
 SOURCES = ("flow", "match", "match_translated")
+"""Of what the teams propose."""
+GIVEN = "given"
+"""The source of tie-points that people bring along: each errs alone, unlike the matches of one window."""
 SCHEMA = {
     "scene": "str",
     "fold": "int64",
@@ -119,9 +122,9 @@ def check(table: pd.DataFrame, origin: str = "candidates") -> pd.DataFrame:
         table = table[list(SCHEMA)].astype(SCHEMA)
     except (ValueError, TypeError) as error:
         raise InputError(f"{origin}: a column holds values of the wrong type ({str(error).splitlines()[0]}); propose it again") from error
-    strange = sorted(set(table["source"]) - set(SOURCES))
+    strange = sorted(set(table["source"]) - {*SOURCES, GIVEN})
     if strange:
-        raise InputError(f"{origin}: source {strange[0]!r} is unknown; it must be one of {', '.join(SOURCES)}")
+        raise InputError(f"{origin}: source {strange[0]!r} is unknown; it must be one of {', '.join((*SOURCES, GIVEN))}")
     confidence = table["confidence"].to_numpy()
     wrong = (confidence < 0) | (confidence > 1)
     if wrong.any():

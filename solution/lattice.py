@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import numpy as np
 import scipy.sparse as sparse
-from scipy.sparse.linalg import splu
+from scipy.ndimage import gaussian_filter
+from scipy.sparse.linalg import SuperLU, splu
 
 from solution import geometry
-from solution.points import MEDIAN_LENGTH, FitConfig, Points, scale, student
+from solution.points import MEDIAN_LENGTH, RADIUS_68, FitConfig, Points, scale, student
 from solution.shiftfield import Fit, cell, corner_weights, within_limits
 
 _REWEIGHTINGS = 2
@@ -22,6 +23,8 @@ _STIFFNESS = tuple(float(v) for v in np.logspace(6, 0, 7))
 _GRADUAL = 3  # the stiffest levels, through which the weights are cooled down
 _FOLDS = 5
 _SMALL_LATTICE = 4000
+_DRAWS = 32
+_SMOOTH_NODES = 1.5
 _SPOTS = ((0.5, 0.5), (0.25, 0.25), (0.75, 0.75), (0.5, 0.25))
 
 
@@ -46,15 +49,15 @@ class LatticeField:
         self.design = self._design(points.xy)
         laplacian = sparse.kronsum(_laplacian(self.columns), _laplacian(self.rows))
         kappa = np.sqrt(8) * self.step / (_RANGE_SHARE * max(shape))
-        root = (laplacian + kappa**2 * sparse.identity(laplacian.shape[0])).tocsc()
-        self.precision = (root @ root).tocsc()
+        self.root = (laplacian + kappa**2 * sparse.identity(laplacian.shape[0])).tocsc()
+        self.precision = (self.root @ self.root).tocsc()
 
     def fitted(self) -> Fit:
         """From the stiffest field to the one that predicts held-out blocks best, reweighting on the way."""
         weight = self._prior_weight()
         for stiffness in _STIFFNESS[:_GRADUAL]:
             weight = self._reweighted(np.full(2, stiffness), weight)
-        stiffness, held_out = self._choose(weight)
+        stiffness, held_out, crowd = self._choose(weight)
         for _ in range(_REWEIGHTINGS):
             weight = self._reweighted(stiffness, weight, least_scale=held_out / MEDIAN_LENGTH)
         values = self._solve(weight, stiffness) @ self.axes
@@ -62,7 +65,25 @@ class LatticeField:
         origin = (-_PAD * self.step, -_PAD * self.step)
         xy = np.stack(np.meshgrid(*(origin[0] + self.step * np.arange(n) for n in (self.columns, self.rows))), axis=-1)
         nodes = nodes + np.moveaxis(geometry.apply(self.base, xy) - xy, -1, 0)
-        return Fit("field", within_limits(nodes, self.points.shift), origin, (self.step, self.step), len(self.points), held_out)
+        nodes = within_limits(nodes, self.points.shift)
+        noise = held_out / MEDIAN_LENGTH * np.sqrt(crowd)
+        spread = noise * self._spread(weight, stiffness)
+        return Fit("field", nodes, origin, (self.step, self.step), len(self.points), held_out, sigma=RADIUS_68 * spread)
+
+    def _spread(self, weight: np.ndarray, stiffness: np.ndarray) -> np.ndarray:
+        """(rows, columns) standard deviation of the field per axis (root mean square of both), for noise of 1 at a row of weight 1.
+
+        Draws from the posterior: solving for noise whose covariance is the system's own matrix (Papandreou & Yuille 2010) gives its inverse's.
+        """
+        rng, variance = np.random.default_rng(0), np.zeros(self.rows * self.columns)
+        for axis in (0, 1):
+            factor, _ = self._system(weight, stiffness[axis])
+            of_rows = self.design.T @ (np.sqrt(weight)[:, None] * rng.standard_normal((len(weight), _DRAWS)))
+            of_field = self.root @ rng.standard_normal((self.rows * self.columns, _DRAWS))
+            drawn = factor.solve(of_rows + np.sqrt(stiffness[axis]) / self.step * of_field)
+            variance += 0.5 * (drawn**2).mean(axis=1)
+        # Few draws scatter; neighbours differ little.
+        return np.sqrt(gaussian_filter(variance.reshape(self.rows, self.columns), _SMOOTH_NODES, mode="nearest"))
 
     def _prior_weight(self) -> np.ndarray:
         return self.points.weight / self.points.relative_sigma**2
@@ -81,14 +102,18 @@ class LatticeField:
         return np.column_stack([self._solve_axis(weight, stiffness[axis], [axis])[:, 0] for axis in (0, 1)])
 
     def _solve_axis(self, weight: np.ndarray, stiffness: float, axes: list[int]) -> np.ndarray:
+        factor, scaled = self._system(weight, stiffness)
+        return factor.solve(scaled @ self.target[:, axes])
+
+    def _system(self, weight: np.ndarray, stiffness: float) -> tuple[SuperLU, sparse.csr_matrix]:
+        """The factored normal equations, and the weighted design (nodes, N)."""
         scaled = self.design.T.multiply(weight).tocsr()
         # The lattice's energy is divided by the step's square so that one stiffness means the same field at every step.
         matrix = (scaled @ self.design + stiffness / self.step**2 * self.precision).tocsc()
-        factor = splu(matrix, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True})
-        return factor.solve(scaled @ self.target[:, axes])
+        return splu(matrix, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True}), scaled
 
-    def _choose(self, weight: np.ndarray) -> tuple[np.ndarray, float]:
-        """Stiffness of each axis that predicts held-out rows best, and the median held-out distance.
+    def _choose(self, weight: np.ndarray) -> tuple[np.ndarray, float, float]:
+        """Stiffness of each axis that predicts held-out rows best, the median held-out distance, and how many rows are worth one.
 
         A proposer's errors are alike within its receptive field. To a cross-validation such noise is terrain, and the field would follow it.
         Rows thinned to one per block do not share errors, so they call for a stiffer field if the noise is of that kind; the rows of a
@@ -106,11 +131,11 @@ class LatticeField:
         typical = float(np.median(np.hypot(*held_out[level, :, [0, 1]])))
         alone = _one_per_block(place, block)
         if len(self.points) < 2 * len(alone[0]) or len(alone[0]) < self.config.min_field:
-            return stiffness[level], typical
+            return stiffness[level], typical, 1.0
         few = sum(self._thinned_losses(weight, rows) for rows in (alone if self.small else alone[:1]))
         thinned = few.argmin(axis=0)
         crowd = len(self.points) / len(alone[0]) if windowed or (thinned < level).any() else 1.0
-        return np.minimum(stiffness[np.minimum(level, thinned)] * crowd, stiffness.max()), typical
+        return np.minimum(stiffness[np.minimum(level, thinned)] * crowd, stiffness.max()), typical, crowd
 
     def _thinned_losses(self, weight: np.ndarray, rows: np.ndarray) -> np.ndarray:
         thin = np.zeros_like(weight)
@@ -163,11 +188,20 @@ def _one_per_block(place: np.ndarray, block: np.ndarray) -> list[np.ndarray]:
     return chosen
 
 
+def exact_step(count: int, shape: tuple[int, int], config: FitConfig) -> float:
+    """Node distance for a process that is known everywhere: well below the points' typical distance, over which it bends."""
+    return float(max(np.clip(0.2 * np.sqrt(shape[0] * shape[1] / count), config.min_step_px, config.max_step_px), _coarsest(shape, config)))
+
+
 def _node_step(xy: np.ndarray, shape: tuple[int, int], config: FitConfig) -> float:
     """Node distance: three quarters of the candidates' typical distance, within limits, and never more than `max_nodes` nodes."""
     spacing = np.sqrt(shape[0] * shape[1] / len(xy))
     step = np.clip(0.75 * spacing, config.min_step_px, config.max_step_px)
-    return float(max(step, np.sqrt(shape[0] * shape[1] / config.max_nodes)))
+    return float(max(step, _coarsest(shape, config)))
+
+
+def _coarsest(shape: tuple[int, int], config: FitConfig) -> float:
+    return np.sqrt(shape[0] * shape[1] / config.max_nodes)
 
 
 def _laplacian(count: int) -> sparse.csr_matrix:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import cv2
@@ -28,19 +29,36 @@ def write_map(path: Path, fit: Fit, pair: ScenePair) -> None:
 
     Memory stays at a few blocks of `_BLOCK_ROWS` rows. Equal fits give equal bytes.
     """
-    height, width = pair.shape
-    profile = _profile(pair, count=2, dtype="float32", predictor=3)
     with atomic_path(Path(path)) as temporary:
-        with rasterio.Env(GDAL_CACHEMAX=_CACHE_MB), rasterio.open(temporary, "w", **profile) as target:
-            for band, name in enumerate(BAND_NAMES, start=1):
-                target.set_band_description(band, name)
-            for top in range(0, height, _BLOCK_ROWS):
-                rows = min(_BLOCK_ROWS, height - top)
-                block = fit.block(Window(0, top, width, rows))
-                if not np.isfinite(block).all():
-                    raise ValueError(f"the fit of {pair.name} is not finite in rows {top} to {top + rows - 1}")
-                target.write(block, window=RasterWindow(0, top, width, rows))
+        _write_bands(temporary, BAND_NAMES, fit.block, pair)
         _check_map(temporary, fit, pair)
+
+
+def write_uncertainty(path: Path, fit: Fit, pair: ScenePair) -> None:
+    """Write how far off the map may be: (1, H, W) float32, the radius in px within which the true place lies with a probability of 68 %.
+
+    Raises:
+        InputError: a fit that knows nothing of its errors.
+    """
+    if fit.sigma is None:
+        raise InputError(f"{path}: a fit of kind {fit.kind} has no error estimate; it takes more tie-points that agree")
+    with atomic_path(Path(path)) as temporary:
+        _write_bands(temporary, ("sigma_px",), lambda window: fit.sigma_block(window)[None], pair)
+
+
+def _write_bands(path: Path, names: Sequence[str], read: Callable[[Window], np.ndarray], pair: ScenePair) -> None:
+    """Write a raster on the optical grid strip by strip; `read` gives (len(names), h, w) float32 for a window."""
+    height, width = pair.shape
+    profile = _profile(pair, count=len(names), dtype="float32", predictor=3)
+    with rasterio.Env(GDAL_CACHEMAX=_CACHE_MB), rasterio.open(path, "w", **profile) as target:
+        for band, name in enumerate(names, start=1):
+            target.set_band_description(band, name)
+        for top in range(0, height, _BLOCK_ROWS):
+            rows = min(_BLOCK_ROWS, height - top)
+            block = read(Window(0, top, width, rows))
+            if not np.isfinite(block).all():
+                raise ValueError(f"the fit of {pair.name} is not finite in rows {top} to {top + rows - 1}")
+            target.write(block, window=RasterWindow(0, top, width, rows))
 
 
 def write_warped_sar(path: Path, fit: Fit, pair: ScenePair) -> None:

@@ -19,9 +19,10 @@ import numpy as np
 import pandas as pd
 
 from solution import candidates
-from solution.lattice import LatticeField
-from solution.points import MEDIAN_LENGTH, FitConfig, Points, consensus, distinct, robust_affine, simple_gate
-from solution.shiftfield import Fit, from_affine
+from solution.gaussian import GaussianField
+from solution.lattice import LatticeField, exact_step
+from solution.points import MEDIAN_LENGTH, RADIUS_68, FitConfig, Points, consensus, distinct, robust_affine, simple_gate
+from solution.shiftfield import Fit, from_affine, within_limits
 
 __all__ = ["EXIT_ZERO_SHIFT", "Fit", "FitConfig", "fit", "quiet_fit"]
 
@@ -50,6 +51,8 @@ def fit(
     points = distinct(table, np.flatnonzero(reason == ""), config)
     if len(points) >= config.min_affine:
         probability = consensus(points, config)
+        if _stand_alone(points, config):
+            return _fit_process(table, reason, points, probability, shape, gsd_m, config)
         supported = probability >= config.min_probability
         reason[points.rows_where(~supported)] = "neighbours"
         points = replace(points, weight=points.weight * probability).keep(supported)
@@ -63,6 +66,35 @@ def fit(
     if result.kind == "zero":
         warnings.warn("no candidates to trust: the offset map is ZERO SHIFT everywhere", stacklevel=2)
     return result, table
+
+
+def _stand_alone(points: Points, config: FitConfig) -> bool:
+    """Whether every point has an error of its own, and they are few enough for the exact process."""
+    return config.min_field <= len(points) <= config.max_exact and (points.source == candidates.GIVEN).all()
+
+
+def _fit_process(
+    table: pd.DataFrame,
+    reason: np.ndarray,
+    points: Points,
+    probability: np.ndarray,
+    shape: tuple[int, int],
+    gsd_m: float | None,
+    config: FitConfig,
+) -> tuple[Fit, pd.DataFrame]:
+    """The exact process, which finds the wrong points itself, as a field on nodes."""
+    process = GaussianField(points.xy, points.shift, probability)
+    right = process.probability >= 0.5
+    reason[points.rows_where(~right)] = "field"
+    table["outlier"] = reason
+    residual = float(np.median(np.hypot(*(process.predicted_px - points.shift)[right].T)))
+    step = exact_step(len(points), shape, config)
+    columns, rows = (max(2, int(np.ceil((size - 1) / step)) + 1) for size in shape[::-1])
+    xy = np.stack(np.meshgrid(step * np.arange(columns), step * np.arange(rows)), axis=-1).reshape(-1, 2)
+    nodes = np.moveaxis(process.shift_at(xy).reshape(rows, columns, 2), -1, 0)
+    sigma = RADIUS_68 * np.hypot(process.sigma_at(xy), process.noise_px).reshape(rows, columns)
+    nodes = within_limits(nodes, points.shift[right])
+    return Fit("field", nodes, (0.0, 0.0), (step, step), int((reason == "").sum()), residual, gsd_m, sigma), table
 
 
 def quiet_fit(table: pd.DataFrame, shape: tuple[int, int], gsd_m: float | None = None) -> Fit:

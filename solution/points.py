@@ -15,6 +15,8 @@ from solution import geometry
 
 MEDIAN_LENGTH = 1.1774
 """Of two-dimensional noise with a standard deviation of 1 per axis."""
+RADIUS_68 = 1.5096
+"""Within which 68 % of it lie."""
 
 _ROUNDS = 12
 _FIRST_SHARE = 0.6  # of good rows, before any is judged
@@ -34,6 +36,7 @@ class FitConfig:
         sharing: share of the neighbours' error that averaging does not remove.
         min_probability: rows that belong to the field with less are set aside; the others keep it as a weight.
         min_field, min_affine: kept rows that a field and an affine need.
+        max_exact: up to this many given points are fitted exactly (`gaussian`); more, and proposed ones, on the lattice.
         max_nodes: upper limit of the lattice.
         min_step_px, max_step_px: limits of the node distance.
         block_px, window_px: rows err alike within this distance, those of windowed sources within the second; see
@@ -53,6 +56,7 @@ class FitConfig:
     min_probability: float = 0.2
     min_field: int = 16
     min_affine: int = 6
+    max_exact: int = 1500
     max_nodes: int = 40_000
     min_step_px: float = 16.0
     max_step_px: float = 128.0

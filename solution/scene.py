@@ -345,15 +345,16 @@ class ScenePair:
         valid = _sample_valid(overview.valid, sar_xy, self.sar_shape)
         return overview.radiometry(raw) * valid, valid
 
-    def tiepoints(self) -> TiePoints:
-        """Labels of the scene; raises `InputError` where it has none or they are malformed."""
-        if self.tiepoints_csv is None:
+    def tiepoints(self, path: Path | None = None) -> TiePoints:
+        """Labels of the scene, or those of another CSV; raises `InputError` where there are none or they are malformed."""
+        path = path or self.tiepoints_csv
+        if path is None:
             raise InputError(f"scene {self.name}: has no tie-point CSV; expected {self.aoi}_tiepoints_{self.name[3:]}.csv")
-        table = read_tiepoint_csv(self.tiepoints_csv)
+        table = read_tiepoint_csv(path)
         if table.empty:
-            raise InputError(f"{self.tiepoints_csv}: holds no tie-point; remove the file if the scene has no labels")
+            raise InputError(f"{path}: holds no tie-point; remove the file if the scene has no labels")
         with open_raster(self.tiepoint_sar or self.sar) as sar:
-            _check_range(table, self.tiepoints_csv, self.shape, (sar.height, sar.width))
+            _check_range(table, path, self.shape, (sar.height, sar.width))
             sar_matrix = geometry.matrix_from_gdal(sar.transform.to_gdal())
             geo = geometry.apply(sar_matrix, table[["sar_col", "sar_row"]].to_numpy(np.float64))
             geo = reproject_points(geo, sar.crs, self.crs)

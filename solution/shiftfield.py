@@ -28,6 +28,7 @@ class Fit:
         inliers: rows that the fit kept.
         residual_px: median distance of held-out kept rows to the field (of kept rows to the transform for the simpler kinds); NaN without.
         gsd_m: optical pixel size, where known.
+        sigma: (rows, columns) at the same nodes the radius, in px, within which the true place lies with a probability of 68 %; None = not estimated.
     """
 
     kind: str
@@ -37,21 +38,39 @@ class Fit:
     inliers: int
     residual_px: float
     gsd_m: float | None = None
+    sigma: np.ndarray | None = None
 
     def shift_at(self, xy: np.ndarray) -> np.ndarray:
         """Shifts (N, 2) at optical positions (N, 2); beyond the lattice the border's value repeats."""
-        column, u = cell(np.asarray(xy, np.float64)[:, 0], self.origin[0], self.step[0], self.nodes.shape[2])
-        row, v = cell(np.asarray(xy, np.float64)[:, 1], self.origin[1], self.step[1], self.nodes.shape[1])
-        corner = [self.nodes[:, row + j, column + i] for j, i in ((0, 0), (0, 1), (1, 0), (1, 1))]
-        return np.einsum("kn,kcn->nc", corner_weights(u, v), np.stack(corner))
+        return self._at(self.nodes, xy).T
+
+    def sigma_at(self, xy: np.ndarray) -> np.ndarray:
+        """(N,) 68 % radii in px at optical positions (N, 2)."""
+        return self._at(self.sigma[None], xy)[0]
 
     def block(self, window: Window) -> np.ndarray:
         """(2, height, width) float32 shifts at every index of a window."""
-        column, u = cell(np.arange(window.x, window.x + window.width), self.origin[0], self.step[0], self.nodes.shape[2])
-        row, v = cell(np.arange(window.y, window.y + window.height), self.origin[1], self.step[1], self.nodes.shape[1])
+        return self._block(self.nodes, window)
+
+    def sigma_block(self, window: Window) -> np.ndarray:
+        """(height, width) float32 68 % radii in px at every index of a window."""
+        return self._block(self.sigma[None], window)[0]
+
+    def _at(self, layers: np.ndarray, xy: np.ndarray) -> np.ndarray:
+        """(C, rows, columns) node values -> (C, N)."""
+        xy = np.asarray(xy, np.float64)
+        column, u = cell(xy[:, 0], self.origin[0], self.step[0], layers.shape[2])
+        row, v = cell(xy[:, 1], self.origin[1], self.step[1], layers.shape[1])
+        corner = [layers[:, row + j, column + i] for j, i in ((0, 0), (0, 1), (1, 0), (1, 1))]
+        return np.einsum("kn,kcn->cn", corner_weights(u, v), np.stack(corner))
+
+    def _block(self, layers: np.ndarray, window: Window) -> np.ndarray:
+        """(C, rows, columns) node values -> (C, height, width) float32."""
+        column, u = cell(np.arange(window.x, window.x + window.width), self.origin[0], self.step[0], layers.shape[2])
+        row, v = cell(np.arange(window.y, window.y + window.height), self.origin[1], self.step[1], layers.shape[1])
         u, v = u.astype(np.float32), v.astype(np.float32)
-        out = np.empty((2, window.height, window.width), dtype=np.float32)
-        for band, nodes in enumerate(self.nodes.astype(np.float32)):
+        out = np.empty((len(layers), window.height, window.width), dtype=np.float32)
+        for band, nodes in enumerate(layers.astype(np.float32)):
             for cell_row in np.unique(row):
                 rows = np.flatnonzero(row == cell_row)
                 top, bottom = nodes[cell_row], nodes[cell_row + 1]
@@ -83,7 +102,11 @@ def from_affine(kind: str, matrix: geometry.Matrix, xy: np.ndarray, shift: np.nd
     values = geometry.apply(matrix, corners) - corners
     residual = np.hypot(*(geometry.apply(matrix, xy) - xy - shift).T)
     nodes = within_limits(np.moveaxis(values, -1, 0), shift)
-    return Fit(kind, nodes, (0.0, 0.0), (size[0], size[1]), len(xy), float(np.median(residual)) if len(xy) else np.nan)
+    if not len(xy):
+        return Fit(kind, nodes, (0.0, 0.0), (size[0], size[1]), 0, np.nan)
+    # Without held-out rows the residuals are all that is known of the error.
+    sigma = np.full((2, 2), float(np.percentile(residual, 68)))
+    return Fit(kind, nodes, (0.0, 0.0), (size[0], size[1]), len(xy), float(np.median(residual)), sigma=sigma)
 
 
 def within_limits(nodes: np.ndarray, shift: np.ndarray) -> np.ndarray:

@@ -59,18 +59,19 @@ def describe(name: str, xy: np.ndarray, shift: np.ndarray) -> ShiftStatistics:
 
 
 def of_folder(folder: Path) -> list[ShiftStatistics]:
-    """Statistics of every labelled scene in a folder: SN9-named rasters, or tie-point CSVs beside a ``geotransforms.json``."""
+    """Statistics of every labelled scene in a folder, see `tiepoint_sets`."""
+    return [describe(*scene) for scene in tiepoint_sets(folder)]
+
+
+def tiepoint_sets(folder: Path) -> list[tuple[str, np.ndarray, np.ndarray]]:
+    """Name, positions (N, 2) and shifts (N, 2) of every labelled scene in a folder: SN9-named rasters, or tie-point CSVs beside a ``geotransforms.json``."""
     folder = Path(folder)
     if (folder / _GEOTRANSFORMS).is_file():
-        return _of_bare_tiepoints(folder)
-    found = []
-    for pair in discover(folder):
-        if pair.tiepoints_csv is not None:
-            points = pair.tiepoints()
-            found.append(describe(pair.name, points.xy, points.shift))
-    if not found:
+        return _bare_tiepoints(folder)
+    labelled = [(pair.name, pair.tiepoints()) for pair in discover(folder) if pair.tiepoints_csv is not None]
+    if not labelled:
         raise InputError(f"{folder}: holds no scene with tie-points; pass a folder with AA_tiepoints_NAME.csv files")
-    return found
+    return [(name, points.xy, points.shift) for name, points in labelled]
 
 
 def as_text(groups: list[tuple[str, list[ShiftStatistics]]]) -> str:
@@ -85,7 +86,7 @@ def as_text(groups: list[tuple[str, list[ShiftStatistics]]]) -> str:
     return "\n".join(lines)
 
 
-def _of_bare_tiepoints(folder: Path) -> list[ShiftStatistics]:
+def _bare_tiepoints(folder: Path) -> list[tuple[str, np.ndarray, np.ndarray]]:
     """Real SN9 labels without their rasters; the JSON gives x0, dx, y0, dy of both images per scene."""
     try:
         scenes = json.loads((folder / _GEOTRANSFORMS).read_text())
@@ -99,7 +100,7 @@ def _of_bare_tiepoints(folder: Path) -> list[ShiftStatistics]:
         optical, sar = (_matrix(*transforms[kind]) for kind in ("optical", "sar"))
         xy = table[["optical_col", "optical_row"]].to_numpy(np.float64)
         geo = geometry.apply(sar, table[["sar_col", "sar_row"]].to_numpy(np.float64))
-        found.append(describe(name, xy, geometry.shifts_from_positions(xy, geo, optical)))
+        found.append((name, xy, geometry.shifts_from_positions(xy, geo, optical)))
     return found
 
 

@@ -1,0 +1,55 @@
+"""Verbs that work on tie-points alone."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import typer
+
+from solution.commands.shared import say
+
+app = typer.Typer()
+
+
+@app.command()
+def fit(
+    table: Path = typer.Argument(..., metavar="CANDIDATES", help="Parquet or CSV with at least x,y,dx,dy (optical px), or SN9 tie-points."),
+    optical: Path = typer.Option(..., help="Optical image."),
+    sar: Path = typer.Option(..., help="SAR image."),
+    out: Path = typer.Option(..., help="The offset map, a GeoTIFF."),
+    uncertainty: Path | None = typer.Option(None, help="GeoTIFF of the 68 % radius of the map's error, px."),
+    warped_sar: Path | None = typer.Option(None, help="Also write the SAR image on the optical grid."),
+) -> None:
+    """Fit the offset map to tie-points of your own, from any tool; wrong ones are found and set aside."""
+    from solution import offset_map, offsets
+    from solution.given import read_given
+    from solution.scene import open_pair
+
+    pair = open_pair(optical, sar)
+    pair.check()
+    result, judged = offsets.fit(read_given(table, pair), pair.shape, pair.gsd_m)
+    offset_map.write_map(out, result, pair)
+    if uncertainty is not None:
+        offset_map.write_uncertainty(uncertainty, result, pair)
+    if warped_sar is not None:
+        offset_map.write_warped_sar(warped_sar, result, pair)
+    aside = int((judged["outlier"] != "").sum())
+    say(f"{out}: {result.summary()}, {aside} of {len(judged)} tie-points set aside")
+    if result.kind == "zero":
+        sys.exit(offsets.EXIT_ZERO_SHIFT)
+
+
+@app.command("fit-benchmark")
+def fit_benchmark(
+    folder: Path = typer.Argument(
+        ..., metavar="TIEPOINTS_DIR", help="Labelled scenes, or tie-point CSVs beside a geotransforms.json (x0, dx, y0, dy of both images)."
+    ),
+) -> None:
+    """Compare transformations on held-out tie-points, clean, noisy and with wrong ones among them (10-fold cross-validation)."""
+    from solution import score as scorer
+    from solution.benchmark import transforms
+    from solution.simulate.statistics import tiepoint_sets
+
+    for shown in transforms.tables(transforms.run(tiepoint_sets(folder), say)):
+        scorer.show(shown, [])
