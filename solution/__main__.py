@@ -158,23 +158,25 @@ def predict(
     finest: int | None = typer.Option(None, min=1, max=8, help="Finest level: 1 every pixel, 2 or 4 faster. Default: by the scene's size."),
     source: list[str] = typer.Option([], help=f"{_SOURCE_HELP} Default: flow."),
     warped_sar: bool = typer.Option(False, "--warped-sar", help="Also write the SAR image moved onto the optical grid."),
+    uncertainty: bool = typer.Option(False, "--uncertainty", help="Also write the 68 % radius of the map's error, px."),
     every: bool = typer.Option(False, "--all", help="With DATA_DIR: the labelled scenes too."),
 ) -> None:
     """Write offset maps: of one pair, of every test pair of a folder, or of the embedded default.
 
-    Ends with code 3 where a map had to fall back to zero shift.
+    Ends with code 4 where a map is weak, and with 3 where one failed; the report beside it says why.
     """
-    from solution import offsets
     from solution import predict as prediction
+    from solution import verdict
     from solution.propose import Proposing
     from solution.show import tile_progress
 
-    settings = prediction.Settings(folds, device, tuple(team), warped_sar, Proposing(tuple(source) or prediction.DEFAULT_SOURCES, finest))
+    proposing = Proposing(tuple(source) or prediction.DEFAULT_SOURCES, finest)
+    settings = prediction.Settings(folds, device, tuple(team), warped_sar, uncertainty, proposing)
     with tile_progress(Console(stderr=True)) as progress:
-        kinds = prediction.run(inputs or [], out, settings, every, progress, say)
-    if "zero" in kinds:
-        print("WARNING: no trustworthy match was found; a map of ZERO SHIFT was written", file=sys.stderr)
-        raise typer.Exit(offsets.EXIT_ZERO_SHIFT)
+        word = verdict.worst(prediction.run(inputs or [], out, settings, every, progress, say))
+    if word != "ok":
+        print(f"WARNING: {verdict.WARNINGS[word]}", file=sys.stderr)
+        raise typer.Exit(verdict.EXIT_CODES[word])
 
 
 @app.command()

@@ -24,10 +24,7 @@ from solution.lattice import LatticeField, exact_step
 from solution.points import MEDIAN_LENGTH, RADIUS_68, FitConfig, Points, consensus, distinct, robust_affine, simple_gate
 from solution.shiftfield import Fit, from_affine, within_limits
 
-__all__ = ["EXIT_ZERO_SHIFT", "Fit", "FitConfig", "fit", "quiet_fit"]
-
-EXIT_ZERO_SHIFT = 3
-"""Exit code of a prediction that had to fall back to no shift at all."""
+__all__ = ["Fit", "FitConfig", "fit", "quiet_fit"]
 
 
 def fit(
@@ -42,8 +39,7 @@ def fit(
 
     Returns:
         The fit, and a copy of the table with `outlier` filled: '', `invalid`, `outside`, `limit`, `confidence`, `cycle`, `neighbours`
-        (disagrees with its neighbourhood) or `field` (disagrees with the fitted field). A fit of kind ``zero`` has warned; the command
-        line ends with `EXIT_ZERO_SHIFT` then.
+        (disagrees with its neighbourhood) or `field` (disagrees with the fitted field). A fit of kind ``zero`` has warned.
     """
     config = config or FitConfig()
     table = candidates.check(table).copy()
@@ -63,6 +59,8 @@ def fit(
         reason[points.rows_where(distance > limit)] = "field"
     table["outlier"] = reason
     result = replace(result, inliers=int((reason == "").sum()), gsd_m=gsd_m)
+    if gsd_m and result.sigma is not None:
+        result = replace(result, sigma=np.hypot(result.sigma, RADIUS_68 * config.unseen_m / gsd_m))
     if result.kind == "zero":
         warnings.warn("no candidates to trust: the offset map is ZERO SHIFT everywhere", stacklevel=2)
     return result, table

@@ -42,6 +42,8 @@ class FitConfig:
         block_px, window_px: rows err alike within this distance, those of windowed sources within the second; see
             `lattice.LatticeField._choose`.
         least_rows: rows of a source within window_px that have a vote together; fewer, which may be there by chance, have less.
+        unseen_m: standard deviation per axis of what proposers get wrong alike, on the ground: a wall for the roof's edge, a shadow for the house. No fit can
+            see it; it goes into the error estimate of proposed candidates where the pixel size is known.
         gate_sigmas: rows this many noise scales off the field are set aside.
         min_gate_px: but never nearer than this.
     """
@@ -63,6 +65,7 @@ class FitConfig:
     block_px: float = 96.0
     window_px: float = 192.0
     least_rows: int = 10
+    unseen_m: float = 1.5
     gate_sigmas: float = 5.0
     min_gate_px: float = 4.0
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from solution import artefact, candidates, offset_map, offsets, sample, score
+from solution import artefact, candidates, offset_map, offsets, sample, score, verdict
 from solution.errors import InputError
 from solution.progress import Progress
 from solution.propose import Proposer, Proposing
@@ -34,13 +34,13 @@ class Prediction:
 
     Attributes:
         map_path: the offset map.
-        kind: of the fit: ``field``, ``affine``, ``shift`` or ``zero``.
+        verdict: one of `verdict.WORDS`.
         line: one line for people.
         skipped: whether it was there already.
     """
 
     map_path: Path
-    kind: str
+    verdict: str
     line: str
     skipped: bool
 
@@ -54,6 +54,7 @@ class Settings:
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         teams: names of the teams that propose; empty = all fold teams below `folds`.
         warped_sar: also write the SAR image on the optical grid.
+        uncertainty: also write the 68 % radius of the map's error.
         proposing: sources and how they work.
     """
 
@@ -61,6 +62,7 @@ class Settings:
     device: str = "auto"
     teams: tuple[str, ...] = ()
     warped_sar: bool = False
+    uncertainty: bool = False
     proposing: Proposing = field(default_factory=lambda: Proposing(DEFAULT_SOURCES))
 
     def folders(self) -> list[Path]:
@@ -80,7 +82,8 @@ def predict_pair(
 
     Args:
         pair: labels, if any, are not looked at.
-        out: the map, ``NAME.tif``; ``NAME.candidates.parquet`` and ``NAME.report.json`` go beside it, and ``NAME.sar.tif`` on request.
+        out: the map, ``NAME.tif``; ``NAME.candidates.parquet`` and ``NAME.report.json`` go beside it, and on request ``NAME.sar.tif`` and
+            ``NAME.sigma.tif``.
 
     Raises:
         InputError: bad images or weights.
@@ -93,11 +96,14 @@ def predict_pair(
     started = time.perf_counter()
     folders = settings.folders()
     key = _key(pair, settings, folders)
-    report_path, table_path, warped = (out.with_name(out.stem + end) for end in (".report.json", ".candidates.parquet", ".sar.tif"))
-    wanted = [out, table_path, *([warped] if settings.warped_sar else [])]
+    report_path, table_path, warped, sigma = (
+        out.with_name(out.stem + end) for end in (".report.json", ".candidates.parquet", ".sar.tif", ".sigma.tif")
+    )
+    extras = {"warped_sar": settings.warped_sar, "uncertainty": settings.uncertainty}
+    wanted = [out, table_path, *([warped] if settings.warped_sar else []), *([sigma] if settings.uncertainty else [])]
     before = _finished(report_path, key)
-    if before and before.get("warped_sar", False) >= settings.warped_sar and all(path.is_file() for path in wanted):
-        return Prediction(out, before["fit"], f"{out}: up to date, skipped", True)
+    if before and all(before.get(name, False) >= asked for name, asked in extras.items()) and all(path.is_file() for path in wanted):
+        return Prediction(out, before["verdict"], f"{out}: up to date, skipped; its verdict is {before['verdict']}", True)
     pair.check()
     work = out.parent / _WORK / f"{out.stem}_{key}"
     tables, seconds = [], {}
@@ -112,10 +118,14 @@ def predict_pair(
     offset_map.write_map(out, fit, pair)
     if settings.warped_sar:
         offset_map.write_warped_sar(warped, fit, pair)
+    if settings.uncertainty and fit.sigma is not None:
+        offset_map.write_uncertainty(sigma, fit, pair)
     seconds["write"] = time.perf_counter() - tick
+    found = verdict.judge(fit, table, pair.shape)
     report = {
         "scene": pair.name,
         "fit": fit.kind,
+        **found.facts(),
         "candidates": len(table),
         "inliers": int((table["outlier"] == "").sum()),
         "outliers": {str(reason): int(count) for reason, count in sorted(table["outlier"].value_counts().items()) if reason},
@@ -123,7 +133,7 @@ def predict_pair(
         "gsd_m": round(pair.gsd_m, 4),
         "teams": [folder.name for folder in folders],
         "sources": {str(source): int(count) for source, count in table["source"].value_counts().sort_index().items()},
-        "warped_sar": settings.warped_sar,
+        **extras,
         "key": key,
     }
     artefact.write_text(report_path, json.dumps(report, indent=1) + "\n")
@@ -132,8 +142,10 @@ def predict_pair(
         work.parent.rmdir()
     took = ", ".join(f"{name} {value:.0f} s" for name, value in seconds.items())
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e9 if sys.platform == "darwin" else 1e6)  # bytes, or kB
-    say(f"{pair.name}: {fit.summary()}")
-    return Prediction(out, fit.kind, f"{out}: written in {time.perf_counter() - started:.0f} s ({took}; peak memory {peak:.1f} GB)", False)
+    say(f"{pair.name}: {fit.summary()}, {found.line()}")
+    return Prediction(
+        out, found.word, f"{out}: written in {time.perf_counter() - started:.0f} s ({took}; peak memory {peak:.1f} GB)", False
+    )
 
 
 def _team_proposes(
@@ -172,7 +184,7 @@ def _finished(report_path: Path, key: str) -> dict | None:
         report = json.loads(report_path.read_text())
     except (OSError, ValueError):
         return None
-    return report if isinstance(report, dict) and report.get("key") == key else None
+    return report if isinstance(report, dict) and report.get("key") == key and "verdict" in report else None
 
 
 def submission_pairs(pairs: Sequence[ScenePair], folder: Path) -> list[ScenePair]:
@@ -197,12 +209,12 @@ def run(
         every: predict labelled scenes too.
 
     Returns:
-        Kinds of the fits.
+        Verdicts.
     """
     if len(inputs) == 3:
         result = predict_pair(open_pair(inputs[0], inputs[1]), inputs[2], settings, progress, say)
         say(result.line)
-        return [result.kind]
+        return [result.verdict]
     if len(inputs) > 1:
         raise InputError("predict: takes nothing, DATA_DIR, or OPTICAL SAR OUTPUT")
     folder = inputs[0] if inputs else sample.make(out / "sample", say)
@@ -225,4 +237,4 @@ def _predict_folder(
     if any(pair.tiepoints_csv for pair in pairs):
         scores = score.score_pairs([pair for pair in pairs if pair.tiepoints_csv], out)
         score.show(score.folder_table(scores), scores)
-    return [result.kind for result in results.values()]
+    return [result.verdict for result in results.values()]

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import typer
 
-from solution.commands.shared import say
+from solution.commands.shared import end_with, say
 
 app = typer.Typer()
 
@@ -21,8 +20,11 @@ def fit(
     uncertainty: Path | None = typer.Option(None, help="GeoTIFF of the 68 % radius of the map's error, px."),
     warped_sar: Path | None = typer.Option(None, help="Also write the SAR image on the optical grid."),
 ) -> None:
-    """Fit the offset map to tie-points of your own, from any tool; wrong ones are found and set aside."""
-    from solution import offset_map, offsets
+    """Fit the offset map to tie-points of your own, from any tool; wrong ones are found and set aside.
+
+    Ends with code 4 where the map is weak and 3 where the fit failed.
+    """
+    from solution import offset_map, offsets, verdict
     from solution.given import read_given
     from solution.scene import open_pair
 
@@ -36,8 +38,7 @@ def fit(
         offset_map.write_warped_sar(warped_sar, result, pair)
     aside = int((judged["outlier"] != "").sum())
     say(f"{out}: {result.summary()}, {aside} of {len(judged)} tie-points set aside")
-    if result.kind == "zero":
-        sys.exit(offsets.EXIT_ZERO_SHIFT)
+    end_with(verdict.judge(result, judged, pair.shape))
 
 
 @app.command("fit-benchmark")

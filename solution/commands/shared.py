@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+
+if TYPE_CHECKING:
+    from solution.verdict import Verdict
 
 console = Console()
 FOLDS = Path(__file__).resolve().parents[2] / "folds"
@@ -37,6 +40,15 @@ Replace = Annotated[bool, typer.Option("--replace", help="Overwrite artefacts ma
 def say(line: str) -> None:
     """One line of result, unwrapped, so that it can be searched."""
     console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def end_with(found: Verdict) -> None:
+    """Say a verdict, and end with its code unless it is ok."""
+    from solution import verdict
+
+    say(found.line())
+    if found.word != "ok":
+        raise typer.Exit(verdict.EXIT_CODES[found.word])
 
 
 def shared_sources(simulated: list[Path], pairs: list[Path], exclude: list[str]) -> list:

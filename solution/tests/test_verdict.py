@@ -1,0 +1,66 @@
+"""Verdicts on fits whose faults are known."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from solution import candidates, offsets, verdict
+from solution.shiftfield import Fit
+from solution.tests.scattered import SHAPE, scattered
+from solution.verdict import judge, worst
+
+
+@pytest.fixture(scope="module")
+def good() -> tuple[Fit, object]:
+    return offsets.fit(scattered(900)[0], SHAPE, 0.5)
+
+
+def test_many_agreeing_candidates_everywhere_are_ok(good):
+    found = judge(*good, SHAPE)
+    assert (found.word, found.reasons) == ("ok", ()) and found.support > 0.9 and 0 < found.radius_px < 6
+    assert found.line() == "verdict: ok" and found.facts()["verdict"] == "ok"
+
+
+@pytest.mark.parametrize(("radius", "word"), [(5.9, "ok"), (6.1, "weak"), (26.0, "failed"), (float("nan"), "weak")])
+def test_large_errors_to_be_expected_are_told(good, radius, word):
+    fit, table = good
+    assert judge(replace(fit, sigma=np.full_like(fit.sigma, radius)), table, SHAPE).word == word
+
+
+def test_candidates_in_one_corner_do_not_speak_for_the_map(good):
+    table = scattered(900)[0]
+    corner = table[(table["x"] < 300) & (table["y"] < 250)]
+    found = judge(*offsets.fit(corner, SHAPE, 0.5), SHAPE)
+    assert found.word == "weak" and "of the map" in found.line()
+    assert judge(good[0], corner[:2].assign(outlier=""), SHAPE).word == "failed"
+
+
+@pytest.mark.parametrize(("share", "word"), [(0.3, "ok"), (0.5, "weak"), (0.8, "failed")])
+def test_candidates_that_disagree_are_told(good, share, word):
+    fit, table = good
+    aside = np.arange(len(table)) < share * len(table)
+    table = table.sample(frac=1.0, random_state=0).assign(outlier=np.where(aside, "field", ""))
+    assert judge(fit, table, SHAPE).word == word
+
+
+def test_without_candidates_it_failed_and_an_affine_is_weak():
+    with pytest.warns(UserWarning, match="ZERO SHIFT"):
+        found = judge(*offsets.fit(candidates.empty(), SHAPE, 0.5), SHAPE)
+    assert found.word == "failed" and found.facts()["radius_68_px"] is None and "zero shift" in found.line()
+    few = judge(*offsets.fit(scattered(12)[0], SHAPE, 0.5), SHAPE)
+    assert few.word != "ok" and any("affine" in reason for reason in few.reasons)
+
+
+def test_errors_that_all_candidates_share_count_more_where_pixels_are_small(good):
+    table = scattered(900)[0]
+    coarse, fine = (judge(*offsets.fit(table, SHAPE, gsd), SHAPE).radius_px for gsd in (10.0, 0.3))
+    unknown = judge(*offsets.fit(table, SHAPE), SHAPE).radius_px
+    assert fine > 3 * coarse and coarse == pytest.approx(unknown, rel=0.1)
+
+
+def test_the_worst_word_and_its_code():
+    assert worst([]) == worst(["ok", "ok"]) == "ok" and worst(["ok", "failed", "weak"]) == "failed"
+    assert verdict.EXIT_CODES == {"ok": 0, "weak": 4, "failed": 3}
