@@ -159,6 +159,7 @@ def predict(
     source: list[str] = typer.Option([], help=f"{_SOURCE_HELP} Default: flow."),
     warped_sar: bool = typer.Option(False, "--warped-sar", help="Also write the SAR image moved onto the optical grid."),
     uncertainty: bool = typer.Option(False, "--uncertainty", help="Also write the 68 % radius of the map's error, px."),
+    rerank: bool = typer.Option(False, "--rerank", help="Set aside what the team's reranker doubts; takes about as long as flow."),
     every: bool = typer.Option(False, "--all", help="With DATA_DIR: the labelled scenes too."),
 ) -> None:
     """Write offset maps: of one pair, of every test pair of a folder, or of the embedded default.
@@ -171,7 +172,7 @@ def predict(
     from solution.show import tile_progress
 
     proposing = Proposing(tuple(source) or prediction.DEFAULT_SOURCES, finest)
-    settings = prediction.Settings(folds, device, tuple(team), warped_sar, uncertainty, proposing)
+    settings = prediction.Settings(folds, device, tuple(team), warped_sar, uncertainty, rerank, proposing)
     with tile_progress(Console(stderr=True)) as progress:
         word = verdict.worst(prediction.run(inputs or [], out, settings, every, progress, say))
     if word != "ok":

@@ -38,7 +38,7 @@ def fit(
         gsd_m: optical pixel size, for the summary only.
 
     Returns:
-        The fit, and a copy of the table with `outlier` filled: '', `invalid`, `outside`, `limit`, `confidence`, `cycle`, `neighbours`
+        The fit, and a copy of the table with `outlier` filled: '', `invalid`, `outside`, `limit`, `confidence`, `quality`, `cycle`, `neighbours`
         (disagrees with its neighbourhood) or `field` (disagrees with the fitted field). A fit of kind ``zero`` has warned.
     """
     config = config or FitConfig()

@@ -29,6 +29,7 @@ class FitConfig:
 
     Attributes:
         min_confidence: rows below are set aside.
+        min_quality: likewise rows that the reranker gives less; rows that it has not judged pass.
         max_cycle_px: rows with a larger forward-backward error are set aside.
         neighbours: how many rows vote on a row.
         noise_px, slope: prior of the gate: noise of a typical row, and how fast the field wanders with distance (px per px).
@@ -49,6 +50,7 @@ class FitConfig:
     """
 
     min_confidence: float = 0.02
+    min_quality: float = 0.5
     max_cycle_px: float = 12.0
     neighbours: int = 24
     noise_px: float = 5.0
@@ -115,6 +117,7 @@ def simple_gate(table: pd.DataFrame, shape: tuple[int, int], config: FitConfig) 
             "outside": (x < 0) | (y < 0) | (x > width - 1) | (y > height - 1),
             "limit": np.maximum(np.abs(dx), np.abs(dy)) > max(shape) / 2,
             "confidence": confidence < config.min_confidence,
+            "quality": table["quality"].to_numpy() < config.min_quality,
             "cycle": cycle > config.max_cycle_px,
         }
     return np.select(list(rules.values()), list(rules), default="").astype(object)

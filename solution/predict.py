@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from solution import artefact, candidates, offset_map, offsets, sample, score, verdict
+from solution import artefact, candidates, offset_map, offsets, reranker, sample, score, verdict
 from solution.errors import InputError
 from solution.progress import Progress
 from solution.propose import Proposer, Proposing
@@ -55,6 +55,7 @@ class Settings:
         teams: names of the teams that propose; empty = all fold teams below `folds`.
         warped_sar: also write the SAR image on the optical grid.
         uncertainty: also write the 68 % radius of the map's error.
+        rerank: let each team's reranker judge its candidates before the fit.
         proposing: sources and how they work.
     """
 
@@ -63,6 +64,7 @@ class Settings:
     teams: tuple[str, ...] = ()
     warped_sar: bool = False
     uncertainty: bool = False
+    rerank: bool = False
     proposing: Proposing = field(default_factory=lambda: Proposing(DEFAULT_SOURCES))
 
     def folders(self) -> list[Path]:
@@ -169,12 +171,18 @@ def _team_proposes(
         seconds[source] = seconds.get(source, 0.0) + time.perf_counter() - tick
         return table
 
-    return Proposer(folder, settings.proposing, torch_device(settings.device), progress).propose(pair, kept)
+    table = Proposer(folder, settings.proposing, torch_device(settings.device), progress).propose(pair, kept)
+    if not settings.rerank or table.empty:
+        return table
+    judge = reranker.Reranker.load(folder / reranker.FILE)
+    return kept("rerank", lambda: reranker.rank(pair, table, judge))
 
 
 def _key(pair: ScenePair, settings: Settings, folders: Sequence[Path]) -> str:
     """Hash of all that a prediction depends on: input files, weights, settings."""
     facts = [pair.name, pair.fingerprint(), [(folder.name, settings.proposing.facts(folder)) for folder in folders]]
+    if settings.rerank:
+        facts.append([reranker.Reranker.load(folder / reranker.FILE).manifest.digest() for folder in folders])
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
 

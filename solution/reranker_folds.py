@@ -7,17 +7,19 @@ import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from solution import artefact, candidates, evidence
+from solution import artefact, candidates, evidence, offsets, score
 from solution.errors import InputError
 from solution.patches import Translate
-from solution.reranker import FILE, Labelled, Reranker, RerankerConfig, train
+from solution.reranker import FILE, Labelled, Reranker, RerankerConfig, rank, train
 from solution.reranker_report import evaluate, line, save_figure
-from solution.scene import ScenePair
-from solution.teams import BASE, CANDIDATES, Team, aoi_teams, fold_teams
+from solution.scene import ScenePair, discover, without_labels
+from solution.submission import map_name
+from solution.teams import BASE, CANDIDATES, LABEL_RADIUS_PX, Team, aoi_teams, fold_teams
 
 REPORT = "reranker.json"
 FIGURE = "reranker.png"
@@ -74,6 +76,50 @@ def train_folds(
     artefact.write_text(folds / REPORT, json.dumps(reports, indent=1) + "\n")
     save_figure(folds / FIGURE, reports)
     return reports
+
+
+def predicted_tables(data: Path, maps: Path) -> list[tuple[ScenePair, pd.DataFrame]]:
+    """Labelled scenes of a folder with the candidates that a prediction left beside their maps, one table a team.
+
+    Raises:
+        InputError: no such scene.
+    """
+    found = []
+    for pair in (pair for pair in discover(data) if pair.tiepoints_csv is not None):
+        path = Path(maps) / f"{Path(map_name(pair.name)).stem}.candidates.parquet"
+        if path.is_file():
+            table = candidates.label(candidates.read(path), pair.tiepoints(), LABEL_RADIUS_PX).assign(quality=np.nan, outlier="")
+            found += [(pair, rows.reset_index(drop=True)) for _, rows in table.groupby("fold", sort=True)]
+    if not found:
+        raise InputError(
+            f"{maps}: holds no candidates of a labelled scene of {data}; make them with: python -m solution predict {data} --all --out {maps}"
+        )
+    return found
+
+
+def map_errors(
+    pairs: Sequence[ScenePair], split: pd.DataFrame, folds: Path, say: Callable[[str], None] = print
+) -> dict[str, dict[str, float]]:
+    """What the rerankers are worth in the end: mean error of the out-of-fold map, px, by scene and by what the fit goes by.
+
+    ``confidence``: the proposers' own; ``reranker``: without what the team's reranker gives less than even odds; ``oracle``: without what is known to be wrong.
+    """
+    found = {}
+    for team in fold_teams(split):
+        table, reranker = candidates.read(folds / team.name / CANDIDATES), Reranker.load(folds / team.name / FILE)
+        for pair in (pair for pair in pairs if pair.name in team.held_out and pair.tiepoints_csv is not None):
+            rows = table[table["scene"] == pair.name].reset_index(drop=True)
+            wrong = rows["error_px"] > reranker.config.tau_px
+            ways = {"confidence": rows, "reranker": rank(without_labels(pair), rows, reranker, held_out=True), "oracle": rows[~wrong]}
+            found[pair.name] = {way: _map_error(pair, chosen) for way, chosen in ways.items()}
+            say(f"{pair.name}: map error " + ", ".join(f"{way} {error:.3f}" for way, error in found[pair.name].items()) + " px")
+    return found
+
+
+def _map_error(pair: ScenePair, table: pd.DataFrame) -> float:
+    truth = score.reference(pair.tiepoints_csv, pair.optical, pair.sar)
+    shift = offsets.quiet_fit(table, pair.shape, pair.gsd_m).shift_at(np.column_stack([truth.cols, truth.rows]))
+    return float(np.hypot(*(shift - np.column_stack([truth.dx, truth.dy])).T).mean())
 
 
 def _trained(scenes: Sequence[Labelled], number: int, folder: Path, config: RerankerConfig | None) -> Reranker:

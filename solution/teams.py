@@ -29,6 +29,7 @@ from solution.tiles import Source, scene_source
 from solution.train import Stage, torch_device, train_stage
 
 BASE = Path("base")
+LABEL_RADIUS_PX = 16.0  # a candidate this near to a tie-point is judged by it
 CANDIDATES = "candidates.parquet"
 SCORES = "score.json"
 _AOI_TEAM = 1000  # fold number, in manifests and tables, of a team that holds out an AOI: this plus the AOI
@@ -147,7 +148,7 @@ def propose_out_of_fold(
             for manifest in manifests:
                 manifest.guard_held_out(pair.name)
             table = proposer.propose(without_labels(pair))
-            tables.append(candidates.label(table, pair.tiepoints(), 16.0))
+            tables.append(candidates.label(table, pair.tiepoints(), LABEL_RADIUS_PX))
         stamp.unlink(missing_ok=True)  # it speaks of the table that is now replaced
         candidates.write(out, candidates.concat(tables))
         artefact.write_text(stamp, key)

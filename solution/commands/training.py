@@ -199,3 +199,23 @@ def train_translator(
     teams.train_teams(
         lambda _: train.TRANSLATOR, *scenes_and_split(folder, folds), folds, config, shared, start, device, replace, say, team
     )
+
+
+@app.command("train-reranker")
+def train_reranker(
+    folder: Labelled,
+    folds: Folds = FOLDS,
+    predicted: tuple[Path, Path] | None = typer.Option(
+        None,
+        metavar="DATA_DIR MAPS_DIR",
+        help="Also learn from labelled scenes that no team saw, and what predict left about them in MAPS_DIR.",
+    ),
+) -> None:
+    """Train the rerankers on the candidates that propose left, judge each on the scenes its team never saw, and say what they are worth to the map."""
+    from solution import reranker_folds
+
+    pairs, split = scenes_and_split(folder, folds)
+    extra = reranker_folds.predicted_tables(*predicted) if predicted else []
+    reranker_folds.train_folds(pairs, split, folds, extra, say=say)
+    reranker_folds.map_errors(pairs, split, folds, say)
+    say(f"written to {folds / reranker_folds.REPORT} and {folds / reranker_folds.FIGURE}")

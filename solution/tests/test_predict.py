@@ -17,9 +17,12 @@ import rasterio
 from solution import candidates, offsets, predict, propose, pyramid, sample, train, verdict
 from solution.geometry import Window
 from solution.pyramid import Pass
+from solution.reranker import RerankerConfig
+from solution.reranker import train as train_reranker
 from solution.scene import discover
 from solution.tests.conftest import Recipe, Scene, write_raster, write_scene
 from solution.tests.handmade import handmade_net
+from solution.tests.labels import labelled
 
 SHAPE = (96, 112)
 REAL_PLAN, REAL_MARGIN = pyramid.plan, pyramid._margin
@@ -89,6 +92,35 @@ def test_one_pair_gets_its_map_with_what_led_to_it(scene, go, tmp_path):
     assert report["candidates"] == len(table) and report["inliers"] == (table["outlier"] == "").sum() > 0.5 * len(table)
     assert sum(report["outliers"].values()) == report["candidates"] - report["inliers"]
     assert set(table["fold"]) == {0, 1} and set(table["scene"]) == {"02_publictest"} and table["error_px"].isna().all()
+
+
+@pytest.mark.usefixtures("good_teams")
+def test_the_uncertainty_and_the_verdict_lie_beside_the_map(scene, go, tmp_path):
+    out = tmp_path / "map.tif"
+    assert go(scene.optical, scene.sar, out)[0] == 0 and not (tmp_path / "map.sigma.tif").exists()
+    code, printed, _ = go(scene.optical, scene.sar, out, "--uncertainty")
+    assert code == 0 and "verdict: ok" in printed
+    sigma, report = read_map(tmp_path / "map.sigma.tif"), json.loads((tmp_path / "map.report.json").read_text())
+    assert sigma.shape == (1, *SHAPE) and (sigma > 0).all() and report["verdict"] == "ok" and report["reasons"] == []
+    assert report["radius_68_px"] == pytest.approx(np.median(sigma), rel=0.2)
+    assert "up to date, skipped; its verdict is ok" in go(scene.optical, scene.sar, out, "--uncertainty")[1]
+
+
+def test_rerankers_judge_their_own_teams_candidates(scene, trained, run, tmp_path):
+    folds, out = shutil.copytree(trained.folds, tmp_path / "folds"), tmp_path / "map.tif"
+    arguments = ["predict", scene.optical, scene.sar, out, "--rerank", "--device", "cpu", "--folds", folds]
+    code, _, err = run(*arguments)
+    assert code == 2 and "reranker.txt" in err and not out.exists()
+    for team, rounds in (("0", 3), ("1", 30)):
+        train_reranker([labelled("02_a", 0, 100), labelled("03_b", 1, 100)], int(team), RerankerConfig(rounds=rounds)).save(
+            folds / team / "reranker.txt"
+        )
+    assert run(*arguments)[0] in verdict.EXIT_CODES.values()
+    table = candidates.read(tmp_path / "map.candidates.parquet")
+    assert table["quality"].between(0, 1).all() and set(table["fold"]) == {0, 1}
+    spread = table.groupby("fold")["quality"].std()
+    assert spread[0] != spread[1]
+    assert ((table["outlier"] == "quality") == (table["quality"] < 0.5)).mean() > 0.9
 
 
 def test_the_whole_plan_writes_a_map_with_untrained_weights(scene, go, tmp_path, monkeypatch):

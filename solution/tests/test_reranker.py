@@ -4,41 +4,31 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from solution import candidates, evidence, reranker_report
+from solution import candidates, evidence, offsets, reranker_report
 from solution.errors import InputError
 from solution.reranker import FILE, Labelled, Reranker, RerankerConfig, rank, train
-from solution.reranker_folds import train_folds
+from solution.reranker_folds import predicted_tables, train_folds
 from solution.scene import TiePoints
+from solution.split import write_split
+from solution.tests.labels import TELLING, labelled
+from solution.tests.scattered import SHAPE, scattered
 
 CONFIG = RerankerConfig(rounds=60)
-TELLING = tuple(name for name in evidence.FEATURES if name.endswith("_residual"))
-
-
-def scene(name: str, seed: int, points: int = 400) -> Labelled:
-    """Four candidates a tie-point, right with a chance that the neighbours' residuals tell; all other features are noise."""
-    rng = np.random.default_rng(seed)
-    count = 4 * points
-    features = pd.DataFrame(rng.normal(size=(count, len(evidence.FEATURES))).astype(np.float32), columns=list(evidence.FEATURES))
-    told = rng.normal(size=count)
-    for column in TELLING:
-        features[column] = (told + rng.normal(0, 0.1, count)).astype(np.float32)
-    right = rng.uniform(size=count) < 1 / (1 + np.exp(6 * told))
-    error = np.where(right, rng.uniform(0, 3, count), rng.uniform(6.1, 30, count))
-    return Labelled(name, features, error, rng.uniform(size=count), np.repeat(np.arange(points), 4), np.arange(count) % 16)
 
 
 @pytest.fixture(scope="module")
 def trained() -> Reranker:
-    return train([scene("02_a", 0), scene("02_b", 1), scene("03_c", 2)], 7, CONFIG)
+    return train([labelled("02_a", 0), labelled("02_b", 1), labelled("03_c", 2)], 7, CONFIG)
 
 
 def test_it_tells_right_from_wrong_on_a_scene_it_never_saw_and_its_quality_is_a_probability(trained):
-    unseen = scene("04_d", 9, points=3000)
+    unseen = labelled("04_d", 9, points=3000)
     report = reranker_report.evaluate(trained, [unseen])
     assert report["auc"] > 0.9 and report["average_precision"] > 0.9
     assert abs(report["confidence_auc"] - 0.5) < 0.05
@@ -49,34 +39,34 @@ def test_it_tells_right_from_wrong_on_a_scene_it_never_saw_and_its_quality_is_a_
 
 
 def test_a_single_scene_is_calibrated_by_its_blocks():
-    report = reranker_report.evaluate(train([scene("02_a", 0, 400)], 0, CONFIG), [scene("03_b", 1, 400)])
+    report = reranker_report.evaluate(train([labelled("02_a", 0, 400)], 0, CONFIG), [labelled("03_b", 1, 400)])
     assert report["auc"] > 0.9 and report["calibration_error"] < 0.08
 
 
 def test_two_trainings_write_equal_bytes_and_reading_them_changes_nothing(tmp_path, trained):
-    again = train([scene("02_a", 0), scene("02_b", 1), scene("03_c", 2)], 7, CONFIG)
+    again = train([labelled("02_a", 0), labelled("02_b", 1), labelled("03_c", 2)], 7, CONFIG)
     for folder, one in (("a", trained), ("b", again)):
         one.save(tmp_path / folder / FILE)
     for end in (".txt", ".json"):
         assert (tmp_path / "a" / FILE).with_suffix(end).read_bytes() == (tmp_path / "b" / FILE).with_suffix(end).read_bytes()
     read = Reranker.load(tmp_path / "a" / FILE)
-    unseen = scene("04_d", 9).features
+    unseen = labelled("04_d", 9).features
     np.testing.assert_array_equal(read.quality(unseen), trained.quality(unseen))
     assert read.manifest == trained.manifest and read.config == CONFIG and read.calibration == trained.calibration
     assert read.quality(unseen.iloc[:0]).shape == (0,)
 
 
 def test_every_tie_point_and_every_scene_has_one_vote():
-    one = scene("02_a", 0)
+    one = labelled("02_a", 0)
     first = one.tie_point == 0
     doubled = one.keep(np.concatenate([np.flatnonzero(first), np.arange(len(first))]))
-    for data in (one, doubled, scene("02_b", 1, points=20)):
+    for data in (one, doubled, labelled("02_b", 1, points=20)):
         sums = np.bincount(data.tie_point, data.weight())
         np.testing.assert_allclose(sums, 1 / len(sums))
 
 
 def test_rows_that_are_neither_right_nor_wrong_have_no_influence(trained):
-    scenes = [scene("02_a", 0), scene("02_b", 1), scene("03_c", 2)]
+    scenes = [labelled("02_a", 0), labelled("02_b", 1), labelled("03_c", 2)]
     undecided = dataclasses.replace(scenes[0].keep(np.arange(100)), error_px=np.full(100, 4.5))
     merged = Labelled(
         "02_a",
@@ -97,7 +87,7 @@ def test_labels_come_from_the_nearest_tie_point_and_rows_without_one_are_dropped
 
 
 def test_too_little_to_learn_from_is_said():
-    one = scene("02_a", 0)
+    one = labelled("02_a", 0)
     for bad in ([], [one.keep(one.error_px <= 3)], [one.keep(np.arange(len(one.error_px)) < 20)]):
         with pytest.raises(InputError, match=r"labelled candidates to learn from.*simulated"):
             train(bad, 0, CONFIG)
@@ -109,7 +99,7 @@ def test_a_scene_that_it_saw_is_refused_where_it_must_not_have(trained, make_sce
     with pytest.raises(InputError, match="02_a"):
         rank(pair, table, trained, held_out=True)
     with pytest.raises(InputError, match="02_a"):
-        reranker_report.evaluate(trained, [scene("02_a", 0)])
+        reranker_report.evaluate(trained, [labelled("02_a", 0)])
     ranked = rank(pair, table, trained)
     assert ranked["quality"].between(0, 1).all() and table["quality"].isna().all()
     assert rank(pair, candidates.empty(), trained).empty
@@ -144,7 +134,8 @@ def test_metrics_of_hand_made_scores():
     assert [(row["observed"], row["share"], row["rows"]) for row in curve] == [(0.5, 0.5, 2), (1.0, 0.5, 1)]
 
 
-def test_teams_learn_from_the_other_teams_tables(make_scene, tmp_path):
+def proposed(make_scene, tmp_path) -> tuple[pd.DataFrame, list, Path]:
+    """Three teams, each with a table for the scene that it holds out, in which nearly a third is wrong: split, scenes, folds."""
     split = pd.DataFrame({"scene": ["02_train_01", "03_train_01", "04_train_01"], "aoi": ["02", "03", "04"], "fold": [0, 1, 2]})
     pairs, folds = [], tmp_path / "folds"
     for number, name in enumerate(split["scene"]):
@@ -155,6 +146,11 @@ def test_teams_learn_from_the_other_teams_tables(make_scene, tmp_path):
         shift = points.shift + rng.normal(0, 0.3, points.shift.shape) + 15 * wrong[:, None]
         table = candidates.make(name, number, "flow", points.xy, shift, confidence=0.5)
         candidates.write(folds / str(number) / "candidates.parquet", candidates.label(table, points, 16.0))
+    return split, pairs, folds
+
+
+def test_teams_learn_from_the_other_teams_tables(make_scene, tmp_path):
+    split, pairs, folds = proposed(make_scene, tmp_path)
     lines: list[str] = []
     reports = train_folds(pairs, split, folds, config=dataclasses.replace(CONFIG, min_data_in_leaf=5), say=lines.append)
     assert list(reports) == ["0", "1", "2"] and len(lines) == 4
@@ -168,3 +164,35 @@ def test_teams_learn_from_the_other_teams_tables(make_scene, tmp_path):
     before = [path.stat().st_mtime_ns for path in kept]
     assert len(kept) == 3 and train_folds(pairs, split, folds, config=dataclasses.replace(CONFIG, min_data_in_leaf=5)) == reports
     assert [path.stat().st_mtime_ns for path in kept] == before
+
+
+def test_the_command_trains_judges_and_weighs_them_against_an_oracle(make_scene, tmp_path, run, monkeypatch):
+    monkeypatch.setattr("solution.reranker.RerankerConfig", lambda **more: RerankerConfig(**{"rounds": 40, "min_data_in_leaf": 5, **more}))
+    split, pairs, folds = proposed(make_scene, tmp_path)
+    write_split(split, folds / "split.csv")
+    code, out, err = run("train-reranker", pairs[0].optical.parent, "--folds", folds)
+    assert code == 0, err
+    lines = [line for line in out.splitlines() if "map error" in line]
+    assert len(lines) == 3 and "reranker 0: " in out and "written to" in out
+    for line in lines:
+        error = {way: float(line.split(f"{way} ")[1].split()[0].rstrip(",")) for way in ("confidence", "reranker", "oracle")}
+        assert error["oracle"] < 2 and error["reranker"] < error["confidence"] + 0.5
+
+
+def test_the_fit_sets_aside_what_the_reranker_doubts():
+    table, _ = scattered(200)
+    judged = offsets.fit(table.assign(quality=np.where(np.arange(200) < 50, 0.4, 0.9)), SHAPE)[1]
+    assert (judged["outlier"][:50] == "quality").all() and not (judged["outlier"][50:] == "quality").any()
+
+
+def test_candidates_that_a_prediction_left_are_labelled_by_team(make_scene, tmp_path):
+    _, pairs, _ = proposed(make_scene, tmp_path)
+    pair, maps = pairs[0], tmp_path / "maps"
+    points = pair.tiepoints()
+    teams = [candidates.make(pair.name, team, "flow", points.xy, points.shift + team, confidence=0.5) for team in (0, 1)]
+    candidates.write(maps / f"solution_{pair.name}.candidates.parquet", candidates.concat(teams))
+    found = predicted_tables(pair.optical.parent, maps)
+    assert [table["fold"].unique().tolist() for _, table in found] == [[0], [1]]
+    assert [round(float(table["error_px"].median()), 2) for _, table in found] == [0.0, 1.41]
+    with pytest.raises(InputError, match="holds no candidates"):
+        predicted_tables(pair.optical.parent, tmp_path)
