@@ -23,4 +23,5 @@ run train-flow "$data" --simulated "$simulated" --folds "$folds" --replace "${sm
 run train-translator "$data" --simulated "$simulated" --folds "$folds" --replace "${smoke[@]}"
 run train-matcher "$data" --simulated "$simulated" --folds "$folds" --replace "${smoke[@]}"
 run propose "$data" --folds "$folds" "${fast[@]}"
+((${#smoke[@]})) || run train-reranker "$data" --folds "$folds" # a smoke run's few matches teach it nothing
 run score-folds "$data" --folds "$folds"

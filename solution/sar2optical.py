@@ -24,6 +24,7 @@ from solution.artefact import Manifest, atomic_path
 from solution.errors import InputError
 from solution.geometry import Window, tile_grid
 from solution.pairs import ImagePair, read_image
+from solution.progress import Progress
 from solution.scene import check_sar, open_raster, read_sar, sar_overview
 from solution.tiles import byte_values, to_bytes
 
@@ -39,7 +40,6 @@ Paint = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """(h, w) SAR and validity -> (3, h, w) picture, as `translator.translate` with its net."""
 Read = Callable[[Window], tuple[np.ndarray, np.ndarray]]
 """A window of the SAR image -> values (h, w) in [0, 1] and validity (h, w)."""
-Progress = Callable[[str, int, int], None]
 
 
 def painted_rows(read: Read, shape: tuple[int, int], paint: Paint, step: Callable[[], None]) -> Iterator[tuple[int, np.ndarray]]:

@@ -150,6 +150,7 @@ _OURS = tuple(
         "config",
         "encoder",
         "flow",
+        "gaussian",
         "geometry",
         "lattice",
         "matcher",
@@ -167,7 +168,7 @@ _OURS = tuple(
     )
 )
 _PEERS = ("benchmark/peers.py", "scene.py")
-_FIT = ("candidates.py", "lattice.py", "offsets.py", "points.py", "shiftfield.py")
+_FIT = ("candidates.py", "gaussian.py", "lattice.py", "offsets.py", "points.py", "shiftfield.py")
 
 METHODS: dict[str, Method] = {
     "zero": Method(_zero),
