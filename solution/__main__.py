@@ -156,7 +156,7 @@ def predict(
     team: list[str] = typer.Option([], help="Only this team; may be given again. Default: all."),
     device: str = typer.Option("auto", help="auto, cpu, cuda, cuda:N."),
     finest: int | None = typer.Option(None, min=1, max=8, help="Finest level: 1 every pixel, 2 or 4 faster. Default: by the scene's size."),
-    source: list[str] = typer.Option([], help=f"{_SOURCE_HELP} Default: flow."),
+    source: list[str] = typer.Option([], help=f"{_SOURCE_HELP} Default: all that the team has weights for."),
     warped_sar: bool = typer.Option(False, "--warped-sar", help="Also write the SAR image moved onto the optical grid."),
     uncertainty: bool = typer.Option(False, "--uncertainty", help="Also write the 68 % radius of the map's error, px."),
     rerank: bool = typer.Option(False, "--rerank", help="Set aside what the team's reranker doubts; takes about as long as flow."),
@@ -171,7 +171,7 @@ def predict(
     from solution.propose import Proposing
     from solution.show import tile_progress
 
-    proposing = Proposing(tuple(source) or prediction.DEFAULT_SOURCES, finest)
+    proposing = Proposing(tuple(source), finest)
     settings = prediction.Settings(folds, device, tuple(team), warped_sar, uncertainty, rerank, proposing)
     with tile_progress(Console(stderr=True)) as progress:
         word = verdict.worst(prediction.run(inputs or [], out, settings, every, progress, say))

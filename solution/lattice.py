@@ -12,11 +12,10 @@ from scipy.ndimage import gaussian_filter
 from scipy.sparse.linalg import SuperLU, splu
 
 from solution import geometry
-from solution.points import MEDIAN_LENGTH, RADIUS_68, FitConfig, Points, scale, student
+from solution.points import MEDIAN_LENGTH, RADIUS_68, WINDOWED, FitConfig, Points, scale, student
 from solution.shiftfield import Fit, cell, corner_weights, within_limits
 
 _REWEIGHTINGS = 2
-_WINDOWED = ("flow",)  # sources that read their rows off overlapping windows
 _PAD = 2  # lattice cells beyond the image
 _RANGE_SHARE = 0.25  # correlation range of the field over the longer side; the result hardly depends on it
 _STIFFNESS = tuple(float(v) for v in np.logspace(6, 0, 7))
@@ -122,7 +121,7 @@ class LatticeField:
         but too few windows would stiffen the field over real terrain.
         """
         windows = np.unique(np.floor(self.points.xy / self.config.window_px), axis=0)
-        windowed = np.isin(self.points.source, _WINDOWED).mean() > 0.5 and len(windows) >= self.config.min_field
+        windowed = np.isin(self.points.source, WINDOWED).mean() > 0.5 and len(windows) >= self.config.min_field
         place = self.points.xy / (self.config.window_px if windowed else self.config.block_px)
         block = np.floor(place).astype(np.int64)
         loss, held_out = self._losses(weight, self._folds(block))

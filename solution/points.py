@@ -17,6 +17,8 @@ MEDIAN_LENGTH = 1.1774
 """Of two-dimensional noise with a standard deviation of 1 per axis."""
 RADIUS_68 = 1.5096
 """Within which 68 % of it lie."""
+WINDOWED = ("flow",)
+"""Sources that read their rows off overlapping windows."""
 
 _ROUNDS = 12
 _FIRST_SHARE = 0.6  # of good rows, before any is judged
@@ -45,6 +47,7 @@ class FitConfig:
         least_rows: rows of a source within window_px that have a vote together; fewer, which may be there by chance, have less.
         unseen_m: standard deviation per axis of what proposers get wrong alike, on the ground: a wall for the roof's edge, a shadow for the house. No fit can
             see it; it goes into the error estimate of proposed candidates where the pixel size is known.
+        windowed_vote: of a windowed source beside others, which see finer.
         gate_sigmas: rows this many noise scales off the field are set aside.
         min_gate_px: but never nearer than this.
     """
@@ -67,6 +70,7 @@ class FitConfig:
     block_px: float = 96.0
     window_px: float = 192.0
     least_rows: int = 10
+    windowed_vote: float = 0.25
     unseen_m: float = 1.5
     gate_sigmas: float = 5.0
     min_gate_px: float = 4.0
@@ -143,13 +147,15 @@ def distinct(table: pd.DataFrame, usable: np.ndarray, config: FitConfig) -> Poin
 
 
 def _balance(points: Points, config: FitConfig) -> np.ndarray:
-    """(N,) factors of mean 1 that give the sources of a neighbourhood one vote each: the rows of one source err alike there, however many they are."""
+    """(N,) factors of mean 1 that give the sources of a neighbourhood one vote each, windowed ones a part of one: the rows of one source err alike there,
+    however many they are."""
     number, sources = pd.factorize(points.source)
     if len(sources) < 2:
         return np.ones(len(points))
     place = np.floor(points.xy / config.window_px)
     _, group = np.unique(np.column_stack([place, number]), axis=0, return_inverse=True)
     share = 1.0 / np.maximum(np.bincount(group)[group], config.least_rows)
+    share[np.isin(points.source, WINDOWED)] *= config.windowed_vote
     return share / share.mean()
 
 

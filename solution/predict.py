@@ -24,8 +24,6 @@ from solution.submission import build_zip, map_name
 from solution.train import FLOW, torch_device
 
 _WORK = ".work"
-DEFAULT_SOURCES = ("flow",)
-"""With the shipped weights the matcher takes two thirds of the time and makes no map better on average (README, Measured)."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +63,7 @@ class Settings:
     warped_sar: bool = False
     uncertainty: bool = False
     rerank: bool = False
-    proposing: Proposing = field(default_factory=lambda: Proposing(DEFAULT_SOURCES))
+    proposing: Proposing = field(default_factory=Proposing)
 
     def folders(self) -> list[Path]:
         """The folders of the teams. Raises `InputError` where there are none."""

@@ -163,7 +163,6 @@ def test_nothing_usable_is_a_loud_zero_shift(table):
         result, judged = offsets.fit(table, SHAPE)
     assert (result.kind, result.inliers, len(judged)) == ("zero", 0, len(table))
     assert not result.shift_at(lattice()).any()
-    assert offsets.EXIT_ZERO_SHIFT == 3
 
 
 def test_the_border_is_finite_and_sane_when_only_a_corner_is_covered():
@@ -209,12 +208,13 @@ def two_sources(counts: tuple[int, int], apart_px: float = 4.0) -> pd.DataFrame:
     return candidates.concat(tables)
 
 
-def test_sources_have_one_vote_each_however_many_rows_they_write():
+def test_sources_have_their_votes_however_many_rows_they_write():
+    """A quarter of a vote for flow, on one side by 2 px, and a whole one for the matcher, on the other, leave 1.2 px."""
     offset = [
         float((offsets.fit(two_sources(counts), SHAPE)[0].shift_at(lattice()) - smooth(lattice()))[:, 0].mean())
         for counts in ((3000, 300), (300, 3000), (900, 900))
     ]
-    assert np.abs(offset).max() < 0.8  # by rows alone, the first two would be off by 1.6 px to either side
+    assert np.abs(np.array(offset) - 1.2).max() < 0.4  # by rows alone, the first two would be off by 1.6 px to either side
 
 
 def test_a_source_with_a_few_rows_has_less_than_a_vote():
