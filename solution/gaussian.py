@@ -22,6 +22,7 @@ from solution import geometry
 
 _SQRT5 = np.sqrt(5.0)
 _TREND_PX = 100.0  # standard deviation of what is left of the affine, across the scene
+_NEIGHBOUR = 4  # whose median distance is the typical one
 _BLOCK = 4096  # positions that are predicted at a time
 
 
@@ -32,7 +33,8 @@ class GaussianConfig:
     Attributes:
         rounds: of expectation-maximisation.
         refresh: rounds at which amplitude, length and noise are estimated anew.
-        group_spacings, group_px: others within this many typical point distances whose shift differs by less than group_px have no say about a point.
+        group_spacings, group_px, group_size: of the nearest group_size points, those within this many typical distances whose shift differs by less than
+            group_px have no say about a point.
         degrees: of the Student-t distribution of right points, once few wrong ones are left: real terrain has steps that a Gaussian would call wrong.
         clean_share: share of right points from which on that is so.
         length_share, noise_px: centres of weak priors (a factor e each way) of the length, as a share of the points' extent, and of the noise.
@@ -45,6 +47,7 @@ class GaussianConfig:
     refresh: tuple[int, ...] = (0, 2, 4, 13)
     group_spacings: float = 2.0
     group_px: float = 20.0
+    group_size: int = 32
     degrees: float = 4.0
     clean_share: float = 0.85
     length_share: float = 0.15
@@ -159,19 +162,19 @@ class GaussianField:
         self._target = residual @ self._axes
 
     def _groups(self) -> list[np.ndarray]:
-        """Per point, the points near it that claim the same, itself included, sorted."""
-        spacing = np.sqrt(max(float(np.prod(np.ptp(self._xy, axis=0))), 1.0) / len(self._xy))
-        near = cKDTree(self._xy).query_ball_point(self._xy, self._config.group_spacings * spacing, return_sorted=True)
-        claims = (np.array(others) for others in near)
-        return [
-            others[np.hypot(*(self._shift[others] - own).T) < self._config.group_px]
-            for others, own in zip(claims, self._shift, strict=True)
-        ]
+        """Per point, the nearest points that claim the same, itself included, sorted."""
+        distance, index = cKDTree(self._xy).query(self._xy, k=min(self._config.group_size, len(self._xy)))
+        reach = self._config.group_spacings * float(np.median(distance[:, min(_NEIGHBOUR, distance.shape[1] - 1)]))
+        alike = np.linalg.norm(self._shift[index] - self._shift[:, None], axis=2) < self._config.group_px
+        member = (distance <= reach) & alike
+        member[:, 0] = True
+        # Of several points at one place the nearest need not be the point itself.
+        return [np.union1d(others[inside], point) for point, (others, inside) in enumerate(zip(index, member, strict=True))]
 
     def _settings(self, values: np.ndarray, start: np.ndarray | None) -> np.ndarray:
         """Logarithms of amplitude (standard deviation), length and noise that make the right points likeliest."""
         config = self._config
-        right = self.probability > 0.05
+        right = self.probability > min(0.05, float(self.probability.max()) / 2)
         distance, trust, values = self._distance[np.ix_(right, right)], self.probability[right], values[right]
         trend = _TREND_PX**2 * self._trend[right] @ self._trend[right].T
         centre = np.log([np.std(values) + 1.0, config.length_share * self._extent, config.noise_px])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from solution.errors import InputError
 from solution.scene import ScenePair
 
 NEEDED = ("x", "y", "dx", "dy")
+_KNOWN = ("confidence", "sigma_px", "cycle_px")
 _SN9 = ("sar_row", "sar_col", "optical_row", "optical_col")
 
 
@@ -20,8 +22,8 @@ def read_given(path: Path, pair: ScenePair) -> pd.DataFrame:
     """Candidates from a file.
 
     Args:
-        path: parquet or CSV. Either the columns ``x, y, dx, dy`` (optical index and index shift in optical px, as in an offset map), with any further columns of
-            the candidates table, whose absence is no fault; or SN9 tie-points, ``sar_row, sar_col, optical_row, optical_col``.
+        path: parquet or CSV. Either the columns ``x, y, dx, dy`` (optical index and index shift in optical px, as in an offset map), and, where they are there, ``confidence`` in
+            [0, 1], ``sigma_px`` and ``cycle_px``; other columns are passed over. Or SN9 tie-points, ``sar_row, sar_col, optical_row, optical_col``.
         pair: the images that it belongs to.
 
     Raises:
@@ -30,7 +32,7 @@ def read_given(path: Path, pair: ScenePair) -> pd.DataFrame:
     path = Path(path)
     table = _read(path)
     if set(_SN9) <= set(table.columns):
-        points = pair.tiepoints(path)
+        points = pair.tiepoints(path, table)
         return candidates.make(pair.name, -1, candidates.GIVEN, points.xy, points.shift)
     missing = [name for name in NEEDED if name not in table.columns]
     if missing:
@@ -41,8 +43,10 @@ def read_given(path: Path, pair: ScenePair) -> pd.DataFrame:
     if not np.isfinite(values).all(axis=1).any():
         raise InputError(f"{path}: holds no row with finite x, y, dx and dy; export it again")
     filled = candidates.make(pair.name, -1, candidates.GIVEN, values[:, :2], values[:, 2:])
-    known = [name for name in candidates.SCHEMA if name in table.columns and name not in (*NEEDED, "scene", "outlier")]
-    return candidates.check(filled.assign(**{name: table[name].to_numpy() for name in known}), str(path))
+    known = {name: pd.to_numeric(table[name], errors="coerce").to_numpy() for name in _KNOWN if name in table.columns}
+    if "confidence" in known:
+        known["confidence"] = np.nan_to_num(known["confidence"], nan=1.0)
+    return candidates.check(filled.assign(**known), str(path))
 
 
 def _read(path: Path) -> pd.DataFrame:
@@ -50,7 +54,7 @@ def _read(path: Path) -> pd.DataFrame:
         raise InputError(f"{path}: no such file; check the path")
     try:
         return pd.read_parquet(path) if path.suffix.lower() == ".parquet" else pd.read_csv(path, sep=None, engine="python")
-    except (pa.ArrowException, OSError, ValueError, UnicodeDecodeError) as error:
+    except (pa.ArrowException, OSError, ValueError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path}: is not a readable parquet or CSV file ({str(error).splitlines()[0][:120]}); export it again") from error
 
 

@@ -77,10 +77,10 @@ class LatticeField:
         rng, variance = np.random.default_rng(0), np.zeros(self.rows * self.columns)
         for axis in (0, 1):
             factor, _ = self._system(weight, stiffness[axis])
-            of_rows = self.design.T @ (np.sqrt(weight)[:, None] * rng.standard_normal((len(weight), _DRAWS)))
-            of_field = self.root @ rng.standard_normal((self.rows * self.columns, _DRAWS))
-            drawn = factor.solve(of_rows + np.sqrt(stiffness[axis]) / self.step * of_field)
-            variance += 0.5 * (drawn**2).mean(axis=1)
+            for _ in range(_DRAWS):  # one by one: a hundred thousand rows are usual
+                of_rows = self.design.T @ (np.sqrt(weight) * rng.standard_normal(len(weight)))
+                of_field = self.root @ rng.standard_normal(self.rows * self.columns)
+                variance += 0.5 / _DRAWS * factor.solve(of_rows + np.sqrt(stiffness[axis]) / self.step * of_field) ** 2
         # Few draws scatter; neighbours differ little.
         return np.sqrt(gaussian_filter(variance.reshape(self.rows, self.columns), _SMOOTH_NODES, mode="nearest"))
 

@@ -24,6 +24,8 @@ from solution.lattice import LatticeField, exact_step
 from solution.points import MEDIAN_LENGTH, RADIUS_68, FitConfig, Points, consensus, distinct, robust_affine, simple_gate
 from solution.shiftfield import Fit, from_affine, within_limits
 
+_RIGHT = 0.5  # least probability of a given point that is kept
+
 __all__ = ["Fit", "FitConfig", "fit", "quiet_fit"]
 
 
@@ -48,7 +50,10 @@ def fit(
     if len(points) >= config.min_affine:
         probability = consensus(points, config)
         if _stand_alone(points, config):
-            return _fit_process(table, reason, points, probability, shape, gsd_m, config)
+            process = GaussianField(points.xy, points.shift, probability)
+            if (process.probability >= _RIGHT).sum() >= config.min_field:
+                return _fit_process(process, table, reason, points, shape, gsd_m, config)
+            probability = np.where(process.probability >= _RIGHT, probability, 0.0)
         supported = probability >= config.min_probability
         reason[points.rows_where(~supported)] = "neighbours"
         points = replace(points, weight=points.weight * probability).keep(supported)
@@ -59,7 +64,7 @@ def fit(
         reason[points.rows_where(distance > limit)] = "field"
     table["outlier"] = reason
     result = replace(result, inliers=int((reason == "").sum()), gsd_m=gsd_m)
-    if gsd_m and result.sigma is not None:
+    if gsd_m and result.sigma is not None and (points.source != candidates.GIVEN).any():
         result = replace(result, sigma=np.hypot(result.sigma, RADIUS_68 * config.unseen_m / gsd_m))
     if result.kind == "zero":
         warnings.warn("no candidates to trust: the offset map is ZERO SHIFT everywhere", stacklevel=2)
@@ -72,17 +77,16 @@ def _stand_alone(points: Points, config: FitConfig) -> bool:
 
 
 def _fit_process(
+    process: GaussianField,
     table: pd.DataFrame,
     reason: np.ndarray,
     points: Points,
-    probability: np.ndarray,
     shape: tuple[int, int],
     gsd_m: float | None,
     config: FitConfig,
 ) -> tuple[Fit, pd.DataFrame]:
     """The exact process, which finds the wrong points itself, as a field on nodes."""
-    process = GaussianField(points.xy, points.shift, probability)
-    right = process.probability >= 0.5
+    right = process.probability >= _RIGHT
     reason[points.rows_where(~right)] = "field"
     table["outlier"] = reason
     residual = float(np.median(np.hypot(*(process.predicted_px - points.shift)[right].T)))

@@ -63,7 +63,7 @@ class FitConfig:
     min_probability: float = 0.2
     min_field: int = 16
     min_affine: int = 6
-    max_exact: int = 1500
+    max_exact: int = 600
     max_nodes: int = 40_000
     min_step_px: float = 16.0
     max_step_px: float = 128.0

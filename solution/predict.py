@@ -102,6 +102,8 @@ def predict_pair(
     extras = {"warped_sar": settings.warped_sar, "uncertainty": settings.uncertainty}
     wanted = [out, table_path, *([warped] if settings.warped_sar else []), *([sigma] if settings.uncertainty else [])]
     before = _finished(report_path, key)
+    if before and before["fit"] == "zero":
+        wanted = [path for path in wanted if path != sigma]  # nothing is known of its errors
     if before and all(before.get(name, False) >= asked for name, asked in extras.items()) and all(path.is_file() for path in wanted):
         return Prediction(out, before["verdict"], f"{out}: up to date, skipped; its verdict is {before['verdict']}", True)
     pair.check()
@@ -113,7 +115,8 @@ def predict_pair(
     fit, table = offsets.fit(candidates.concat(tables), pair.shape, pair.gsd_m)
     seconds["fit"] = time.perf_counter() - tick
     tick = time.perf_counter()
-    report_path.unlink(missing_ok=True)  # it speaks of the files that are now replaced
+    for path in (report_path, sigma):  # they speak of a map that is now replaced
+        path.unlink(missing_ok=True)
     candidates.write(table_path, table)
     offset_map.write_map(out, fit, pair)
     if settings.warped_sar:
@@ -180,7 +183,7 @@ def _key(pair: ScenePair, settings: Settings, folders: Sequence[Path]) -> str:
     """Hash of all that a prediction depends on: input files, weights, settings."""
     facts = [pair.name, pair.fingerprint(), [(folder.name, settings.proposing.facts(folder)) for folder in folders]]
     if settings.rerank:
-        facts.append([reranker.Reranker.load(folder / reranker.FILE).manifest.digest() for folder in folders])
+        facts.append([reranker.Reranker.load(folder / reranker.FILE).digest() for folder in folders])
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -161,6 +161,11 @@ class Reranker:
         """The settings that it was trained with."""
         return RerankerConfig(**self.manifest.config)
 
+    def digest(self) -> str:
+        """Short hash of all that its probabilities depend on."""
+        facts = [self.booster.model_to_string(), asdict(self.calibration), self.manifest.digest()]
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+
     def quality(self, features: pd.DataFrame) -> np.ndarray:
         """(N,) probabilities that the candidates with these features (N, F) lie within tau of the truth."""
         if len(features) == 0:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -64,7 +65,8 @@ def train_folds(
     source = _Source(labelled, folds, translate_of)
     of_fold_teams = [scene for team in fold_teams(split) for scene in source.of_team(team)]
     # Simulated scenes have no team, so no translator of their own.
-    shared = [source.labelled(pair, table, None) for pair, table in extra]
+    # Nor are they the labelled scenes whose names they may bear.
+    shared = [replace(source.labelled(pair, table, None), scene=f"{pair.optical.parent.name}/{pair.name}") for pair, table in extra]
     reports = {}
     for team in [*fold_teams(split), *aoi_teams(split)]:
         seen = [scene for scene in of_fold_teams if scene.scene not in team.held_out]
@@ -79,7 +81,7 @@ def train_folds(
 
 
 def predicted_tables(data: Path, maps: Path) -> list[tuple[ScenePair, pd.DataFrame]]:
-    """Labelled scenes of a folder with the candidates that a prediction left beside their maps, one table a team.
+    """Labelled scenes of a folder with the candidates that a prediction left beside their maps: those of the first team, since every scene counts once.
 
     Raises:
         InputError: no such scene.
@@ -88,8 +90,9 @@ def predicted_tables(data: Path, maps: Path) -> list[tuple[ScenePair, pd.DataFra
     for pair in (pair for pair in discover(data) if pair.tiepoints_csv is not None):
         path = Path(maps) / f"{Path(map_name(pair.name)).stem}.candidates.parquet"
         if path.is_file():
-            table = candidates.label(candidates.read(path), pair.tiepoints(), LABEL_RADIUS_PX).assign(quality=np.nan, outlier="")
-            found += [(pair, rows.reset_index(drop=True)) for _, rows in table.groupby("fold", sort=True)]
+            table = candidates.read(path)
+            table = table[table["fold"] == table["fold"].min()].reset_index(drop=True).assign(quality=np.nan, outlier="")
+            found.append((pair, candidates.label(table, pair.tiepoints(), LABEL_RADIUS_PX)))
     if not found:
         raise InputError(
             f"{maps}: holds no candidates of a labelled scene of {data}; make them with: python -m solution predict {data} --all --out {maps}"

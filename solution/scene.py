@@ -345,12 +345,12 @@ class ScenePair:
         valid = _sample_valid(overview.valid, sar_xy, self.sar_shape)
         return overview.radiometry(raw) * valid, valid
 
-    def tiepoints(self, path: Path | None = None) -> TiePoints:
-        """Labels of the scene, or those of another CSV; raises `InputError` where there are none or they are malformed."""
+    def tiepoints(self, path: Path | None = None, read: pd.DataFrame | None = None) -> TiePoints:
+        """Labels of the scene, or those of another file, which may have been `read` already; raises `InputError` where there are none or they are malformed."""
         path = path or self.tiepoints_csv
         if path is None:
             raise InputError(f"scene {self.name}: has no tie-point CSV; expected {self.aoi}_tiepoints_{self.name[3:]}.csv")
-        table = read_tiepoint_csv(path)
+        table = read_tiepoint_csv(path) if read is None else whole_tiepoints(read, path)
         if table.empty:
             raise InputError(f"{path}: holds no tie-point; remove the file if the scene has no labels")
         with open_raster(self.tiepoint_sar or self.sar) as sar:
@@ -389,6 +389,11 @@ def read_tiepoint_csv(path: Path) -> pd.DataFrame:
         raise InputError(
             f"{path}: is not a readable CSV ({str(error).splitlines()[0]}); its header must be {','.join(TIEPOINT_COLUMNS)}"
         ) from error
+    return whole_tiepoints(table, path)
+
+
+def whole_tiepoints(table: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """The tie-point columns of a table as int64. Raises `InputError`, which names the file, for wrong columns, or values that are not whole numbers."""
     missing = [column for column in TIEPOINT_COLUMNS if column not in table.columns]
     if missing:
         raise InputError(f"{path}: lacks the column(s) {', '.join(missing)}; the header must be {','.join(TIEPOINT_COLUMNS)}")

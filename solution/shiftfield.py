@@ -13,6 +13,7 @@ import numpy as np
 from solution import geometry
 from solution.geometry import Window
 
+_TELLING = 6  # rows whose residuals say something
 _QUANTUM = 512.0  # shifts are stored in 1/512 px: far below any error, and it halves the file
 
 
@@ -102,11 +103,10 @@ def from_affine(kind: str, matrix: geometry.Matrix, xy: np.ndarray, shift: np.nd
     values = geometry.apply(matrix, corners) - corners
     residual = np.hypot(*(geometry.apply(matrix, xy) - xy - shift).T)
     nodes = within_limits(np.moveaxis(values, -1, 0), shift)
-    if not len(xy):
-        return Fit(kind, nodes, (0.0, 0.0), (size[0], size[1]), 0, np.nan)
-    # Without held-out rows the residuals are all that is known of the error.
-    sigma = np.full((2, 2), float(np.percentile(residual, 68)))
-    return Fit(kind, nodes, (0.0, 0.0), (size[0], size[1]), len(xy), float(np.median(residual)), sigma=sigma)
+    typical = float(np.median(residual)) if len(xy) else np.nan
+    # Without held-out rows the residuals are all that is known of the error, and a few rows say nothing.
+    sigma = np.full((2, 2), float(np.percentile(residual, 68))) if len(xy) >= _TELLING else None
+    return Fit(kind, nodes, (0.0, 0.0), (size[0], size[1]), len(xy), typical, sigma=sigma)
 
 
 def within_limits(nodes: np.ndarray, shift: np.ndarray) -> np.ndarray:

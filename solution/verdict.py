@@ -25,6 +25,7 @@ WARNINGS = {
 _PLACES = 24  # along each side, at which support is looked for
 _REACH = 0.1  # of the longer side
 _MOST_WEAK_PX, _MOST_OK_PX = 25.0, 6.0
+_MOST_OK_M = 3.0  # where that is more: below half a metre a pixel, people ask for metres
 _LEAST_WEAK_SHARE, _LEAST_OK_SHARE = 0.25, 0.6
 _LEAST_WEAK_SUPPORT, _LEAST_OK_SUPPORT = 0.1, 0.5
 
@@ -78,7 +79,9 @@ def judge(fit: Fit, table: pd.DataFrame, shape: tuple[int, int]) -> Verdict:
             levels.append(2 if hopeless else 1)
             reasons.append(reason)
 
-    weigh(not radius <= _MOST_OK_PX, radius > _MOST_WEAK_PX, f"errors of {radius:.1f} px are to be expected")
+    most = max(_MOST_OK_PX, _MOST_OK_M / fit.gsd_m) if fit.gsd_m else _MOST_OK_PX
+    told = f"errors of {radius:.1f} px are to be expected" if np.isfinite(radius) else "nothing is known of its errors"
+    weigh(not radius <= most, radius > _MOST_WEAK_PX, told)
     weigh(support < _LEAST_OK_SUPPORT, support < _LEAST_WEAK_SUPPORT, f"candidates support {support:.0%} of the map")
     weigh(agreeing < _LEAST_OK_SHARE, agreeing < _LEAST_WEAK_SHARE, f"{agreeing:.0%} of the candidates agree")
     weigh(fit.kind != "field", False, f"there are only enough candidates for one {fit.kind}")

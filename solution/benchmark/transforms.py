@@ -18,6 +18,7 @@ from rich.table import Table
 from scipy.interpolate import LinearNDInterpolator, NearestNDInterpolator, RBFInterpolator
 
 from solution import candidates, geometry, offsets
+from solution.errors import InputError
 
 FOLDS = 10
 _BEYOND_PX = 50.0  # wrong shifts are drawn from the box of the right ones, widened by this
@@ -26,6 +27,7 @@ _GROUP = 12  # wrong points a cluster, on average
 _GROUP_PX = 300.0  # their spread
 _GROUP_NOISE_PX = 3.0
 _MARGIN_PX = 256.0
+_LEAST = 20
 
 Predict = Callable[[np.ndarray], np.ndarray]
 Method = Callable[[np.ndarray, np.ndarray], Predict]
@@ -62,7 +64,7 @@ class Disturbance:
         if self.clustered:
             groups = max(1, count // _GROUP)
             member = rng.integers(0, groups, count)
-            place = place[member] + rng.normal(0.0, _GROUP_PX, (count, 2))
+            place = np.clip(place[member] + rng.normal(0.0, _GROUP_PX, (count, 2)), xy.min(axis=0), xy.max(axis=0))
             claim = claim[member] + rng.normal(0.0, _GROUP_NOISE_PX, (count, 2))
         return np.vstack([xy, place]), np.vstack([noisy, claim])
 
@@ -157,7 +159,7 @@ class Judged:
         name: of the scene.
         count: tie-points.
         errors: case -> method -> (count,) held-out errors in px.
-        within: case -> shares of tie-points that lie within 1 and within 2 of our sigmas.
+        within: case -> shares of tie-points that lie within our 68 % radius and within twice that.
         in_sample: method -> mean error in px on the very points that it was fitted to, for the transforms of the paper.
     """
 
@@ -174,7 +176,12 @@ def judge(name: str, xy: np.ndarray, shift: np.ndarray, cases: Sequence[Disturba
     Args:
         xy, shift: (N, 2), N at least 20.
         step: called with a line about each finished case.
+
+    Raises:
+        InputError: too few tie-points.
     """
+    if len(xy) < _LEAST:
+        raise InputError(f"scene {name}: has {len(xy)} tie-points; cross-validation needs at least {_LEAST}")
     fold = np.random.default_rng(seed).permutation(len(xy)) % FOLDS
     errors, within = {}, {}
     for case in cases:
@@ -210,7 +217,7 @@ def tables(results: Sequence[Judged]) -> list[Table]:
     shown = []
     for result in results:
         table = Table(title=f"{result.name}: {result.count} tie-points, held-out mean error, px", box=box.SIMPLE, pad_edge=False)
-        for heading in ("case", *METHODS, "in 1 sigma", "in 2 sigma"):
+        for heading in ("case", *METHODS, "in our radius", "in 2 radii"):
             table.add_column(heading, justify="left" if heading == "case" else "right")
         for case, found in result.errors.items():
             table.add_row(

@@ -7,6 +7,7 @@ from pathlib import Path
 import typer
 
 from solution.commands.shared import end_with, say
+from solution.errors import InputError
 
 app = typer.Typer()
 
@@ -28,12 +29,17 @@ def fit(
     from solution.given import read_given
     from solution.scene import open_pair
 
+    for path in (out, uncertainty, warped_sar):
+        if path is not None and path.is_dir():
+            raise InputError(f"{path}: is a folder; give the output another name")
     pair = open_pair(optical, sar)
     pair.check()
     result, judged = offsets.fit(read_given(table, pair), pair.shape, pair.gsd_m)
     offset_map.write_map(out, result, pair)
-    if uncertainty is not None:
+    if uncertainty is not None and result.sigma is not None:
         offset_map.write_uncertainty(uncertainty, result, pair)
+    elif uncertainty is not None:
+        say(f"{uncertainty}: not written, for nothing is known of the errors of a fit of kind {result.kind}")
     if warped_sar is not None:
         offset_map.write_warped_sar(warped_sar, result, pair)
     aside = int((judged["outlier"] != "").sum())

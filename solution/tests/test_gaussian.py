@@ -79,3 +79,16 @@ def test_steepness_is_the_derivative_of_the_correlation():
     numeric = (correlation(distance * np.exp(-step)) - correlation(distance * np.exp(step))) / (2 * step)
     np.testing.assert_allclose(_steepness(distance), numeric, atol=1e-6)
     assert correlation(np.zeros(1)) == 1.0
+
+
+def test_a_dense_cluster_makes_small_groups():
+    rng = np.random.default_rng(6)
+    xy = np.vstack([rng.uniform(100, 130, (200, 2)), [[0.0, 0.0], [639.0, 499.0]]])
+    field = GaussianField(xy, smooth(xy), np.full(len(xy), 0.6))
+    assert max(map(len, field._groups())) <= field._config.group_size + 1
+
+
+def test_points_on_a_line_still_have_groups():
+    xy = np.column_stack([np.linspace(0, 600, 60), np.full(60, 250.0)])
+    field = GaussianField(xy, smooth(xy), np.full(60, 0.6))
+    assert min(map(len, field._groups())) > 3

@@ -32,15 +32,17 @@ def arguments(table, scene: Scene, out) -> list:
     return ["fit", table, "--optical", scene.optical, "--sar", scene.sar, "--out", out]
 
 
-@pytest.mark.parametrize("kind", ["csv", "parquet", "sn9", "semicolons"])
+@pytest.mark.parametrize("kind", ["csv", "parquet", "sn9", "sn9 parquet", "semicolons"])
 def test_a_map_from_tie_points_of_any_form(kind, scene, own, tmp_path, run):
-    path = tmp_path / f"own.{'parquet' if kind == 'parquet' else 'csv'}"
+    path = tmp_path / f"own.{'parquet' if 'parquet' in kind else 'csv'}"
     if kind == "sn9":
         path = scene.tiepoints_csv
+    elif kind == "sn9 parquet":
+        pd.read_csv(scene.tiepoints_csv).to_parquet(path)
     elif kind == "parquet":
         own.to_parquet(path)
     else:
-        own.assign(comment="mine").to_csv(path, index=False, sep=";" if kind == "semicolons" else ",")
+        own.assign(source="SIFT", tile=np.nan, confidence=np.nan).to_csv(path, index=False, sep=";" if kind == "semicolons" else ",")
     sigma = tmp_path / "sigma.tif"
     code, *said = run(*arguments(path, scene, tmp_path / "map.tif"), "--uncertainty", sigma)
     output = "".join(said)
@@ -68,6 +70,7 @@ def test_wrong_ones_are_set_aside(scene, own, tmp_path, run):
     ("text", "message"),
     [
         ("a,b\n1,2\n", "lacks the column(s) x, y, dx, dy"),
+        ("", "not a readable"),
         ("x,y,dx,dy\none,2,3,4\n", "something other than numbers"),
         ("x,y,dx,dy\n,,,\n", "no row with finite"),
         ("x,y,dx,dy,confidence\n1,2,3,4,7\n", "confidence 7"),
@@ -96,3 +99,26 @@ def test_few_points_give_an_affine_with_a_constant_sigma(scene, own, tmp_path, r
     assert code == 4 and "fit: affine" in output and "verdict: weak" in output
     with rasterio.open(tmp_path / "sigma.tif") as written:
         assert np.ptp(written.read()) == 0
+
+
+def test_points_that_all_disagree_are_no_field(scene, tmp_path, run):
+    rng = np.random.default_rng(0)
+    noise = pd.DataFrame(np.column_stack([rng.uniform(0, 200, (24, 2)), rng.uniform(-90, 90, (24, 2))]), columns=["x", "y", "dx", "dy"])
+    noise.to_csv(tmp_path / "noise.csv", index=False)
+    code, *said = run(*arguments(tmp_path / "noise.csv", scene, tmp_path / "map.tif"))
+    output = "".join(said)
+    assert code in (3, 4) and "fit: field" not in output
+    with rasterio.open(tmp_path / "map.tif") as written:
+        assert np.abs(written.read()).max() < 150
+
+
+def test_points_beside_the_image_fail_with_a_verdict_and_no_uncertainty(scene, own, tmp_path, run):
+    own.assign(x=own["x"] + 5000).to_csv(tmp_path / "beside.csv", index=False)
+    code, *said = run(*arguments(tmp_path / "beside.csv", scene, tmp_path / "map.tif"), "--uncertainty", tmp_path / "sigma.tif")
+    output = "".join(said)
+    assert code == 3 and "verdict: failed" in output and "sigma.tif: not written" in output and not (tmp_path / "sigma.tif").exists()
+
+
+def test_an_output_that_is_a_folder_is_refused_first(scene, tmp_path, run):
+    code, *said = run(*arguments(scene.tiepoints_csv, scene, tmp_path))
+    assert code == 2 and "is a folder" in "".join(said)

@@ -9,6 +9,7 @@ import pytest
 
 from solution.benchmark import transforms
 from solution.benchmark.transforms import METHODS, Disturbance
+from solution.errors import InputError
 
 RNG = np.random.default_rng(0)
 XY = RNG.uniform(0, [4000, 3000], (80, 2))
@@ -59,3 +60,8 @@ def test_a_folder_without_tie_points_ends_in_one_sentence(tmp_path, run):
     code, *said = run("fit-benchmark", tmp_path)
     output = "".join(said)
     assert code == 2 and str(tmp_path) in output.replace("\n", "")
+
+
+def test_too_few_tie_points_are_said():
+    with pytest.raises(InputError, match="scene short: has 8 tie-points"):
+        transforms.judge("short", XY[:8], XY[:8], transforms.CASES, print)

@@ -61,6 +61,12 @@ def test_errors_that_all_candidates_share_count_more_where_pixels_are_small(good
     assert fine > 3 * coarse and coarse == pytest.approx(unknown, rel=0.1)
 
 
+def test_small_pixels_are_judged_in_metres(good):
+    fit, table = good
+    for gsd, word in ((0.5, "weak"), (0.3, "ok"), (10.0, "weak")):
+        assert judge(replace(fit, sigma=np.full_like(fit.sigma, 9.0), gsd_m=gsd), table, SHAPE).word == word
+
+
 def test_the_worst_word_and_its_code():
     assert worst([]) == worst(["ok", "ok"]) == "ok" and worst(["ok", "failed", "weak"]) == "failed"
     assert verdict.EXIT_CODES == {"ok": 0, "weak": 4, "failed": 3}
