@@ -124,7 +124,8 @@ def predict_pair(
     if settings.uncertainty and fit.sigma is not None:
         offset_map.write_uncertainty(sigma, fit, pair)
     seconds["write"] = time.perf_counter() - tick
-    found = verdict.judge(fit, table, pair.shape)
+    asked = {source for folder in folders for source in settings.proposing.of_team(folder)}
+    found = verdict.judge(fit, table, pair.shape, asked)
     report = {
         "scene": pair.name,
         "fit": fit.kind,

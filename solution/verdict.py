@@ -5,7 +5,7 @@ It rests on the fit's own error estimate, on how much of the map candidates supp
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +20,7 @@ EXIT_CODES = {"ok": 0, "weak": 4, "failed": 3}
 
 WARNINGS = {
     "weak": "a map is weak, see its verdict: look at it before you rely on it",
-    "failed": "a map failed, see its verdict: without a trustworthy match it is ZERO SHIFT",
+    "failed": "a map failed, see its verdict: do not use it; where there was no match at all it is ZERO SHIFT",
 }
 _PLACES = 24  # along each side, at which support is looked for
 _REACH = 0.1  # of the longer side
@@ -58,13 +58,14 @@ class Verdict:
         return {"verdict": self.word, "reasons": list(self.reasons), "radius_68_px": radius, "support": round(self.support, 3)}
 
 
-def judge(fit: Fit, table: pd.DataFrame, shape: tuple[int, int]) -> Verdict:
+def judge(fit: Fit, table: pd.DataFrame, shape: tuple[int, int], asked: Collection[str] = ()) -> Verdict:
     """The verdict on a fit.
 
     Args:
         fit: with its `sigma`, where it has one.
         table: the candidates, `outlier` filled.
         shape: (height, width) of the optical image.
+        asked: sources that were to propose. Flow finds something in pure noise too, and agrees with itself there; the matcher finds nothing.
     """
     kept = (table["outlier"] == "").to_numpy()
     agreeing = float(kept.mean()) if len(kept) else 0.0
@@ -84,6 +85,8 @@ def judge(fit: Fit, table: pd.DataFrame, shape: tuple[int, int]) -> Verdict:
     weigh(not radius <= most, radius > _MOST_WEAK_PX, told)
     weigh(support < _LEAST_OK_SUPPORT, support < _LEAST_WEAK_SUPPORT, f"candidates support {support:.0%} of the map")
     weigh(agreeing < _LEAST_OK_SHARE, agreeing < _LEAST_WEAK_SHARE, f"{agreeing:.0%} of the candidates agree")
+    silent = sorted(set(asked) - set(table.loc[kept, "source"]))
+    weigh(bool(silent), 0 < len(silent) >= len(set(asked)) - 1 > 0, f"{' and '.join(silent)} found nothing")
     weigh(fit.kind != "field", False, f"there are only enough candidates for one {fit.kind}")
     return Verdict(WORDS[max(levels)], tuple(reasons), radius, support, agreeing)
 

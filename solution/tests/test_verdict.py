@@ -61,6 +61,16 @@ def test_errors_that_all_candidates_share_count_more_where_pixels_are_small(good
     assert fine > 3 * coarse and coarse == pytest.approx(unknown, rel=0.1)
 
 
+def test_where_only_flow_found_something_it_may_be_noise(good):
+    fit, table = good
+    assert judge(fit, table, SHAPE, {"flow"}).word == "ok"
+    alone = judge(fit, table, SHAPE, {"flow", "match", "match_translated"})
+    assert alone.word == "failed" and "match and match_translated found nothing" in alone.line()
+    both = table.assign(source=["match", *table["source"][1:]])
+    assert judge(fit, both, SHAPE, {"flow", "match", "match_translated"}).word == "weak"
+    assert judge(fit, both, SHAPE, {"flow", "match"}).word == "ok"
+
+
 def test_small_pixels_are_judged_in_metres(good):
     fit, table = good
     for gsd, word in ((0.5, "weak"), (0.3, "ok"), (10.0, "weak")):
