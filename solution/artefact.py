@@ -43,6 +43,16 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text)
 
 
+def digest(facts: object) -> str:
+    """Short hash of plain facts (whatever JSON can hold): two runs with the same one would make the same."""
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file's bytes."""
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
 @dataclass(frozen=True)
 class Manifest:
     """Where an artefact comes from.
@@ -65,8 +75,7 @@ class Manifest:
 
     def digest(self) -> str:
         """Short hash of what makes two runs the same: all but the package versions."""
-        content = {key: value for key, value in asdict(self).items() if key != "versions"}
-        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+        return digest({key: value for key, value in asdict(self).items() if key != "versions"})
 
     def guard_held_out(self, scene: str) -> None:
         """Refuse to propose for a scene that the artefact was trained on."""

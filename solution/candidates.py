@@ -28,7 +28,7 @@ from scipy.spatial import cKDTree
 
 from solution.artefact import atomic_path
 from solution.errors import InputError
-from solution.scene import TiePoints
+from solution.tiepoints import TiePoints
 
 SOURCES = ("flow", "match", "match_translated")
 """Of what the teams propose."""

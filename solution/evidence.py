@@ -12,6 +12,7 @@ import pandas as pd
 from solution import candidates, neighbourhood, offsets, patches
 from solution.geometry import affine_of_shifts
 from solution.scene import ScenePair
+from solution.warped import Translate
 
 FAMILIES: dict[str, tuple[str, ...]] = {
     "proposer": (
@@ -33,9 +34,7 @@ FEATURES = tuple(name for names in FAMILIES.values() for name in names)
 _LEAST_PX = 0.5  # a typical error that is smaller is not divided by
 
 
-def features(
-    pair: ScenePair, table: pd.DataFrame, translate: patches.Translate | None = None, rows: np.ndarray | None = None
-) -> pd.DataFrame:
+def features(pair: ScenePair, table: pd.DataFrame, translate: Translate | None = None, rows: np.ndarray | None = None) -> pd.DataFrame:
     """Features of the candidates of one scene.
 
     Args:

@@ -19,10 +19,10 @@ from scipy.optimize import minimize
 from scipy.spatial import cKDTree
 
 from solution import geometry
+from solution.neighbourhood import spacing
 
 _SQRT5 = np.sqrt(5.0)
 _TREND_PX = 100.0  # standard deviation of what is left of the affine, across the scene
-_NEIGHBOUR = 4  # whose median distance is the typical one
 _BLOCK = 4096  # positions that are predicted at a time
 
 
@@ -32,7 +32,7 @@ class GaussianConfig:
 
     Attributes:
         rounds: of expectation-maximisation.
-        refresh: rounds at which amplitude, length and noise are estimated anew.
+        refresh: rounds at which amplitude, length and noise are estimated anew, beside the last one.
         group_spacings, group_px, group_size: of the nearest group_size points, those within this many typical distances whose shift differs by less than
             group_px have no say about a point.
         degrees: of the Student-t distribution of right points, once few wrong ones are left: real terrain has steps that a Gaussian would call wrong.
@@ -44,7 +44,7 @@ class GaussianConfig:
     """
 
     rounds: int = 14
-    refresh: tuple[int, ...] = (0, 2, 4, 13)
+    refresh: tuple[int, ...] = (0, 2, 4)
     group_spacings: float = 2.0
     group_px: float = 20.0
     group_size: int = 32
@@ -144,7 +144,7 @@ class GaussianField:
             self._components = []
             for which in (0, 1):
                 values = self._target[:, which]
-                if number in config.refresh:
+                if number in (*config.refresh, config.rounds - 1):
                     settings[which] = self._settings(values, settings[which])
                 axis = self._component(values, settings[which])
                 self._components.append(axis)
@@ -164,7 +164,7 @@ class GaussianField:
     def _groups(self) -> list[np.ndarray]:
         """Per point, the nearest points that claim the same, itself included, sorted."""
         distance, index = cKDTree(self._xy).query(self._xy, k=min(self._config.group_size, len(self._xy)))
-        reach = self._config.group_spacings * float(np.median(distance[:, min(_NEIGHBOUR, distance.shape[1] - 1)]))
+        reach = self._config.group_spacings * spacing(self._xy)
         alike = np.linalg.norm(self._shift[index] - self._shift[:, None], axis=2) < self._config.group_px
         member = (distance <= reach) & alike
         member[:, 0] = True

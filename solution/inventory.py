@@ -14,7 +14,8 @@ from rich.text import Text
 
 from solution import geometry, score
 from solution.errors import InputError
-from solution.scene import SceneFiles, ScenePair, find_scenes, open_raster
+from solution.raster import open_raster
+from solution.scene import SceneFiles, ScenePair, find_scenes
 
 _WIDEST = 10_000
 

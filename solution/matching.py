@@ -6,7 +6,6 @@ Every tile is warped by the field, matched, and cleaned by its own consensus; wh
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from itertools import pairwise
 
 import cv2
@@ -21,10 +20,7 @@ from solution.matcher import MatcherNet, Matches
 from solution.offsets import Fit
 from solution.progress import Progress, counted
 from solution.scene import ScenePair
-from solution.warped import TILES_A_PASS, WarpedTile, finest_level, read_tile
-
-Translate = Callable[[np.ndarray, np.ndarray], np.ndarray]
-"""SAR (h, w) in [0, 1] and validity (h, w) -> optical-like (3, h, w) in [0, 1]."""
+from solution.warped import TILES_A_PASS, Translate, WarpedTile, finest_level, read_tile
 
 _LEAST_PX = 32  # of a level: fewer say nothing
 _KEPT_FACTOR = 2  # matches are proposed of the finest level and of those up to this much coarser, where speckle is averaged down

@@ -6,7 +6,6 @@ They come as pickles, which are opened for tensors only and at once turned into 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from rich.table import Table
 from torch import Tensor
 
 from solution import artefact
-from solution.artefact import Manifest
+from solution.artefact import Manifest, file_hash
 from solution.config import MatcherConfig
 from solution.errors import InputError
 from solution.matcher import MatcherNet
@@ -51,7 +50,7 @@ class Published:
         path = folder / self.name
         if not path.is_file():
             return "missing"
-        return "verified" if hashlib.sha256(path.read_bytes()).hexdigest() == self.sha256 else "differs"
+        return "verified" if file_hash(path) == self.sha256 else "differs"
 
 
 DISK = Published(

@@ -15,7 +15,8 @@ from solution import geometry
 from solution.artefact import atomic_path
 from solution.errors import InputError
 from solution.geometry import Window
-from solution.scene import ScenePair, open_raster
+from solution.raster import open_raster
+from solution.scene import ScenePair
 from solution.shiftfield import Fit
 
 BAND_NAMES = ("dx", "dy")

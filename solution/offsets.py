@@ -47,21 +47,15 @@ def fit(
     table = candidates.check(table).copy()
     reason = simple_gate(table, shape, config)
     points = distinct(table, np.flatnonzero(reason == ""), config)
-    if len(points) >= config.min_affine:
-        probability = consensus(points, config)
-        if _stand_alone(points, config):
-            process = GaussianField(points.xy, points.shift, probability)
-            if (process.probability >= _RIGHT).sum() >= config.min_field:
-                return _fit_process(process, table, reason, points, shape, gsd_m, config)
-            probability = np.where(process.probability >= _RIGHT, probability, 0.0)
-        supported = probability >= config.min_probability
-        reason[points.rows_where(~supported)] = "neighbours"
-        points = replace(points, weight=points.weight * probability).keep(supported)
-    result = _fit_points(points, shape, config)
-    if result.kind != "zero":
-        distance = np.hypot(*(points.shift - result.shift_at(points.xy)).T)
-        limit = np.maximum(config.min_gate_px, config.gate_sigmas * result.residual_px / MEDIAN_LENGTH * points.relative_sigma)
-        reason[points.rows_where(distance > limit)] = "field"
+    probability = consensus(points, config) if len(points) >= config.min_affine else np.ones(len(points))
+    result = None
+    if _stand_alone(points, config):
+        result, right = _exact(points, probability, shape, config)
+        probability = np.where(right, probability, 0.0)
+        if result is not None:
+            reason[points.rows_where(~right)] = "field"
+    if result is None:
+        result = _gated(points, probability, reason, shape, config)
     table["outlier"] = reason
     result = replace(result, inliers=int((reason == "").sum()), gsd_m=gsd_m)
     if gsd_m and result.sigma is not None and (points.source != candidates.GIVEN).any():
@@ -76,27 +70,32 @@ def _stand_alone(points: Points, config: FitConfig) -> bool:
     return config.min_field <= len(points) <= config.max_exact and (points.source == candidates.GIVEN).all()
 
 
-def _fit_process(
-    process: GaussianField,
-    table: pd.DataFrame,
-    reason: np.ndarray,
-    points: Points,
-    shape: tuple[int, int],
-    gsd_m: float | None,
-    config: FitConfig,
-) -> tuple[Fit, pd.DataFrame]:
-    """The exact process, which finds the wrong points itself, as a field on nodes."""
+def _exact(points: Points, probability: np.ndarray, shape: tuple[int, int], config: FitConfig) -> tuple[Fit | None, np.ndarray]:
+    """The exact process as a field on nodes, None where it finds too few right points; and which points (N,) are right."""
+    process = GaussianField(points.xy, points.shift, probability)
     right = process.probability >= _RIGHT
-    reason[points.rows_where(~right)] = "field"
-    table["outlier"] = reason
+    if right.sum() < config.min_field:
+        return None, right
     residual = float(np.median(np.hypot(*(process.predicted_px - points.shift)[right].T)))
     step = exact_step(len(points), shape, config)
     columns, rows = (max(2, int(np.ceil((size - 1) / step)) + 1) for size in shape[::-1])
     xy = np.stack(np.meshgrid(step * np.arange(columns), step * np.arange(rows)), axis=-1).reshape(-1, 2)
-    nodes = np.moveaxis(process.shift_at(xy).reshape(rows, columns, 2), -1, 0)
+    nodes = within_limits(np.moveaxis(process.shift_at(xy).reshape(rows, columns, 2), -1, 0), points.shift[right])
     sigma = RADIUS_68 * np.hypot(process.sigma_at(xy), process.noise_px).reshape(rows, columns)
-    nodes = within_limits(nodes, points.shift[right])
-    return Fit("field", nodes, (0.0, 0.0), (step, step), int((reason == "").sum()), residual, gsd_m, sigma), table
+    return Fit("field", nodes, (0.0, 0.0), (step, step), int(right.sum()), residual, sigma=sigma), right
+
+
+def _gated(points: Points, probability: np.ndarray, reason: np.ndarray, shape: tuple[int, int], config: FitConfig) -> Fit:
+    """From the points that their neighbours support; `reason` learns what was set aside for whom."""
+    supported = probability >= config.min_probability
+    reason[points.rows_where(~supported)] = "neighbours"
+    points = replace(points, weight=points.weight * probability).keep(supported)
+    result = _fit_points(points, shape, config)
+    if result.kind != "zero":
+        distance = np.hypot(*(points.shift - result.shift_at(points.xy)).T)
+        limit = np.maximum(config.min_gate_px, config.gate_sigmas * result.residual_px / MEDIAN_LENGTH * points.relative_sigma)
+        reason[points.rows_where(distance > limit)] = "field"
+    return result
 
 
 def quiet_fit(table: pd.DataFrame, shape: tuple[int, int], gsd_m: float | None = None) -> Fit:

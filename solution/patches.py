@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from solution.geometry import Window
-from solution.scene import ScenePair, output_grid
+from solution.raster import output_grid
+from solution.scene import ScenePair
+from solution.warped import Translate
 
 LOOKS = ("valid", "mean", "gradient", "edges", "entropy", "speckle")
 """Of one patch: share with data, mean brightness, mean squared gradient, share of steep pixels, entropy in [0, 1], standard deviation over mean."""
@@ -30,9 +32,6 @@ NAMES = tuple(
     )
 )
 """Names of all features, in order; a gain is after less before."""
-
-Translate = Callable[[np.ndarray, np.ndarray], np.ndarray]
-"""SAR (h, w) in [0, 1] and its validity (h, w) -> a picture (3, h, w) in [0, 1]."""
 
 _Sample = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 """Optical array positions (h, w, 2) -> grey values (h, w) and validity (h, w)."""

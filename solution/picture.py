@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 from solution.artefact import atomic_path
 from solution.errors import InputError
 from solution.geometry import Window
-from solution.scene import ScenePair, open_raster
+from solution.raster import open_raster
+from solution.scene import ScenePair
 
 _LONGEST_PX = 700
 _SQUARES = 6

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import resource
 import shutil
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
-from solution import artefact, candidates, offset_map, offsets, reranker, sample, score, verdict
+from solution import artefact, candidates, offset_map, offsets, sample, score, verdict
 from solution.errors import InputError
 from solution.progress import Progress
 from solution.propose import Proposer, Proposing
+from solution.reranker import FILE as RERANKER
+from solution.reranker import Reranker, rank
 from solution.scene import ScenePair, discover, open_pair, without_labels
 from solution.submission import build_zip, map_name
 from solution.train import FLOW, torch_device
@@ -95,7 +97,8 @@ def predict_pair(
         raise InputError(f"{out}: is a folder; give the offset map another name")
     started = time.perf_counter()
     folders = settings.folders()
-    key = _key(pair, settings, folders)
+    judges = {folder: Reranker.load(folder / RERANKER) for folder in folders} if settings.rerank else {}
+    key = _key(pair, settings, folders, judges)
     report_path, table_path, warped, sigma = (
         out.with_name(out.stem + end) for end in (".report.json", ".candidates.parquet", ".sar.tif", ".sigma.tif")
     )
@@ -110,7 +113,7 @@ def predict_pair(
     work = out.parent / _WORK / f"{out.stem}_{key}"
     tables, seconds = [], {}
     for folder in folders:
-        tables.append(_team_proposes(folder, pair, settings, work, seconds, progress, say))
+        tables.append(_team_proposes(folder, judges.get(folder), pair, settings, work, seconds, progress, say))
     tick = time.perf_counter()
     fit, table = offsets.fit(candidates.concat(tables), pair.shape, pair.gsd_m)
     seconds["fit"] = time.perf_counter() - tick
@@ -126,21 +129,8 @@ def predict_pair(
     seconds["write"] = time.perf_counter() - tick
     asked = {source for folder in folders for source in settings.proposing.of_team(folder)}
     found = verdict.judge(fit, table, pair.shape, asked)
-    report = {
-        "scene": pair.name,
-        "fit": fit.kind,
-        **found.facts(),
-        "candidates": len(table),
-        "inliers": int((table["outlier"] == "").sum()),
-        "outliers": {str(reason): int(count) for reason, count in sorted(table["outlier"].value_counts().items()) if reason},
-        "residual_px": round(fit.residual_px, 3) if fit.residual_px == fit.residual_px else None,
-        "gsd_m": round(pair.gsd_m, 4),
-        "teams": [folder.name for folder in folders],
-        "sources": {str(source): int(count) for source, count in table["source"].value_counts().sort_index().items()},
-        **extras,
-        "key": key,
-    }
-    artefact.write_text(report_path, json.dumps(report, indent=1) + "\n")
+    facts = {"scene": pair.name, "teams": [folder.name for folder in folders], **_told(fit, found, table), **extras, "key": key}
+    artefact.write_text(report_path, json.dumps(facts, indent=1) + "\n")
     shutil.rmtree(work, ignore_errors=True)
     with contextlib.suppress(OSError):  # parts of other scenes or settings stay
         work.parent.rmdir()
@@ -152,8 +142,23 @@ def predict_pair(
     )
 
 
+def _told(fit: offsets.Fit, found: verdict.Verdict, table: pd.DataFrame) -> dict:
+    """What the report says of the fit and of what led to it."""
+    return {
+        "fit": fit.kind,
+        **found.facts(),
+        "candidates": len(table),
+        "inliers": fit.inliers,
+        "outliers": {str(reason): int(count) for reason, count in sorted(table["outlier"].value_counts().items()) if reason},
+        "residual_px": round(fit.residual_px, 3) if np.isfinite(fit.residual_px) else None,
+        "gsd_m": round(fit.gsd_m, 4),
+        "sources": {str(source): int(count) for source, count in table["source"].value_counts().sort_index().items()},
+    }
+
+
 def _team_proposes(
     folder: Path,
+    judge: Reranker | None,
     pair: ScenePair,
     settings: Settings,
     work: Path,
@@ -161,7 +166,7 @@ def _team_proposes(
     progress: Progress | None,
     say: Callable[[str], None],
 ) -> pd.DataFrame:
-    """A team's candidates, source by source; what an earlier run left in `work` is kept. Adds to the seconds of each source."""
+    """A team's candidates, source by source, judged by its reranker if there is one; what an earlier run left in `work` is kept. Adds to the seconds."""
 
     def kept(source: str, make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
         part, tick = work / f"{source}_{folder.name}.parquet", time.perf_counter()
@@ -174,18 +179,17 @@ def _team_proposes(
         return table
 
     table = Proposer(folder, settings.proposing, torch_device(settings.device), progress).propose(pair, kept)
-    if not settings.rerank or table.empty:
+    if judge is None or table.empty:
         return table
-    judge = reranker.Reranker.load(folder / reranker.FILE)
-    return kept("rerank", lambda: reranker.rank(pair, table, judge))
+    return kept("rerank", lambda: rank(pair, table, judge))
 
 
-def _key(pair: ScenePair, settings: Settings, folders: Sequence[Path]) -> str:
+def _key(pair: ScenePair, settings: Settings, folders: Sequence[Path], judges: Mapping[Path, Reranker]) -> str:
     """Hash of all that a prediction depends on: input files, weights, settings."""
     facts = [pair.name, pair.fingerprint(), [(folder.name, settings.proposing.facts(folder)) for folder in folders]]
-    if settings.rerank:
-        facts.append([reranker.Reranker.load(folder / reranker.FILE).digest() for folder in folders])
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+    if judges:
+        facts.append([judges[folder].digest() for folder in folders])
+    return artefact.digest(facts)
 
 
 def _finished(report_path: Path, key: str) -> dict | None:

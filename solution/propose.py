@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from functools import cache, partial
@@ -12,7 +11,7 @@ import pandas as pd
 import torch
 
 from solution import candidates, offsets
-from solution.artefact import Manifest
+from solution.artefact import Manifest, file_hash
 from solution.config import MatchingConfig, PyramidConfig
 from solution.errors import InputError
 from solution.matching import propose_match
@@ -61,7 +60,7 @@ class Proposing:
 
     def facts(self, team: Path) -> list:
         """All that a team's proposals depend on, besides the scene."""
-        files = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "missing" for path in self.weights(team)}
+        files = {path.name: file_hash(path) if path.is_file() else "missing" for path in self.weights(team)}
         return [self.of_team(team), files, self.finest, asdict(self.pyramid), asdict(self.matching)]
 
 

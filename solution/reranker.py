@@ -22,10 +22,11 @@ from scipy.spatial import cKDTree
 from scipy.special import expit, log_expit
 
 from solution import candidates, evidence
-from solution.artefact import Manifest, atomic_path, write_text
+from solution.artefact import Manifest, atomic_path, digest, write_text
 from solution.errors import InputError
-from solution.patches import Translate
-from solution.scene import ScenePair, TiePoints
+from solution.scene import ScenePair
+from solution.tiepoints import TiePoints
+from solution.warped import Translate
 
 STAGE = "reranker"
 FILE = "reranker.txt"
@@ -163,8 +164,7 @@ class Reranker:
 
     def digest(self) -> str:
         """Short hash of all that its probabilities depend on."""
-        facts = [self.booster.model_to_string(), asdict(self.calibration), self.manifest.digest()]
-        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+        return digest([self.booster.model_to_string(), asdict(self.calibration), self.manifest.digest()])
 
     def quality(self, features: pd.DataFrame) -> np.ndarray:
         """(N,) probabilities that the candidates with these features (N, F) lie within tau of the truth."""
@@ -203,11 +203,11 @@ class Reranker:
         try:
             facts, text = json.loads(beside.read_text()), path.read_text()
             manifest = Manifest(**{**facts["manifest"], "trained_on": tuple(facts["manifest"]["trained_on"])})
-            calibration, names, digest = Calibration(**facts["calibration"]), facts["features"], facts["model_sha256"]
+            calibration, names, sha256 = Calibration(**facts["calibration"]), facts["features"], facts["model_sha256"]
             RerankerConfig(**manifest.config)
         except (ValueError, TypeError, KeyError) as error:
             raise InputError(f"{beside}: is not a reranker of this version; train it again with ./train.sh DATA") from error
-        if digest != hashlib.sha256(text.encode()).hexdigest():
+        if sha256 != hashlib.sha256(text.encode()).hexdigest():
             raise InputError(f"{path}: does not belong to {beside.name} beside it; train it again with ./train.sh DATA")
         if tuple(names) != evidence.FEATURES:
             odd = sorted(set(names) ^ set(evidence.FEATURES)) or ["their order"]

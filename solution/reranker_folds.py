@@ -15,12 +15,12 @@ import pyarrow.parquet as pq
 
 from solution import artefact, candidates, evidence, offsets, score
 from solution.errors import InputError
-from solution.patches import Translate
 from solution.reranker import FILE, Labelled, Reranker, RerankerConfig, rank, train
 from solution.reranker_report import evaluate, line, save_figure
 from solution.scene import ScenePair, discover, without_labels
 from solution.submission import map_name
 from solution.teams import BASE, CANDIDATES, LABEL_RADIUS_PX, Team, aoi_teams, fold_teams
+from solution.warped import Translate
 
 REPORT = "reranker.json"
 FIGURE = "reranker.png"
@@ -121,8 +121,7 @@ def map_errors(
 
 def _map_error(pair: ScenePair, table: pd.DataFrame) -> float:
     truth = score.reference(pair.tiepoints_csv, pair.optical, pair.sar)
-    shift = offsets.quiet_fit(table, pair.shape, pair.gsd_m).shift_at(np.column_stack([truth.cols, truth.rows]))
-    return float(np.hypot(*(shift - np.column_stack([truth.dx, truth.dy])).T).mean())
+    return float(score.distances_px(offsets.quiet_fit(table, pair.shape, pair.gsd_m).shift_at(truth.xy), truth).mean())
 
 
 def _trained(scenes: Sequence[Labelled], number: int, folder: Path, config: RerankerConfig | None) -> Reranker:
@@ -155,8 +154,7 @@ class _Source:
         """One scene's labelled rows; only they need features, while all rows are their neighbours."""
         translate, weights = self._translate_of(team) if self._translate_of and team else (None, "")
         facts = [_VERSION, evidence.FEATURES, pair.fingerprint(), _digest(table), weights]
-        key = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
-        kept = self._folds / _WORK / f"features_{pair.name}_{key}.parquet"
+        kept = self._folds / _WORK / f"features_{pair.name}_{artefact.digest(facts)}.parquet"
         if kept.is_file():
             features = pq.read_table(kept).to_pandas()
         else:

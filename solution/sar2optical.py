@@ -25,8 +25,9 @@ from solution.errors import InputError
 from solution.geometry import Window, tile_grid
 from solution.pairs import ImagePair, read_image
 from solution.progress import Progress
-from solution.scene import check_sar, open_raster, read_sar, sar_overview
+from solution.raster import check_sar, open_raster, read_sar, sar_overview
 from solution.tiles import byte_values, to_bytes
+from solution.warped import Translate
 
 TILE_PX = 640
 OVERLAP_PX = 128
@@ -36,14 +37,12 @@ _SHOWN_PX = 256
 _SHOWN = 4
 METHODS = ("mean colour", "SAR, matched histogram", "translated")
 
-Paint = Callable[[np.ndarray, np.ndarray], np.ndarray]
-"""(h, w) SAR and validity -> (3, h, w) picture, as `translator.translate` with its net."""
 Read = Callable[[Window], tuple[np.ndarray, np.ndarray]]
 """A window of the SAR image -> values (h, w) in [0, 1] and validity (h, w)."""
 
 
-def painted_rows(read: Read, shape: tuple[int, int], paint: Paint, step: Callable[[], None]) -> Iterator[tuple[int, np.ndarray]]:
-    """Paint an image of any size.
+def painted_rows(read: Read, shape: tuple[int, int], paint: Translate, step: Callable[[], None]) -> Iterator[tuple[int, np.ndarray]]:
+    """Translate an image of any size.
 
     Args:
         shape: (h, w) of the image.
@@ -98,7 +97,7 @@ def _counter(name: str, shape: tuple[int, int], progress: Progress | None) -> Ca
     return step
 
 
-def paint_image(sar: np.ndarray, paint: Paint, name: str = "", progress: Progress | None = None) -> np.ndarray:
+def paint_image(sar: np.ndarray, paint: Translate, name: str = "", progress: Progress | None = None) -> np.ndarray:
     """A SAR picture (h, w) uint8, as image pairs hold it, all of it data -> (h, w, 3) uint8 RGB, 1 to 255."""
 
     def read(window: Window) -> tuple[np.ndarray, np.ndarray]:
@@ -109,7 +108,7 @@ def paint_image(sar: np.ndarray, paint: Paint, name: str = "", progress: Progres
     return np.ascontiguousarray(np.moveaxis(np.concatenate(rows, axis=1), 0, -1))
 
 
-def run(source: Path, out: Path, paint: Paint, progress: Progress | None) -> int:
+def run(source: Path, out: Path, paint: Translate, progress: Progress | None) -> int:
     """Translate a SAR GeoTIFF into a GeoTIFF, a PNG into a PNG, or every PNG of a folder into a folder.
 
     Returns:
@@ -134,7 +133,7 @@ def run(source: Path, out: Path, paint: Paint, progress: Progress | None) -> int
     return 1
 
 
-def _run_folder(folder: Path, out: Path, paint: Paint, progress: Progress | None) -> int:
+def _run_folder(folder: Path, out: Path, paint: Translate, progress: Progress | None) -> int:
     paths = sorted(path for path in folder.iterdir() if path.suffix.lower() == ".png")
     if not paths:
         raise InputError(f"{folder}: holds no .png file; pass a folder of SAR PNGs, or one GeoTIFF at a time")
@@ -147,14 +146,14 @@ def _run_folder(folder: Path, out: Path, paint: Paint, progress: Progress | None
     return len(paths)
 
 
-def run_png(source: Path, out: Path, paint: Paint, progress: Progress | None) -> None:
+def run_png(source: Path, out: Path, paint: Translate, progress: Progress | None) -> None:
     """Translate a grey PNG, taken as it is: no stretch, and every pixel counts as data, as in the image pairs of the training."""
     picture = paint_image(read_image(source, cv2.IMREAD_GRAYSCALE), paint, source.name, progress)
     with atomic_path(out) as temporary:
         cv2.imwrite(str(temporary), picture[..., ::-1])
 
 
-def run_raster(source: Path, out: Path, paint: Paint, progress: Progress | None) -> None:
+def run_raster(source: Path, out: Path, paint: Translate, progress: Progress | None) -> None:
     """Translate a SAR GeoTIFF on its own grid: uint8 RGB, nodata 0; values are stretched as registration does it.
 
     Raises:
@@ -246,7 +245,7 @@ def guard_unseen(pairs: Sequence[ImagePair], manifest: Manifest, weights: Path) 
         raise InputError(f"{weights}: was trained on {seen[0]} ({len(seen)} such); pass --split FILE, the one that it was trained with")
 
 
-def evaluate(pairs: Sequence[ImagePair], baselines: Baselines, paint: Paint, step: Callable[[], None]) -> list[Judged]:
+def evaluate(pairs: Sequence[ImagePair], baselines: Baselines, paint: Translate, step: Callable[[], None]) -> list[Judged]:
     """PSNR and structural similarity (SSIM, Wang et al. 2004: Gaussian window of 11 px) of every method on every pair, as pictures of 8 bits."""
     results = []
     for pair in pairs:
@@ -301,7 +300,7 @@ def as_json(means: dict[str, dict], results: Sequence[Judged], **about: object) 
     return json.dumps({**about, "means": means, "pairs": by_pair}, indent=1) + "\n"
 
 
-def picture_rows(pairs: Sequence[ImagePair], paint: Paint) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+def picture_rows(pairs: Sequence[ImagePair], paint: Translate) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Rows for `translator.write_grid`: the middle of a few pairs, evenly spaced over the list."""
     chosen = np.unique(np.linspace(0, len(pairs) - 1, _SHOWN).round().astype(int))
     rows = []

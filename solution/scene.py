@@ -1,8 +1,4 @@
-"""Scene pairs: discovery of SN9-named files, checks, radiometry, validity, tie-points, and windowed reads of both images on the optical grid.
-
-Nothing here ever holds a full-size float image: everything is read through windows, and the only whole-scene state is an overview that is
-`OVERVIEW_CELL` times smaller on a side.
-"""
+"""Scene pairs: an optical and a SAR image of one place, both read on the optical grid, and the folders of SN9-named files that hold them."""
 
 from __future__ import annotations
 
@@ -14,100 +10,30 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pandas as pd
 import rasterio
-from rasterio.enums import Resampling
-from rasterio.errors import RasterioError
-from rasterio.vrt import WarpedVRT
 from rasterio.warp import transform as warp_points
-from rasterio.windows import Window as RasterWindow
 
 from solution import geometry
 from solution.errors import InputError
 from solution.geometry import Matrix, Window
+from solution.raster import (
+    Overview,
+    check_bands,
+    open_raster,
+    optical_bands,
+    optical_overview,
+    output_grid,
+    read_header,
+    sample_valid,
+    sample_values,
+    sar_overview,
+    warped_vrt,
+)
+from solution.tiepoints import TiePoints, check_range, read_tiepoint_csv, whole_tiepoints
 
-TIEPOINT_COLUMNS = ("sar_row", "sar_col", "optical_row", "optical_col")
-OVERVIEW_CELL = 8
 _NAME = re.compile(r"^(?P<aoi>\d{2})_(?P<kind>optical|sar|tiepoints)_(?P<rest>.+)\.(?P<suffix>tiff?|csv)$", re.IGNORECASE)
-_MAX_OPEN_CACHE_MB = 256
-_STRIP_ROWS = 512
-
-
-@dataclass(frozen=True)
-class TiePoints:
-    """Tie-points of a scene in optical px, float64, unrounded.
-
-    Attributes:
-        x, y: (N,) optical index.
-        dx, dy: (N,) shift, optical -> SAR.
-    """
-
-    x: np.ndarray
-    y: np.ndarray
-    dx: np.ndarray
-    dy: np.ndarray
-
-    @property
-    def xy(self) -> np.ndarray:
-        """(N, 2)."""
-        return np.column_stack([self.x, self.y])
-
-    @property
-    def shift(self) -> np.ndarray:
-        """(N, 2)."""
-        return np.column_stack([self.dx, self.dy])
-
-    def __len__(self) -> int:
-        return len(self.x)
-
-
-@dataclass(frozen=True)
-class Radiometry:
-    """Maps raw values to [0, 1]: an optional logarithm, then a linear stretch between two robust percentiles.
-
-    The logarithm makes amplitude and intensity equal up to a factor that the stretch removes, and turns multiplicative speckle into
-    additive noise.
-    """
-
-    low: float
-    high: float
-    log: bool
-    floor: float = 1.0
-
-    def __call__(self, raw: np.ndarray) -> np.ndarray:
-        value = np.log(np.maximum(raw, 0) + self.floor) if self.log else raw
-        return np.clip((value - self.low) / max(self.high - self.low, 1e-12), 0.0, 1.0).astype(np.float32)
-
-    @property
-    def darkest(self) -> float:
-        """A raw value that maps to 0, to fill gaps with; 0 itself would be the brightest one in decibels."""
-        return 0.0 if self.log else self.low
-
-    @classmethod
-    def of_sample(cls, sample: np.ndarray, log: bool, percentiles: tuple[float, float]) -> Radiometry:
-        """From a sample of valid raw values. `floor`, which keeps log(0) finite, is 5 % of the median amplitude."""
-        if not log:
-            low, high = np.percentile(sample, percentiles)
-            return cls(float(low), float(high), False)
-        positive = sample[sample > 0]
-        floor = 0.05 * float(np.median(positive)) if len(positive) else 1.0
-        low, high = np.percentile(np.log(np.maximum(sample, 0) + floor), percentiles)
-        return cls(float(low), float(high), True, floor)
-
-
-@dataclass(frozen=True)
-class Overview:
-    """A whole image at 1/`OVERVIEW_CELL`: what is valid, and how its values are stretched.
-
-    Attributes:
-        valid: (h, w) bool, true where any pixel of the cell carries data.
-        radiometry: raw values to [0, 1].
-    """
-
-    valid: np.ndarray
-    radiometry: Radiometry
 
 
 @dataclass(frozen=True)
@@ -123,68 +49,6 @@ class Patch:
     optical: np.ndarray
     sar: np.ndarray
     valid: np.ndarray
-
-
-@contextmanager
-def open_raster(path: Path) -> Iterator[rasterio.io.DatasetReader]:
-    """Open for reading; an unreadable file, or one that breaks while it is read, ends in a sentence that names it."""
-    if not Path(path).is_file():
-        raise InputError(f"{path}: no such file; check the path")
-    try:
-        with rasterio.Env(GDAL_CACHEMAX=_MAX_OPEN_CACHE_MB), rasterio.open(path) as dataset:
-            yield dataset
-    except RasterioError as error:
-        reason = str(error.__cause__ or error).splitlines()[0][:160]
-        raise InputError(f"{path}: unreadable or truncated raster ({reason}); copy or download it again") from error
-
-
-def _open_raster_checked(path: Path, kind: str) -> tuple[Matrix, tuple[int, int], object, int, str]:
-    with open_raster(path) as dataset:
-        if dataset.crs is None:
-            raise InputError(f"{path}: has no coordinate system (CRS); assign one, for example: gdal_edit.py -a_srs EPSG:32637 {path.name}")
-        _check_real(dataset, path)
-        matrix = geometry.matrix_from_gdal(dataset.transform.to_gdal())
-        if abs(np.linalg.det(matrix)) < 1e-30:
-            raise InputError(f"{path}: its geotransform has no area; the {kind} image must be georeferenced")
-        return matrix, (dataset.height, dataset.width), dataset.crs, dataset.count, dataset.dtypes[0]
-
-
-def _check_real(dataset: rasterio.io.DatasetReader, path: Path) -> None:
-    if dataset.dtypes[0].startswith("complex"):
-        raise InputError(f"{path}: is complex; write its amplitude first, for example: gdal_calc.py -A {path.name} --calc='abs(A)'")
-
-
-def _check_bands(path: Path, bands: int, wanted: int) -> None:
-    if bands != wanted:
-        raise InputError(
-            f"{path}: has {bands} bands where a SAR image has {wanted}; pick one, for example: gdal_translate -b 1 {path.name} one_band.tif"
-        )
-
-
-def check_sar(dataset: rasterio.io.DatasetReader, path: Path) -> None:
-    """Raise `InputError` where a raster is no SAR image of one band of real values."""
-    _check_real(dataset, path)
-    _check_bands(path, dataset.count, 1)
-
-
-def sar_overview(dataset: rasterio.io.DatasetReader) -> Overview:
-    """Validity and stretch of a SAR image (reads it once)."""
-    return _overview(dataset, [1], log=True, percentiles=(1.0, 99.8))
-
-
-def read_sar(dataset: rasterio.io.DatasetReader, overview: Overview, window: Window) -> tuple[np.ndarray, np.ndarray]:
-    """A SAR image on its own grid, with the pixels that registration sees.
-
-    Args:
-        window: px of the SAR image; may reach past it, where validity is 0.
-
-    Returns:
-        (h, w) in [0, 1] and validity (h, w), both float32.
-    """
-    grid = output_grid(window, 1)
-    valid = _sample_valid(overview.valid, grid, dataset.shape)
-    raw = _sample(dataset, [1], grid, 1.0, overview.radiometry.darkest)
-    return overview.radiometry(raw[0]) * valid, valid
 
 
 @dataclass(frozen=True)
@@ -237,14 +101,14 @@ class ScenePair:
             if not self.reproject_sar:
                 yield dataset
                 return
-            with _vrt(dataset, self.crs) as vrt:
+            with warped_vrt(dataset, self.crs) as vrt:
                 yield vrt
 
     @cached_property
     def optical_overview(self) -> Overview:
         """Validity and stretch of the optical image (reads it once)."""
         with open_raster(self.optical) as dataset:
-            return _overview(dataset, _optical_bands(dataset), log=False, percentiles=(0.5, 99.5))
+            return optical_overview(dataset)
 
     @cached_property
     def sar_overview(self) -> Overview:
@@ -277,8 +141,8 @@ class ScenePair:
         """Share of the optical image, in [0, 1], where both images carry data at the geocoded place (reads both once)."""
         step = max(1, max(self.shape) // 1000)
         xy = output_grid(Window(0, 0, *(max(size // step, 1) * step for size in self.shape[::-1])), step)
-        optical = _sample_valid(self.optical_overview.valid, xy, self.shape)
-        sar = _sample_valid(self.sar_overview.valid, self._sar_positions(xy), self.sar_shape)
+        optical = sample_valid(self.optical_overview.valid, xy, self.shape)
+        sar = sample_valid(self.sar_overview.valid, self._sar_positions(xy), self.sar_shape)
         return float((optical * sar).mean())
 
     def _apart(self) -> InputError:
@@ -329,8 +193,8 @@ class ScenePair:
         """
         overview = self.optical_overview
         with open_raster(self.optical) as dataset:
-            raw = _sample(dataset, _optical_bands(dataset), xy, spacing_px, overview.radiometry.darkest)
-        valid = _sample_valid(overview.valid, xy, self.shape)
+            raw = sample_values(dataset, optical_bands(dataset), xy, spacing_px, overview.radiometry.darkest)
+        valid = sample_valid(overview.valid, xy, self.shape)
         values = overview.radiometry(raw)
         values = np.repeat(values, 3, axis=0) if len(values) == 1 else values
         return values * valid, valid
@@ -341,8 +205,8 @@ class ScenePair:
         scale = float(np.sqrt(abs(np.linalg.det(self.sar_to_optical[:2, :2]))))
         overview = self.sar_overview
         with self.open_sar() as dataset:
-            raw = _sample(dataset, [1], sar_xy, spacing_px / scale, overview.radiometry.darkest)
-        valid = _sample_valid(overview.valid, sar_xy, self.sar_shape)
+            raw = sample_values(dataset, [1], sar_xy, spacing_px / scale, overview.radiometry.darkest)
+        valid = sample_valid(overview.valid, sar_xy, self.sar_shape)
         return overview.radiometry(raw) * valid, valid
 
     def tiepoints(self, path: Path | None = None, read: pd.DataFrame | None = None) -> TiePoints:
@@ -354,7 +218,7 @@ class ScenePair:
         if table.empty:
             raise InputError(f"{path}: holds no tie-point; remove the file if the scene has no labels")
         with open_raster(self.tiepoint_sar or self.sar) as sar:
-            _check_range(table, path, self.shape, (sar.height, sar.width))
+            check_range(table, path, self.shape, (sar.height, sar.width))
             sar_matrix = geometry.matrix_from_gdal(sar.transform.to_gdal())
             geo = geometry.apply(sar_matrix, table[["sar_col", "sar_row"]].to_numpy(np.float64))
             geo = reproject_points(geo, sar.crs, self.crs)
@@ -363,59 +227,12 @@ class ScenePair:
         return TiePoints(xy[:, 0], xy[:, 1], shift[:, 0], shift[:, 1])
 
 
-def output_grid(window: Window, factor: int) -> np.ndarray:
-    """(h, w, 2) positions, in the optical array grid, of the centres of the window's output pixels."""
-    x = window.x + (np.arange(window.width // factor) + 0.5) * factor - 0.5
-    y = window.y + (np.arange(window.height // factor) + 0.5) * factor - 0.5
-    return np.stack(np.meshgrid(x, y), axis=-1)
-
-
 def reproject_points(points: np.ndarray, source_crs: object, target_crs: object) -> np.ndarray:
     """(N, 2) positions from one CRS to another; unchanged where they are equal."""
     if source_crs == target_crs or len(points) == 0:
         return points
     x, y = warp_points(source_crs, target_crs, points[:, 0].tolist(), points[:, 1].tolist())
     return np.column_stack([x, y])
-
-
-def read_tiepoint_csv(path: Path) -> pd.DataFrame:
-    """The tie-point table, int64, in file order. Raises `InputError` for a missing file, wrong columns, or values that are not whole numbers."""
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; check the path of the tie-point CSV")
-    try:
-        table = pd.read_csv(path, skipinitialspace=True)
-    except (ValueError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"{path}: is not a readable CSV ({str(error).splitlines()[0]}); its header must be {','.join(TIEPOINT_COLUMNS)}"
-        ) from error
-    return whole_tiepoints(table, path)
-
-
-def whole_tiepoints(table: pd.DataFrame, path: Path) -> pd.DataFrame:
-    """The tie-point columns of a table as int64. Raises `InputError`, which names the file, for wrong columns, or values that are not whole numbers."""
-    missing = [column for column in TIEPOINT_COLUMNS if column not in table.columns]
-    if missing:
-        raise InputError(f"{path}: lacks the column(s) {', '.join(missing)}; the header must be {','.join(TIEPOINT_COLUMNS)}")
-    table = table[list(TIEPOINT_COLUMNS)].apply(pd.to_numeric, errors="coerce")
-    bad = ~np.isfinite(table.to_numpy(np.float64)).all(axis=1) | (table.to_numpy(np.float64) % 1 != 0).any(axis=1)
-    if bad.any():
-        raise InputError(
-            f"{path}: data row {int(np.flatnonzero(bad)[0]) + 1} holds a value that is not a whole number; tie-points are pixel indices"
-        )
-    return table.astype(np.int64)
-
-
-def _check_range(table: pd.DataFrame, path: Path, optical_shape: tuple[int, int], sar_shape: tuple[int, int]) -> None:
-    limits = {"optical_row": optical_shape[0], "optical_col": optical_shape[1], "sar_row": sar_shape[0], "sar_col": sar_shape[1]}
-    for column, limit in limits.items():
-        bad = (table[column] < 0) | (table[column] >= limit)
-        if bad.any():
-            row = int(np.flatnonzero(bad)[0])
-            raise InputError(
-                f"{path}: {column} {int(table[column].iloc[row])} in data row {row + 1} is outside the image (0 to {limit - 1}); "
-                "check that the CSV belongs to this pair"
-            )
 
 
 def open_pair(optical: Path, sar: Path, tiepoints_csv: Path | None = None, name: str | None = None, sar_bands: int | None = 1) -> ScenePair:
@@ -428,10 +245,10 @@ def open_pair(optical: Path, sar: Path, tiepoints_csv: Path | None = None, name:
         InputError: missing file, missing CRS, wrong band count, complex data, rotated optical image.
     """
     optical, sar = Path(optical), Path(sar)
-    matrix, shape, crs, _, _ = _open_raster_checked(optical, "optical")
-    sar_matrix, sar_shape, sar_crs, bands, _ = _open_raster_checked(sar, "SAR")
+    matrix, shape, crs, _, _ = read_header(optical, "optical")
+    sar_matrix, sar_shape, sar_crs, bands, _ = read_header(sar, "SAR")
     if sar_bands is not None:
-        _check_bands(sar, bands, sar_bands)
+        check_bands(sar, bands, sar_bands)
     if abs(matrix[0, 1]) + abs(matrix[1, 0]) > 1e-9 * (abs(matrix[0, 0]) + abs(matrix[1, 1])):
         raise InputError(
             f"{optical}: is rotated against its CRS; write it north up first, for example: gdalwarp {optical.name} north_up.tif"
@@ -440,7 +257,7 @@ def open_pair(optical: Path, sar: Path, tiepoints_csv: Path | None = None, name:
     rotated = abs(sar_matrix[0, 1]) + abs(sar_matrix[1, 0]) > 1e-9 * (abs(sar_matrix[0, 0]) + abs(sar_matrix[1, 1]))
     reproject = sar_crs != crs or rotated
     if reproject:
-        with open_raster(sar) as dataset, _vrt(dataset, crs) as vrt:
+        with open_raster(sar) as dataset, warped_vrt(dataset, crs) as vrt:
             sar_matrix, sar_shape_read = geometry.matrix_from_gdal(vrt.transform.to_gdal()), (vrt.height, vrt.width)
     else:
         sar_shape_read = sar_shape
@@ -526,110 +343,3 @@ def discover(folder: Path, split: str | None = None) -> list[ScenePair]:
 def without_labels(pair: ScenePair) -> ScenePair:
     """The pair as a prediction sees it."""
     return replace(pair, tiepoints_csv=None)
-
-
-def _vrt(dataset: rasterio.io.DatasetReader, crs: object) -> WarpedVRT:
-    nodata = dataset.nodata if dataset.nodata is not None else 0
-    return WarpedVRT(dataset, crs=crs, resampling=Resampling.bilinear, src_nodata=dataset.nodata, nodata=nodata)
-
-
-def _optical_bands(dataset: rasterio.io.DatasetReader) -> list[int]:
-    """The first three bands, or the first one of a grey image (a second band is then its alpha)."""
-    return [1, 2, 3] if dataset.count >= 3 else [1]
-
-
-def _has_data(block: np.ndarray, nodata: float | None) -> np.ndarray:
-    """(h, w) bool: finite in every band, and neither nodata nor zero in all of them."""
-    finite = np.isfinite(block).all(axis=0) if block.dtype.kind == "f" else np.ones(block.shape[1:], bool)
-    empty = (block == 0).all(axis=0)
-    if nodata is not None and np.isfinite(nodata):
-        empty |= (block == nodata).all(axis=0)
-    return finite & ~empty
-
-
-def _overview(dataset: rasterio.io.DatasetReader, bands: list[int], log: bool, percentiles: tuple[float, float]) -> Overview:
-    cell = OVERVIEW_CELL
-    height, width = dataset.shape
-    valid = np.zeros((-(-height // cell), -(-width // cell)), dtype=bool)
-    samples = []
-    stride = max(1, int(np.sqrt(height * width / 4e6)))
-    for top in range(0, height, _STRIP_ROWS):
-        rows = min(_STRIP_ROWS, height - top)
-        block = dataset.read(bands, window=RasterWindow(0, top, width, rows))
-        data = _has_data(block, dataset.nodata)
-        padded = np.zeros((-(-rows // cell) * cell, valid.shape[1] * cell), dtype=bool)
-        padded[:rows, :width] = data
-        cells = padded.reshape(padded.shape[0] // cell, cell, -1, cell).any(axis=(1, 3))
-        valid[top // cell : top // cell + len(cells)] = cells
-        samples.append(block[:, ::stride, ::stride][:, data[::stride, ::stride]].astype(np.float32).ravel())
-    sample = np.concatenate(samples)
-    if len(sample) == 0:
-        return Overview(valid, Radiometry(0.0, 1.0, False))
-    decibel = log and float(np.percentile(sample, 2)) < 0
-    return Overview(valid, Radiometry.of_sample(sample, log and not decibel, percentiles))
-
-
-def _sample_valid(overview: np.ndarray, xy: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """1 inside the image and inside a valid overview cell, (h, w) float32; `xy` are array coordinates of the full image."""
-    x, y = xy[..., 0] + 0.5, xy[..., 1] + 0.5
-    inside = (x >= 0) & (y >= 0) & (x < shape[1]) & (y < shape[0])
-    column = np.clip(x * (1 / OVERVIEW_CELL), 0, overview.shape[1] - 1).astype(np.int32)
-    row = np.clip(y * (1 / OVERVIEW_CELL), 0, overview.shape[0] - 1).astype(np.int32)
-    return (inside & overview[row, column]).astype(np.float32)
-
-
-def _sample(dataset: rasterio.io.DatasetReader, bands: list[int], xy: np.ndarray, spacing_px: float, fill: float) -> np.ndarray:
-    """Raw values (bands, h, w) float32 at array positions xy (h, w, 2), averaged over whole pixels where the spacing is wide.
-
-    `fill` takes the place of nodata, and of what lies outside.
-    """
-    step = max(1, int(spacing_px + 1e-6))
-    (left, right), (top, bottom) = (_span(xy[..., axis], step, size) for axis, size in ((0, dataset.width), (1, dataset.height)))
-    if right <= left or bottom <= top:
-        return np.full((len(bands), *xy.shape[:2]), fill, dtype=np.float32)
-    block = dataset.read(bands, window=RasterWindow(left, top, right - left, bottom - top))
-    block = _average_down(block, step, dataset.nodata, fill)
-    column, row = (((xy[..., axis] + (0.5 - start)) / step - 0.5).astype(np.float32) for axis, start in ((0, left), (1, top)))
-    return _remap(block, column, row)
-
-
-def _span(position: np.ndarray, step: int, size: int) -> tuple[int, int]:
-    """First pixel and one past the last one that bilinear samples of `step` px cells need along an axis of `size` px.
-
-    The first one is a multiple of `step`, so that two windows average the same cells.
-    """
-    first = int(np.floor(position.min())) - 2 * step
-    return max(0, first // step * step), min(size, int(np.ceil(position.max())) + 2 * step + 1)
-
-
-def _remap(block: np.ndarray, column: np.ndarray, row: np.ndarray) -> np.ndarray:
-    """Bilinear samples of (bands, H, W) at (h, w) positions; borders repeat. OpenCV rounds positions to 1/32 px."""
-    limit = 32_000  # OpenCV indexes remap sources with 16 bits
-    if max(block.shape[1:]) >= limit:
-        raise ValueError(f"window of {block.shape[1:]} px is too large to resample at once")
-    return np.stack([cv2.remap(band, column, row, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE) for band in block])
-
-
-def _average_down(block: np.ndarray, step: int, nodata: float | None, fill: float) -> np.ndarray:
-    """Mean over step x step pixels that carry data, float32 (bands, H, W), `fill` where none does."""
-    values = block.astype(np.float32)
-    weight = None
-    if block.dtype.kind == "f" or (nodata is not None and nodata != 0):
-        data = _has_data(block, nodata)
-        weight = data.astype(np.float32)
-        values = np.where(data, values, np.float32(fill))
-    if step == 1:
-        return values
-    pooled = np.stack([_pool_mean(band, step) for band in values])
-    if weight is None:
-        return pooled
-    share = _pool_mean(weight, step)
-    return np.where(share > 0, fill + (pooled - fill) / np.maximum(share, 1e-6), fill).astype(np.float32)
-
-
-def _pool_mean(band: np.ndarray, step: int) -> np.ndarray:
-    height, width = band.shape
-    bottom, right = -height % step, -width % step
-    if bottom or right:
-        band = cv2.copyMakeBorder(band, 0, bottom, 0, right, cv2.BORDER_REPLICATE)
-    return cv2.resize(band, (band.shape[1] // step, band.shape[0] // step), interpolation=cv2.INTER_AREA)

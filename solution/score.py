@@ -24,7 +24,9 @@ from rich.console import Console
 from rich.table import Table
 
 from solution.errors import InputError
-from solution.scene import ScenePair, discover, open_raster, read_tiepoint_csv, reproject_points
+from solution.raster import open_raster
+from solution.scene import ScenePair, discover, reproject_points
+from solution.tiepoints import read_tiepoint_csv
 
 WITHIN_PX = (1, 3, 5, 10, 25)
 NO_SCORE = -1
@@ -55,6 +57,16 @@ class Reference:
     dy: np.ndarray
     shape: tuple[int, int]
     pixel_m: float
+
+    @property
+    def xy(self) -> np.ndarray:
+        """(N, 2) optical index, float64."""
+        return np.column_stack([self.cols, self.rows]).astype(np.float64)
+
+    @property
+    def shift(self) -> np.ndarray:
+        """(N, 2) true shifts, whole optical px."""
+        return np.column_stack([self.dx, self.dy])
 
 
 @dataclass(frozen=True)
@@ -124,7 +136,7 @@ def distances_px(predicted: np.ndarray, truth: Reference) -> np.ndarray:
 
     Scalars are squared one by one: numpy squares an array by multiplying but a scalar by ``pow``, which may differ in the last digit.
     """
-    differences = np.asarray(predicted) - np.column_stack([truth.dx, truth.dy])
+    differences = np.asarray(predicted) - truth.shift
     return np.array([np.sqrt(x**2 + y**2) for x, y in differences], dtype=np.float64)
 
 

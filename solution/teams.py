@@ -6,7 +6,6 @@ the leave-one-AOI-out score alone, where no fold's team already does.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -158,7 +157,7 @@ def propose_out_of_fold(
 def _propose_key(team: Path, scenes: Sequence[ScenePair], config: Proposing) -> str:
     """Short hash of all that a team's table depends on."""
     facts = [config.facts(team), [pair.fingerprint() for pair in scenes]]
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+    return artefact.digest(facts)
 
 
 def score_folds(pairs: Sequence[ScenePair], split: pd.DataFrame, folds: Path) -> dict:
@@ -189,15 +188,14 @@ def _score_scene(pair: ScenePair, table_path: Path) -> dict:
     table = candidates.read(table_path)
     table = table[table["scene"] == pair.name]
     truth = score.reference(pair.tiepoints_csv, pair.optical, pair.sar)
-    where = np.column_stack([truth.cols, truth.rows]).astype(np.float64)
-    shift = np.column_stack([truth.dx, truth.dy])
+    where, shift = truth.xy, truth.shift
     field = offsets.quiet_fit(table, pair.shape, pair.gsd_m)
     maps = {"zero_shift": np.zeros_like(shift), "affine_on_labels": affine_of_shifts(where, shift), "pipeline": field.shift_at(where)}
     found = [source for source in candidates.SOURCES if (table["source"] == source).any()]
     for source in found:
         maps[source] = offsets.quiet_fit(table[table["source"] == source], pair.shape).shift_at(where)
-    means = {f"{name}_px": round(float(np.mean(np.hypot(*(value - shift).T))), 4) for name, value in maps.items()}
-    own = np.hypot(*(maps["pipeline"] - shift).T)
+    means = {f"{name}_px": round(float(score.distances_px(value, truth).mean()), 4) for name, value in maps.items()}
+    own = score.distances_px(maps["pipeline"], truth)
     more = {"pipeline_median_px": round(float(np.median(own)), 4), "pipeline_p90_px": round(float(np.percentile(own, 90)), 4)}
     facts = {source: _source_facts(table[table["source"] == source]) for source in found}
     return {"tiepoints": len(shift), "candidates": len(table), "fit": field.kind, **means, **more, "sources": facts}

@@ -23,7 +23,8 @@ from solution.config import CELL_PX, TileConfig
 from solution.errors import InputError
 from solution.geometry import Matrix, Window
 from solution.pairs import ImagePair, find_pairs
-from solution.scene import ScenePair, open_raster, output_grid
+from solution.raster import open_raster, output_grid
+from solution.scene import ScenePair
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 import albumentations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,8 +11,11 @@ import pandas as pd
 from solution import candidates
 from solution.geometry import Window
 from solution.offsets import Fit
-from solution.scene import ScenePair, output_grid
+from solution.raster import output_grid
+from solution.scene import ScenePair
 
+Translate = Callable[[np.ndarray, np.ndarray], np.ndarray]
+"""SAR tile (h, w) in [0, 1] and its validity (h, w) -> optical-like (3, h, w) in [0, 1], as `translator.translate` with its net."""
 TILES_A_PASS = 100_000
 """Tile numbers of a scene's n-th pass start at n times this."""
 

@@ -50,7 +50,7 @@ class Task:
     @property
     def xy(self) -> np.ndarray:
         """(N, 2) optical index of the scored pixels, float64."""
-        return np.column_stack([self.truth.cols, self.truth.rows]).astype(np.float64)
+        return self.truth.xy
 
     def settings(self) -> Settings:
         """How the teams predict."""
@@ -94,7 +94,7 @@ def _zero(task: Task) -> np.ndarray:
 
 
 def _affine(task: Task) -> np.ndarray:
-    return affine_of_shifts(task.xy, np.column_stack([task.truth.dx, task.truth.dy]))
+    return affine_of_shifts(task.xy, task.truth.shift)
 
 
 def _source(source: str, task: Task) -> pd.DataFrame:
@@ -161,13 +161,15 @@ _OURS = tuple(
         "predict",
         "propose",
         "pyramid",
+        "raster",
         "scene",
         "shiftfield",
+        "tiepoints",
         "translator",
         "warped",
     )
 )
-_PEERS = ("benchmark/peers.py", "scene.py")
+_PEERS = ("benchmark/peers.py", "raster.py", "scene.py", "tiepoints.py")
 _FIT = ("candidates.py", "gaussian.py", "lattice.py", "offsets.py", "points.py", "shiftfield.py")
 
 METHODS: dict[str, Method] = {

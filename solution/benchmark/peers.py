@@ -13,7 +13,8 @@ import cv2
 import numpy as np
 
 from solution.geometry import Window
-from solution.scene import ScenePair, output_grid
+from solution.raster import output_grid
+from solution.scene import ScenePair
 
 _STRIP = 256
 

@@ -6,7 +6,6 @@ package, the teams' weights. A run that was killed goes on, a retrained team is 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import subprocess
@@ -161,9 +160,9 @@ def launch(request: Request, folder: Path) -> dict:
 def _key(method: Method, pair: ScenePair, plan: Plan, teams: tuple[str, ...]) -> str:
     """Hash of all that a cell depends on. Raises `InputError` for missing weights."""
     files = [pair.tiepoints_csv, *(_PACKAGE / name for name in ("score.py", *method.code)), *_weights(plan.folds, teams)]
-    contents = [hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in files]
+    contents = [artefact.file_hash(path) for path in files]
     facts = [pair.name, pair.fingerprint(), contents, teams, plan.device if teams else None, method.package_version()]
-    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
+    return artefact.digest(facts)
 
 
 def _weights(folds: Path, teams: tuple[str, ...]) -> list[Path]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import rasterio
 from rasterio.crs import CRS
@@ -20,7 +21,8 @@ from rasterio.warp import transform as warp_points
 from typer.testing import CliRunner
 
 from solution import __main__ as command_line
-from solution.scene import TIEPOINT_COLUMNS, ScenePair, open_pair
+from solution.scene import ScenePair, open_pair
+from solution.tiepoints import TIEPOINT_COLUMNS
 
 ORIGIN = (500_000.0, 5_000_000.0)
 """Geographic position of optical index (0, 0): the central meridian of UTM 37N."""
@@ -48,6 +50,11 @@ class Scene:
 
     def open(self) -> ScenePair:
         return open_pair(self.optical, self.sar, self.tiepoints_csv)
+
+    def error_px(self, table: pd.DataFrame) -> np.ndarray:
+        """(N, 2) index shifts of candidates less the true ones."""
+        true = np.column_stack(self.displacement(table["x"].to_numpy(), table["y"].to_numpy())) - self.open().centre_offset_px
+        return table[["dx", "dy"]].to_numpy() - true
 
 
 @dataclass(frozen=True)
@@ -111,6 +118,13 @@ def run(monkeypatch, capfd) -> Callable[..., tuple[int, str, str]]:
     return call
 
 
+def invoke(*arguments: object) -> str:
+    """Runs the command line in this process, which must succeed -> what it printed."""
+    result = CliRunner().invoke(command_line.app, list(map(str, arguments)), catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
 @dataclass(frozen=True)
 class Trained:
     """Two tiny labelled scenes and the teams of a smoke run on them.
@@ -138,9 +152,7 @@ def trained(tmp_path_factory) -> Trained:
         ["split", data, "--output", folds / "split.csv"],
         ["train-flow", data, "--smoke", "--folds", folds, "--device", "cpu"],
     ):
-        result = CliRunner().invoke(command_line.app, list(map(str, arguments)), catch_exceptions=False)
-        assert result.exit_code == 0, result.output
-        output += result.output
+        output += invoke(*arguments)
     return Trained(data, folds, output)
 
 

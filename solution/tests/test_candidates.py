@@ -4,7 +4,7 @@ import pytest
 
 from solution import candidates
 from solution.errors import InputError
-from solution.scene import TiePoints
+from solution.tiepoints import TiePoints
 
 
 def _table(count: int = 5, **more: object) -> pd.DataFrame:

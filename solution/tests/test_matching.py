@@ -56,14 +56,8 @@ def level_rows(table: pd.DataFrame, number: int) -> pd.DataFrame:
     return table[table["tile"] // matching.TILES_A_PASS == number]
 
 
-def error_px(scene: Scene, table: pd.DataFrame) -> np.ndarray:
-    """(N, 2) proposed less true index shift."""
-    true = np.column_stack(scene.displacement(table["x"].to_numpy(), table["y"].to_numpy())) - scene.open().centre_offset_px
-    return table[["dx", "dy"]].to_numpy() - true
-
-
 def test_a_whole_run_gives_the_displacement_back(scene, table):
-    error = error_px(scene, table)
+    error = scene.error_px(table)
     assert len(table) > 60 and set(table["source"]) == {"match"} and set(table["fold"]) == {3}
     assert np.abs(np.median(error, axis=0)).max() < 0.3  # half a pixel of centre offset would show
     assert (np.hypot(*error.T) < 2).mean() > 0.9
@@ -74,14 +68,14 @@ def test_both_of_the_finest_levels_are_proposed(scene, net):
     """Tile numbers tell the levels apart; on their own, both give the displacement back."""
     table = propose_match(scene.open(), net, 3, CONFIG, field=flat((0.0, 0.0)))
     for number, factor in enumerate((2, 1)):
-        error = error_px(scene, level_rows(table, number))
+        error = scene.error_px(level_rows(table, number))
         assert len(error) >= 8 and np.median(np.hypot(*error.T)) < factor
         assert np.abs(error.mean(axis=0)).max() < 0.4  # half a pixel of the level would show
 
 
 def test_swapped_axes_or_a_flipped_sign_would_show(scene, table):
     for wrong in (table.rename(columns={"dx": "dy", "dy": "dx"}), table.assign(dx=-table["dx"])):
-        assert np.median(np.hypot(*error_px(scene, wrong).T)) > 5
+        assert np.median(np.hypot(*scene.error_px(wrong).T)) > 5
 
 
 def test_it_looks_around_the_field_it_is_given(scene, net):
@@ -90,9 +84,9 @@ def test_it_looks_around_the_field_it_is_given(scene, net):
     shifted = write_scene(scene.folder.parent / "far", "02_train_01", far)
     pair = shifted.open()
     found = propose_match(pair, net, 0, SMALL, field=flat((47.0, -40.0)))
-    assert len(found) > 60 and np.median(np.hypot(*error_px(shifted, found).T)) < 1
+    assert len(found) > 60 and np.median(np.hypot(*shifted.error_px(found).T)) < 1
     lost = propose_match(pair, net, 0, SMALL, field=flat((0.0, 0.0)))
-    assert len(lost) == 0 or np.median(np.hypot(*error_px(shifted, lost).T)) > 10
+    assert len(lost) == 0 or np.median(np.hypot(*shifted.error_px(lost).T)) > 10
 
 
 def test_without_a_field_it_starts_from_geocoding_level_by_level(scene, net):
@@ -102,7 +96,7 @@ def test_without_a_field_it_starts_from_geocoding_level_by_level(scene, net):
     seen = []
     alone = propose_match(shifted.open(), net, 0, replace(SMALL, factors=(2,)), progress=lambda *step: seen.append(step))
     finest = level_rows(alone, 1)
-    assert np.median(np.hypot(*error_px(shifted, finest).T)) < 1.5 and len(finest) > 30
+    assert np.median(np.hypot(*shifted.error_px(finest).T)) < 1.5 and len(finest) > 30
     assert [what for what, done, total in seen if done == total] == ["match 0: level 2", "match 0: level 1"]
 
 
@@ -121,7 +115,7 @@ def test_translated_tiles_go_in_by_their_own_door(scene, net, monkeypatch):
     )
     found = propose_match(scene.open(), net, 1, SMALL, flat((0.0, 0.0)), translate=lambda sar, valid: np.stack([1.0 - sar] * 3) * valid)
     assert set(found["source"]) == {"match_translated"} and set(asked) == {("optical", 3), ("translated", 3)}
-    assert np.median(np.hypot(*error_px(scene, found).T)) < 1
+    assert np.median(np.hypot(*scene.error_px(found).T)) < 1
 
 
 def test_blank_images_give_an_empty_table(make_scene, net):

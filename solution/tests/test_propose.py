@@ -9,13 +9,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from typer.testing import CliRunner
 
-from solution import __main__ as command_line
 from solution import artefact, candidates, propose, pyramid, train, verdict
 from solution.propose import Proposing
 from solution.pyramid import Pass
-from solution.tests.conftest import Scene
+from solution.tests.conftest import Scene, invoke
 from solution.tests.handmade import handmade_matcher, handmade_net
 
 SHAPE = (160, 176)
@@ -35,10 +33,7 @@ def whole(trained, tmp_path_factory) -> Whole:
     folds = shutil.copytree(trained.folds, tmp_path_factory.mktemp("whole") / "folds")
     output = ""
     for verb in ("train-translator", "train-matcher"):
-        arguments = [verb, trained.data, "--smoke", "--folds", folds, "--device", "cpu"]
-        result = CliRunner().invoke(command_line.app, list(map(str, arguments)), catch_exceptions=False)
-        assert result.exit_code == 0, result.output
-        output += result.output
+        output += invoke(verb, trained.data, "--smoke", "--folds", folds, "--device", "cpu")
     return Whole(trained.data, folds, output)
 
 

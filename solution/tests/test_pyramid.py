@@ -52,12 +52,6 @@ def scene_of(make_scene, **fields: object) -> Scene:
     return make_scene(**{**vars(RECIPE), **fields})
 
 
-def error_px(scene: Scene, table: pd.DataFrame) -> np.ndarray:
-    """(N, 2) proposed less true index shift."""
-    true = np.column_stack(scene.displacement(table["x"].to_numpy(), table["y"].to_numpy())) - scene.open().centre_offset_px
-    return table[["dx", "dy"]].to_numpy() - true
-
-
 SHAPES = [(300, 300), (1024, 1024), (3072, 4096), (3208, 10155), (13_000, 13_000)]
 
 
@@ -116,7 +110,7 @@ def test_a_whole_run_gives_the_displacement_back(scene, table):
     np.testing.assert_allclose(scene.open().centre_offset_px, 0.5)
     assert [p.factor for p in plan(RECIPE.shape, SMALL)] == [2, 1]
     assert len(table) > 0.8 * 13 * 16 and (table["tile"] >= 100_000).all()
-    error = error_px(scene, table)
+    error = scene.error_px(table)
     assert np.abs(error.mean(axis=0)).max() < 0.15
     assert np.median(np.hypot(*error.T)) < 0.7 and np.percentile(np.hypot(*error.T), 90) < 1.3
     assert set(table["scene"]) == {"02_train_01"} and set(table["fold"]) == {3} and set(table["source"]) == {"flow"}
@@ -133,7 +127,7 @@ def test_a_pass_adds_the_field_of_the_place_where_it_landed(make_scene, net):
     before = offsets.Fit("affine", np.stack([[dx, dx], [dy, dy]]), (0.0, 0.0), (width - 1.0, height - 1.0), 9, 0.1)
     window = pyramid._level_tiles(RECIPE.shape, Pass(1, 8, True), BLOCK_PX, DEFAULT)[0]
     found = pyramid._match_tile(scene.open(), net, 0, 0, window, Pass(1, 8, True), before, DEFAULT)
-    assert np.abs(np.median(error_px(scene, found), axis=0)).max() < 0.3
+    assert np.abs(np.median(scene.error_px(found), axis=0)).max() < 0.3
 
 
 def test_blocks_lie_where_they_say(table):
@@ -175,7 +169,7 @@ def test_ground_without_data_proposes_nothing(make_scene, net):
     table = propose_flow(scene.open(), net, 0, replace(SMALL, tile_px=192))
     assert len(table) and table["x"].max() < 112
     last = table[table["tile"] >= 100_000]
-    assert np.median(np.hypot(*error_px(scene, last).T)) < 0.8
+    assert np.median(np.hypot(*scene.error_px(last).T)) < 0.8
 
 
 def test_a_sar_image_elsewhere_leaves_an_empty_table(make_scene, net):

@@ -14,10 +14,10 @@ from solution import candidates, evidence, offsets, reranker_report
 from solution.errors import InputError
 from solution.reranker import FILE, Labelled, Reranker, RerankerConfig, rank, train
 from solution.reranker_folds import predicted_tables, train_folds
-from solution.scene import TiePoints
 from solution.split import write_split
 from solution.tests.labels import TELLING, labelled
 from solution.tests.scattered import SHAPE, scattered
+from solution.tiepoints import TiePoints
 
 CONFIG = RerankerConfig(rounds=60)
 

@@ -13,18 +13,17 @@ import pytest
 import rasterio
 import torch
 from rasterio.transform import Affine
-from typer.testing import CliRunner
 
-from solution import __main__ as command_line
 from solution import artefact, sar2optical, tiles, train
 from solution.artefact import Manifest
 from solution.config import FlowConfig, TranslatorConfig
 from solution.errors import InputError
 from solution.geometry import Window
 from solution.pairs import find_pairs
+from solution.raster import read_sar
 from solution.sar2optical import Baselines, evaluate, paint_image, painted_rows, summary
-from solution.scene import open_pair, read_sar
-from solution.tests.conftest import write_raster
+from solution.scene import open_pair
+from solution.tests.conftest import invoke, write_raster
 from solution.translator import Generator, translate
 
 TRANSFORM = Affine(0.7, 0.0, 500_000.0, 0.0, -0.6, 5_000_000.0)
@@ -74,9 +73,7 @@ def made(tmp_path_factory) -> Translators:
         ["split", root / "pairs", "--out", split, "--train", 4, "--val", 2, "--test", 2],
         ["train", root / "pairs", "--split", split, "--out", weights, "--smoke", "--device", "cpu"],
     ):
-        result = CliRunner().invoke(command_line.app, ["translate", *map(str, arguments)], catch_exceptions=False)
-        assert result.exit_code == 0, result.output
-        output += result.output
+        output += invoke("translate", *arguments)
     return Translators(root / "pairs", split, weights, output)
 
 

@@ -11,7 +11,8 @@ from rasterio.warp import transform as warp_points
 
 from solution import scene
 from solution.geometry import Window
-from solution.scene import open_pair, output_grid
+from solution.raster import OVERVIEW_CELL, open_raster, output_grid
+from solution.scene import open_pair
 from solution.tests.conftest import ORIGIN, write_raster, write_tiepoints
 
 UTM = "EPSG:32637"
@@ -194,9 +195,9 @@ def test_gaps_are_invalid_dark_and_do_not_change_the_stretch(make_scene, hole, n
     made = make_scene(sar_dtype="float32", kind=kind)
     whole = made.open()
     expected = whole.read(Window(0, 0, 192, 160)).sar
-    with scene.open_raster(made.sar) as dataset:
+    with open_raster(made.sar) as dataset:
         values, transform = dataset.read(), dataset.transform
-    column = 9 * scene.OVERVIEW_CELL + 1  # most of its overview cell is a gap that counts as valid
+    column = 9 * OVERVIEW_CELL + 1  # most of its overview cell is a gap that counts as valid
     values[:, :, column:] = hole
     write_raster(made.sar, values, transform, UTM, nodata)
     pair = made.open()
@@ -211,7 +212,7 @@ def test_gaps_are_invalid_dark_and_do_not_change_the_stretch(make_scene, hole, n
 def test_gaps_do_not_bleed_into_averages(make_scene):
     made = make_scene(sar_dtype="float32", kind="db")
     expected = made.open().read(Window(0, 0, 192, 160), 8).sar
-    with scene.open_raster(made.sar) as dataset:
+    with open_raster(made.sar) as dataset:
         values, transform = dataset.read(), dataset.transform
     values[:, :, ::2] = np.nan
     write_raster(made.sar, values, transform, UTM)
