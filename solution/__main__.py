@@ -8,7 +8,7 @@ from pathlib import Path
 import typer
 from rich.console import Console
 
-from solution.commands import fitting, training, translating
+from solution.commands import baseline, fitting, training, translating
 from solution.commands.shared import FOLDS, FOLDS_SHOWN, console, say, scenes_and_split
 from solution.errors import InputError
 
@@ -18,6 +18,7 @@ app = typer.Typer(
 app.add_typer(training.app)
 app.add_typer(fitting.app)
 app.add_typer(translating.app, name="translate")
+app.add_typer(baseline.app, name="baseline")
 _SOURCE_HELP = (
     "Only this source: flow, match or match_translated; may be given again. Without flow, matches start from geocoding, +-190 px."
 )

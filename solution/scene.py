@@ -94,6 +94,11 @@ class ScenePair:
         factor = getattr(self.crs, "linear_units_factor", ("metre", 1.0))[1]
         return float(np.mean(size) * factor)
 
+    @property
+    def sar_pixel_px(self) -> float:
+        """Side of a SAR pixel in optical px (geometric mean of both axes)."""
+        return float(np.sqrt(abs(np.linalg.det(self.sar_to_optical[:2, :2]))))
+
     @contextmanager
     def open_sar(self) -> Iterator[rasterio.io.DatasetReader]:
         """The SAR raster in the optical CRS, north up."""
@@ -202,10 +207,9 @@ class ScenePair:
     def sample_sar(self, xy: np.ndarray, spacing_px: float) -> tuple[np.ndarray, np.ndarray]:
         """SAR values at positions (h, w, 2) of the *optical* array grid; as `sample_optical`, with (1, h, w) values."""
         sar_xy = self._sar_positions(xy)
-        scale = float(np.sqrt(abs(np.linalg.det(self.sar_to_optical[:2, :2]))))
         overview = self.sar_overview
         with self.open_sar() as dataset:
-            raw = sample_values(dataset, [1], sar_xy, spacing_px / scale, overview.radiometry.darkest)
+            raw = sample_values(dataset, [1], sar_xy, spacing_px / self.sar_pixel_px, overview.radiometry.darkest)
         valid = sample_valid(overview.valid, sar_xy, self.sar_shape)
         return overview.radiometry(raw) * valid, valid
 

@@ -7,7 +7,7 @@ the leave-one-AOI-out score alone, where no fold's team already does.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,14 +18,14 @@ from rich.console import Console
 from rich.table import Table
 
 from solution import artefact, candidates, offsets, score
-from solution.config import TileConfig
 from solution.errors import InputError
 from solution.geometry import affine_of_shifts
 from solution.progress import Progress
 from solution.propose import Proposer, Proposing
 from solution.scene import ScenePair, without_labels
+from solution.split import read_split
 from solution.tiles import Source, scene_source
-from solution.train import Stage, torch_device, train_stage
+from solution.train import Config, Stage, torch_device, train_stage
 
 BASE = Path("base")
 LABEL_RADIUS_PX = 16.0  # a candidate this near to a tie-point is judged by it
@@ -71,12 +71,29 @@ def team_of(scene: str, split: pd.DataFrame, by_aoi: bool) -> Team | None:
     return next((team for team in aoi_teams(split) if scene in team.held_out), None)
 
 
+def unseen_by(pair: ScenePair, folds: Path, weights: Mapping[str, Sequence[Path]]) -> tuple[str, ...]:
+    """Names of the teams that may judge a scene: for one that the split names the team that holds it out, for any other all; in either case without those
+    whose weights list the scene.
+
+    Args:
+        weights: a team's name -> the files that it brings.
+    """
+    names = tuple(weights)
+    if (folds / "split.csv").is_file():
+        split = read_split(folds / "split.csv")
+        if pair.name in set(split["scene"]):
+            held_out_by = team_of(pair.name, split, by_aoi=False).name
+            names = tuple(name for name in names if name == held_out_by)
+    known_as = {pair.name, f"{pair.optical.parent.name}/{pair.name}"}  # simulated scenes carry their folder's name
+    return tuple(name for name in names if not any(known_as & set(artefact.read_manifest(path).trained_on) for path in weights[name]))
+
+
 def train_teams(
     stage_of: Callable[[Path], Stage],
     pairs: Sequence[ScenePair],
     split: pd.DataFrame,
     folds: Path,
-    config: TileConfig,
+    config: Config,
     extra: Callable[[], Sequence[Source]],
     init: Path | None,
     device: str,

@@ -139,6 +139,7 @@ class Source:
         sar: levels (h, w).
         field: the truth.
         anchors: (N, 2) places to centre tiles on (tie-points), or none.
+        sar_pixel_px: side of a pixel of the SAR raster that `sar` was resampled from, optical px.
     """
 
     name: str
@@ -147,6 +148,7 @@ class Source:
     sar: tuple[np.ndarray, ...]
     field: TiePointField | TruthMapField | RegisteredField
     anchors: np.ndarray = field(default_factory=lambda: np.zeros((0, 2)))
+    sar_pixel_px: float = 1.0
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -174,7 +176,8 @@ def scene_source(pair: ScenePair, simulated_in: str = "") -> Source:
         shift_field = TiePointField(tiepoints.xy, tiepoints.shift + pair.centre_offset_px)
     # The folder goes into the name, lest a simulated scene be taken for a real one of the same name.
     name = f"{simulated_in}/{pair.name}" if simulated_in else pair.name
-    return Source(name, "simulated" if simulated_in else "labelled", _pyramid(optical), _pyramid(sar), shift_field, tiepoints.xy)
+    kind = "simulated" if simulated_in else "labelled"
+    return Source(name, kind, _pyramid(optical), _pyramid(sar), shift_field, tiepoints.xy, pair.sar_pixel_px)
 
 
 def pair_sources(folder: Path, exclude: Sequence[str] = ()) -> list[Source]:
@@ -331,8 +334,8 @@ class TilePairs(torch.utils.data.Dataset):
         spacing = float(np.sqrt(abs(np.linalg.det(matrix[:2, :2]))))
         grid = np.stack(np.meshgrid(np.arange(size), np.arange(size)), axis=-1).astype(np.float64)
         ground = geometry.apply(matrix, grid - residual.at(grid))
-        optical, optical_valid = _take(source.optical, geometry.apply(matrix, grid), spacing, self._trim(spacing, rng))
-        sar, sar_valid = _take(source.sar, ground + _on_lattice(source.field, ground), spacing, self._trim(spacing, rng))
+        optical, optical_valid = take(source.optical, geometry.apply(matrix, grid), spacing, self._trim(spacing, rng))
+        sar, sar_valid = take(source.sar, ground + _on_lattice(source.field, ground), spacing, self._trim(spacing, rng))
         centre = (np.arange(size // block) + 0.5) * block - 0.5
         centres = np.stack(np.meshgrid(centre, centre), axis=-1)
         shift = residual.seen_from(centres)
@@ -409,10 +412,12 @@ def _weighted(sources: list[Source]) -> tuple[list[Source], np.ndarray]:
     return sources, weights / weights.sum()
 
 
-def _take(levels: tuple[np.ndarray, ...], xy: np.ndarray, spacing_px: float, trim_px: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def take(levels: tuple[np.ndarray, ...], xy: np.ndarray, spacing_px: float, trim_px: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Values in [0, 1] and validity at array positions (h, w, 2) of the full resolution, from the level that fits the spacing.
 
-    What lies within `trim_px` of the left, top, right and bottom border counts as nodata.
+    Args:
+        levels: uint8 pyramid of a `Source`.
+        trim_px: what lies within these of the left, top, right and bottom border counts as nodata, px of the full resolution.
     """
     level = int(np.clip(np.floor(np.log2(spacing_px) + 0.3), 0, len(levels) - 1))
     position = ((xy + 0.5) / 2**level - 0.5).astype(np.float32)

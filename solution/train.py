@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import dataclasses
 import logging
 import os
@@ -9,6 +10,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import ClassVar, Protocol
 
 import lightning
 import numpy as np
@@ -31,6 +33,25 @@ _STEPS_PER_EPOCH = 50
 _VALIDATION_TILES = 48
 
 
+class Config(Protocol):
+    """What training needs to know of a stage's settings, a dataclass; see `TileConfig`."""
+
+    SIZES: ClassVar[tuple[str, ...]]
+
+    @property
+    def ema_decay(self) -> float | None:
+        """Of the averaged weights that are kept; None = the last ones are."""
+
+
+class Samples(lightning.LightningDataModule, abc.ABC):
+    """What a run learns from and is watched on, in epochs."""
+
+    @property
+    @abc.abstractmethod
+    def epochs(self) -> int:
+        """How many a run has."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Stage:
     """A model family, as far as training is concerned.
@@ -40,13 +61,15 @@ class Stage:
         config_type: its settings.
         module: makes the Lightning module from the settings. Its ``net`` is what is saved; ``manual`` says that it steps its optimisers itself, gradient
             clipping included; ``precision_cuda`` is its precision on a GPU; ``headline`` is a format string over the trainer's metrics, for people.
+        samples: makes those of a run, from the sources to learn from, the settings, the seed, and the sources to watch.
         facts: more that the result depends on, for the manifest.
         seen: what frozen networks that help in training were trained on.
     """
 
     name: str
-    config_type: type[TileConfig]
-    module: Callable[[TileConfig], lightning.LightningModule]
+    config_type: type[Config]
+    module: Callable[[Config], lightning.LightningModule]
+    samples: Callable[[Sequence[Source], Config, int, Sequence[Source]], Samples]
     facts: tuple[tuple[str, str], ...] = ()
     seen: tuple[str, ...] = ()
 
@@ -56,21 +79,7 @@ class Stage:
         return f"{self.name}.safetensors"
 
 
-FLOW = Stage("flow", FlowConfig, FlowModule)
-MATCHER = Stage("matcher", MatcherConfig, MatcherModule)
-TRANSLATOR = Stage("translator", TranslatorConfig, TranslatorModule)
-
-
-def matcher_with(translator: Path | None) -> Stage:
-    """The matcher's stage, a part of whose training tiles go through a translator."""
-    if translator is None:
-        return MATCHER
-    net, manifest = load_stage(TRANSLATOR, translator)
-    module = partial(MatcherModule, translate=net.requires_grad_(False))
-    return dataclasses.replace(MATCHER, module=module, facts=(("translator", manifest.digest()),), seen=manifest.trained_on)
-
-
-class TileData(lightning.LightningDataModule):
+class TileData(Samples):
     """Tiles in epochs of a fixed number of steps.
 
     Every epoch takes the next stretch of one seeded sequence, so that a run that was killed and resumed at an epoch's start sees the tiles that it
@@ -88,6 +97,11 @@ class TileData(lightning.LightningDataModule):
         )
         self.workers = default_workers() if workers is None else workers
 
+    @property
+    def epochs(self) -> int:
+        """As many as hold the steps; the last one may be shorter."""
+        return -(-self.config.steps // _STEPS_PER_EPOCH)
+
     def train_dataloader(self) -> DataLoader:
         """The stretch of the current epoch."""
         stretch = _STEPS_PER_EPOCH * self.config.batch_size
@@ -98,6 +112,20 @@ class TileData(lightning.LightningDataModule):
     def val_dataloader(self) -> DataLoader:
         """Always the same tiles."""
         return DataLoader(self.validation_tiles, self.config.batch_size, num_workers=self.workers)
+
+
+FLOW = Stage("flow", FlowConfig, FlowModule, TileData)
+MATCHER = Stage("matcher", MatcherConfig, MatcherModule, TileData)
+TRANSLATOR = Stage("translator", TranslatorConfig, TranslatorModule, TileData)
+
+
+def matcher_with(translator: Path | None) -> Stage:
+    """The matcher's stage, a part of whose training tiles go through a translator."""
+    if translator is None:
+        return MATCHER
+    net, manifest = load_stage(TRANSLATOR, translator)
+    module = partial(MatcherModule, translate=net.requires_grad_(False))
+    return dataclasses.replace(MATCHER, module=module, facts=(("translator", manifest.digest()),), seen=manifest.trained_on)
 
 
 def default_workers() -> int:
@@ -113,7 +141,7 @@ def chosen_config(stage: Stage, steps: int | None, smoke: bool, fine_tune: bool)
     return config if steps is None else dataclasses.replace(config, steps=steps)
 
 
-def sized_like(config: TileConfig, stage: Stage, start: Path) -> TileConfig:
+def sized_like(config: Config, stage: Stage, start: Path) -> Config:
     """The settings with the sizes of the network that a run starts from, where that is one of the stage's own."""
     manifest = artefact.read_manifest(start)
     if manifest.stage != stage.name:
@@ -125,7 +153,7 @@ def sized_like(config: TileConfig, stage: Stage, start: Path) -> TileConfig:
 def train_stage(
     stage: Stage,
     sources: Sequence[Source],
-    config: TileConfig,
+    config: Config,
     out: Path,
     fold: int,
     seed: int,
@@ -170,10 +198,9 @@ def train_stage(
         _begin_with(stage, module.net, start, init_manifest, init)
     run = work / f"{stage.name}_{fold}_{manifest.digest()}"
     last = run / "last.ckpt"
-    trainer = _trainer(config, run, device, module)
-    trainer.fit(
-        module, datamodule=TileData(sources, config, seed, validation), ckpt_path=last if last.is_file() else None, weights_only=True
-    )
+    samples = stage.samples(sources, config, seed, validation)
+    trainer = _trainer(config.ema_decay, samples.epochs, run, device, module)
+    trainer.fit(module, datamodule=samples, ckpt_path=last if last.is_file() else None, weights_only=True)
     if trainer.is_global_zero:
         # A run that was killed after its last epoch has nothing left to fit, so Lightning does not put the averaged weights in place.
         module.load_state_dict(torch.load(last, map_location="cpu", weights_only=True)["state_dict"])
@@ -216,11 +243,11 @@ def needs_work(out: Path, manifest: Manifest, replace: bool) -> bool:
     return True
 
 
-def _trainer(config: TileConfig, run: Path, device: str, module: lightning.LightningModule) -> lightning.Trainer:
+def _trainer(ema_decay: float | None, epochs: int, run: Path, device: str, module: lightning.LightningModule) -> lightning.Trainer:
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # it lists absent devices and advertises services
     accelerator, devices = trainer_device(device)
-    epochs = -(-config.steps // _STEPS_PER_EPOCH)
     checkpoint = ModelCheckpoint(run, filename="last", every_n_epochs=1, save_on_train_epoch_end=True, enable_version_counter=False)
+    averaging = [] if ema_decay is None else [WeightAveraging(avg_fn=warm_average(ema_decay))]
     return lightning.Trainer(
         accelerator=accelerator,
         devices=devices,
@@ -232,7 +259,7 @@ def _trainer(config: TileConfig, run: Path, device: str, module: lightning.Light
         gradient_clip_val=None if module.manual else 1.0,
         logger=CSVLogger(run, name="", version=""),
         log_every_n_steps=10,
-        callbacks=[checkpoint, WeightAveraging(avg_fn=warm_average(config.ema_decay)), TQDMProgressBar(refresh_rate=10)],
+        callbacks=[checkpoint, *averaging, TQDMProgressBar(refresh_rate=10)],
         enable_model_summary=False,
     )
 
@@ -290,7 +317,7 @@ def as_floats(tensors: dict[str, np.ndarray]) -> dict[str, torch.Tensor]:
     return {name: torch.from_numpy(value.astype(np.float32) if value.dtype == np.float16 else value) for name, value in tensors.items()}
 
 
-def config_of(manifest: Manifest, stage: Stage = FLOW) -> TileConfig:
+def config_of(manifest: Manifest, stage: Stage = FLOW) -> Config:
     """The configuration that an artefact was trained with."""
     known = {field.name for field in dataclasses.fields(stage.config_type)}
     values = {name: tuple(value) if isinstance(value, list) else value for name, value in manifest.config.items() if name in known}

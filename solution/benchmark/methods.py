@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from solution.baseline import UNTRAINED
 from solution.benchmark import peers
 from solution.candidates import SOURCES
 from solution.geometry import affine_of_shifts
@@ -68,14 +69,16 @@ class Method:
         code: files of this package, relative to it, that decide what the method gives: a change in one of them makes its cells stale.
         package: distribution that it needs beyond the product's own.
         sees_labels: whether the truth's shifts are shown to it.
-        needs_teams: whether it takes weights.
+        teams: folder of the teams -> the weights that each brings, by its name; None for a method that takes none.
+        untrained: what to do where there are none.
     """
 
     run: Callable[[Task], np.ndarray]
     code: tuple[str, ...] = ("benchmark/methods.py",)
     package: str | None = None
     sees_labels: bool = False
-    needs_teams: bool = False
+    teams: Callable[[Path], dict[str, list[Path]]] | None = None
+    untrained: str = ""
 
     def package_version(self) -> str | None:
         """Version of `package`; None where it is not installed, or none is needed."""
@@ -131,6 +134,28 @@ def _pipeline(task: Task) -> np.ndarray:
     return predicted_shift(out, task.truth)
 
 
+def _baseline(task: Task) -> np.ndarray:
+    """The affine of the challenge paper's baseline."""
+    from solution.baseline.registration import register
+
+    folders = [task.folds / name for name in task.teams]
+    return register(task.pair, folders, task.device)[0].shift_at(task.xy)
+
+
+def pipeline_teams(folds: Path) -> dict[str, list[Path]]:
+    """Raises `InputError` where there is no team."""
+    from solution.predict import Settings
+    from solution.propose import Proposing
+
+    return {folder.name: Proposing().weights(folder) for folder in Settings(folds).folders()}
+
+
+def _baseline_teams(folds: Path) -> dict[str, list[Path]]:
+    from solution.baseline import teams
+
+    return teams.found(folds)
+
+
 def by_peer(register: peers.Register, largest_px: int, task: Task) -> np.ndarray:
     """Give a peer the finest level whose longer side has no more than `largest_px`. It sees the apparent shift; the map holds that of indices."""
     level = peers.read_level(task.pair, -(-max(task.pair.shape) // largest_px))
@@ -169,14 +194,19 @@ _OURS = tuple(
         "warped",
     )
 )
+_BASELINE = (
+    *(f"baseline/{name}.py" for name in ("common", "heatmap", "keypoints", "network", "registration", "settings")),
+    *("geometry.py", "raster.py", "scene.py", "shiftfield.py", "tiles.py"),
+)
 _PEERS = ("benchmark/peers.py", "raster.py", "scene.py", "tiepoints.py")
 _FIT = ("candidates.py", "gaussian.py", "lattice.py", "offsets.py", "points.py", "shiftfield.py")
 
 METHODS: dict[str, Method] = {
     "zero": Method(_zero),
     "affine": Method(_affine, sees_labels=True),
-    **{source: Method(partial(_alone, proposer), _OURS, needs_teams=True) for source, proposer in PROPOSERS.items()},
-    "pipeline": Method(_pipeline, _OURS, needs_teams=True),
+    **{source: Method(partial(_alone, proposer), _OURS, teams=pipeline_teams) for source, proposer in PROPOSERS.items()},
+    "pipeline": Method(_pipeline, _OURS, teams=pipeline_teams),
+    "baseline": Method(_baseline, _BASELINE, teams=_baseline_teams, untrained=UNTRAINED),
     "template": Method(_template, (*_PEERS, *_FIT, "benchmark/template.py")),
     # Beyond these sizes the first needs minutes and the second, direct convolutions in numpy, the better part of an hour.
     "simpleitk": Method(partial(by_peer, peers.simpleitk, 2000), _PEERS, package="SimpleITK"),

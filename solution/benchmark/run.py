@@ -19,11 +19,8 @@ from solution import artefact
 from solution.benchmark.cell import DONE, Request, failed
 from solution.benchmark.methods import METHODS, Method
 from solution.errors import InputError
-from solution.predict import Settings
-from solution.propose import Proposing
 from solution.scene import ScenePair
-from solution.split import read_split
-from solution.teams import team_of
+from solution.teams import unseen_by
 
 RESULTS = "benchmark.json"
 NOT_INSTALLED = "not installed"
@@ -65,21 +62,10 @@ def chosen(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(name for name in METHODS if name in names or not names)
 
 
-def teams_for(pair: ScenePair, folds: Path) -> tuple[str, ...]:
-    """Names of the teams that may judge a scene: for one that the split names the team that holds it out, for any other all fold teams; in
-    either case without those whose weights list the scene. Raises `InputError` where there are no teams."""
-    names = [folder.name for folder in Settings(folds).folders()]
-    if (folds / "split.csv").is_file():
-        split = read_split(folds / "split.csv")
-        if pair.name in set(split["scene"]):
-            names = [team_of(pair.name, split, by_aoi=False).name]
-    known_as = {pair.name, f"{pair.optical.parent.name}/{pair.name}"}  # simulated scenes carry their folder's name
-    return tuple(name for name in names if not known_as & _seen_by(folds / name))
-
-
-def _seen_by(team: Path) -> set[str]:
-    """Names of all that any model of a team was trained on."""
-    return {name for path in Proposing().weights(team) for name in artefact.read_manifest(path).trained_on}
+def teams_for(pair: ScenePair, folds: Path, method: Method = METHODS["pipeline"]) -> tuple[str, ...]:
+    """Names of the teams that may judge a scene with a method: `teams.unseen_by`; none where it takes no weights. Raises `InputError` where the pipeline has
+    no teams."""
+    return unseen_by(pair, folds, method.teams(folds)) if method.teams else ()
 
 
 def run(plan: Plan, fresh: bool, say: Callable[[str], None]) -> Cells:
@@ -95,9 +81,7 @@ def run(plan: Plan, fresh: bool, say: Callable[[str], None]) -> Cells:
     Raises:
         InputError: no teams or unreadable weights, before anything is measured.
     """
-    teams = {
-        pair.name: teams_for(pair, plan.folds) if any(METHODS[name].needs_teams for name in plan.methods) else () for pair in plan.pairs
-    }
+    judging = {(pair.name, name): teams_for(pair, plan.folds, METHODS[name]) for pair in plan.pairs for name in plan.methods}
     try:
         plan.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -107,7 +91,7 @@ def run(plan: Plan, fresh: bool, say: Callable[[str], None]) -> Cells:
     for pair in plan.pairs:
         for name in plan.methods:
             method = METHODS[name]
-            judges = teams[pair.name] if method.needs_teams else ()
+            judges = judging[pair.name, name]
             key = _key(method, pair, plan, judges)
             before = kept.get(pair.name, {}).get(name, {})
             finished = before.get("key") == key and before.get("status") == DONE and not fresh
@@ -124,8 +108,8 @@ def _measured(name: str, pair: ScenePair, plan: Plan, teams: tuple[str, ...]) ->
     method = METHODS[name]
     if method.missing():
         return {"status": NOT_INSTALLED, "reason": method.missing()}
-    if method.needs_teams and not teams:
-        return failed("every team that could judge this scene was trained on it")
+    if method.teams and not teams:
+        return failed("every team that could judge this scene was trained on it" if method.teams(plan.folds) else method.untrained)
     with tempfile.TemporaryDirectory(prefix=".cell_", dir=plan.out) as work:
         own = Path(work).resolve() / "method"
         own.mkdir()
@@ -159,14 +143,14 @@ def launch(request: Request, folder: Path) -> dict:
 
 def _key(method: Method, pair: ScenePair, plan: Plan, teams: tuple[str, ...]) -> str:
     """Hash of all that a cell depends on. Raises `InputError` for missing weights."""
-    files = [pair.tiepoints_csv, *(_PACKAGE / name for name in ("score.py", *method.code)), *_weights(plan.folds, teams)]
+    files = [pair.tiepoints_csv, *(_PACKAGE / name for name in ("score.py", *method.code)), *_weights(method, plan.folds, teams)]
     contents = [artefact.file_hash(path) for path in files]
     facts = [pair.name, pair.fingerprint(), contents, teams, plan.device if teams else None, method.package_version()]
     return artefact.digest(facts)
 
 
-def _weights(folds: Path, teams: tuple[str, ...]) -> list[Path]:
-    return [path for team in teams for path in Proposing().weights(folds / team)]
+def _weights(method: Method, folds: Path, teams: tuple[str, ...]) -> list[Path]:
+    return [path for team in teams for path in method.teams(folds)[team]]
 
 
 def _read(path: Path) -> Cells:

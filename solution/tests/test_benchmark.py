@@ -440,7 +440,18 @@ def test_correlation_and_its_peak_by_brute_force():
 
 
 def test_the_default_is_every_row_and_scenes_keep_names_of_their_own():
-    assert benchmarks.chosen([]) == ("zero", "affine", "flow", "match", "match_translated", "pipeline", "template", "simpleitk", "gefolki")
+    assert benchmarks.chosen([]) == (
+        "zero",
+        "affine",
+        "flow",
+        "match",
+        "match_translated",
+        "pipeline",
+        "baseline",
+        "template",
+        "simpleitk",
+        "gefolki",
+    )
     assert benchmarks.chosen(["pipeline", "zero"]) == ("zero", "pipeline")
     with pytest.raises(InputError, match="there is no scene"):
         scenes.check([])

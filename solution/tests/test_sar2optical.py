@@ -146,7 +146,7 @@ def test_pictures_are_those_that_training_knows(tmp_path):
 
     image = np.arange(256, dtype=np.uint8).reshape(16, 16)
     paint_image(image, note)
-    source_values, _ = tiles._take(
+    source_values, _ = tiles.take(
         (np.maximum(image, 1),), np.stack(np.meshgrid(np.arange(16), np.arange(16)), -1).astype(float), 1.0, np.zeros(4)
     )
     assert np.array_equal(seen[0], source_values)

@@ -130,7 +130,7 @@ def test_every_level_shows_the_ground_at_its_place(spacing):
     along_x, along_y = (tiles._pyramid(np.ascontiguousarray(image)) for image in (ramp[:, :48], ramp[:, :48].T))
     xy = np.random.default_rng(0).uniform(8, 39, (1, 50, 2))
     for levels, axis in ((along_x, 0), (along_y, 1)):
-        values, valid = tiles._take(levels, xy, spacing, np.zeros(4))
+        values, valid = tiles.take(levels, xy, spacing, np.zeros(4))
         assert valid.all()
         np.testing.assert_allclose(254 * values / 4, xy[..., axis], atol=0.3)  # 1/32 of a cell, and the rounding of the levels
 

@@ -1,0 +1,103 @@
+"""From keypoints to the offset map: one affine, by MAGSAC."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+
+from solution import offset_map, shiftfield
+from solution.artefact import write_text
+from solution.baseline import teams
+from solution.baseline.common import CommonGrid
+from solution.baseline.keypoints import find_keypoints
+from solution.baseline.settings import BaselineConfig, SearchConfig
+from solution.baseline.training import BASELINE
+from solution.errors import InputError
+from solution.progress import Progress
+from solution.scene import ScenePair, without_labels
+from solution.shiftfield import Fit
+from solution.train import config_of, load_stage, torch_device
+
+_ENOUGH = 3  # keypoints that an affine needs
+_MAX_ITERATIONS = 10_000
+
+
+def affine_by_magsac(keypoints: pd.DataFrame, shape: tuple[int, int], inlier_px: float) -> tuple[Fit, np.ndarray]:
+    """The affine from optical to SAR keypoints (MAGSAC++, Barath et al. 2020, as OpenCV has it), and which of them agree with it.
+
+    Args:
+        keypoints: columns x, y, dx, dy, optical px.
+        shape: (height, width) of the optical image.
+        inlier_px: largest distance of an inlier.
+
+    Returns:
+        A fit of kind ``affine``; ``shift``, the median, where there are too few keypoints, or none agree; ``zero`` without any. And (N,) bool.
+    """
+    xy, shift = keypoints[["x", "y"]].to_numpy(np.float64), keypoints[["dx", "dy"]].to_numpy(np.float64)
+    matrix, kept = np.eye(3), np.ones(len(xy), bool)
+    if len(xy) == 0:
+        return shiftfield.from_affine("zero", matrix, xy, shift, shape), kept
+    found = None
+    if len(xy) >= _ENOUGH:
+        found, agree = cv2.estimateAffine2D(
+            xy, xy + shift, method=cv2.USAC_MAGSAC, ransacReprojThreshold=inlier_px, maxIters=_MAX_ITERATIONS
+        )
+    if found is None:
+        matrix[:2, 2] = np.median(shift, axis=0)
+        return shiftfield.from_affine("shift", matrix, xy, shift, shape), kept
+    matrix[:2], kept = found, agree.ravel().astype(bool)
+    return shiftfield.from_affine("affine", matrix, xy[kept], shift[kept], shape), kept
+
+
+def register(
+    pair: ScenePair, folders: Sequence[Path], device: str, search: SearchConfig | None = None, progress: Progress | None = None
+) -> tuple[Fit, pd.DataFrame]:
+    """Register a pair with the teams of these folders, whose keypoints are put together.
+
+    Returns:
+        The fit, and the keypoints with two columns more, ``team`` and ``inlier``.
+
+    Raises:
+        InputError: unreadable weights, or some that saw the scene.
+    """
+    search = search or SearchConfig()
+    tables, inlier_px = [], 0.0
+    for folder in folders:
+        nets, manifest = load_stage(BASELINE, teams.weights(folder))
+        manifest.guard_held_out(pair.name)
+        config: BaselineConfig = config_of(manifest, BASELINE)
+        found = find_keypoints(without_labels(pair), nets.to(torch_device(device)), config, search, progress)
+        tables.append(found.assign(team=folder.name))
+        inlier_px = search.ransac_px * CommonGrid.of(pair.sar_pixel_px, config).spacing_px / config.factor
+    keypoints = pd.concat(tables, ignore_index=True)
+    fit, kept = affine_by_magsac(keypoints, pair.shape, inlier_px)
+    return fit, keypoints.assign(inlier=kept)
+
+
+def predict_pair(pair: ScenePair, out: Path, folders: Sequence[Path], device: str, progress: Progress | None = None) -> str:
+    """Write the offset map of a pair, ``NAME.tif``, and beside it its keypoints, ``NAME.keypoints.csv``, which ``python -m solution fit`` reads too.
+
+    Returns:
+        One line for people.
+
+    Raises:
+        InputError: bad images or weights, or an `out` that is no file name of a GeoTIFF.
+    """
+    out = Path(out)
+    if out.suffix.lower() not in (".tif", ".tiff"):
+        raise InputError(f"{out}: the offset map is a GeoTIFF; give it a name that ends in .tif")
+    if out.is_dir():
+        raise InputError(f"{out}: is a folder; give the offset map another name")
+    pair.check()
+    fit, keypoints = register(pair, folders, device, progress=progress)
+    table = out.with_name(f"{out.stem}.keypoints.csv")
+    table.unlink(missing_ok=True)  # it speaks of a map that is now replaced
+    offset_map.write_map(out, fit, pair)
+    write_text(table, keypoints.to_csv(index=False, float_format="%.4f", lineterminator="\n"))
+    return (
+        f"{out}: {fit.kind} from {int(keypoints['inlier'].sum())} of {len(keypoints)} keypoints, team {', '.join(f.name for f in folders)}"
+    )
