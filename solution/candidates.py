@@ -30,7 +30,9 @@ from solution.artefact import atomic_path
 from solution.errors import InputError
 from solution.tiepoints import TiePoints
 
-SOURCES = ("flow", "match", "match_translated")
+LEARNED = ("flow", "match", "match_translated")
+"""The sources that teams were trained for."""
+SOURCES = (*LEARNED, "gradient")
 """Of what the teams propose."""
 GIVEN = "given"
 """The source of tie-points that people bring along: each errs alone, unlike the matches of one window."""

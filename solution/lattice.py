@@ -1,7 +1,8 @@
 """A smooth random field on a lattice, fitted to points on top of an affine.
 
 The field is Gaussian with Matern covariance (nu = 1), given by its sparse precision matrix on a regular lattice (Lindgren, Rue & Lindstrom
-2011, eq. 10-12) and fitted by iterated reweighting with Student-t noise. How stiff it is, cross-validation over held-out blocks decides.
+2011, eq. 10-12) and fitted by iterated reweighting with Student-t noise. How stiff it is, the evidence decides together with what proposers can see at all
+(`LatticeField._stiffness`).
 """
 
 from __future__ import annotations
@@ -18,13 +19,12 @@ from solution.shiftfield import Fit, cell, corner_weights, within_limits
 _REWEIGHTINGS = 2
 _PAD = 2  # lattice cells beyond the image
 _RANGE_SHARE = 0.25  # correlation range of the field over the longer side; the result hardly depends on it
-_STIFFNESS = tuple(float(v) for v in np.logspace(6, 0, 7))
-_GRADUAL = 3  # the stiffest levels, through which the weights are cooled down
+_GRADUAL = (1e6, 1e5, 1e4)  # stiffnesses through which the weights are cooled down
+_DECADES = np.linspace(-2.0, 6.0, 17)  # of stiffness, per row of a block, over which the evidence is averaged
 _FOLDS = 5
 _SMALL_LATTICE = 4000
 _DRAWS = 32
 _SMOOTH_NODES = 1.5
-_SPOTS = ((0.5, 0.5), (0.25, 0.25), (0.75, 0.75), (0.5, 0.25))
 
 
 class LatticeField:
@@ -34,10 +34,11 @@ class LatticeField:
         points: what to fit, at least `FitConfig.min_field` of them and not on one line.
         base: their robust affine, optical px.
         shape: (height, width) of the optical image.
+        shared_px: standard deviation per axis of what the rows of a block get wrong alike, at least; 0 where every row has an error of its own.
     """
 
-    def __init__(self, points: Points, base: geometry.Matrix, shape: tuple[int, int], config: FitConfig) -> None:
-        self.points, self.base, self.shape, self.config = points, base, shape, config
+    def __init__(self, points: Points, base: geometry.Matrix, shape: tuple[int, int], config: FitConfig, shared_px: float = 0.0) -> None:
+        self.points, self.base, self.shape, self.config, self.shared_px = points, base, shape, config, shared_px
         self.step = _node_step(points.xy, shape, config)
         self.columns, self.rows = (int(np.ceil((size - 1) / self.step)) + 2 * _PAD + 1 for size in shape[::-1])
         self.residual = points.shift - (geometry.apply(base, points.xy) - points.xy)
@@ -52,11 +53,12 @@ class LatticeField:
         self.precision = (self.root @ self.root).tocsc()
 
     def fitted(self) -> Fit:
-        """From the stiffest field to the one that predicts held-out blocks best, reweighting on the way."""
+        """From the stiffest field to the one that is likeliest, reweighting on the way."""
         weight = self._prior_weight()
-        for stiffness in _STIFFNESS[:_GRADUAL]:
+        for stiffness in _GRADUAL:
             weight = self._reweighted(np.full(2, stiffness), weight)
-        stiffness, held_out, crowd = self._choose(weight)
+        stiffness, noise = self._stiffness(weight)
+        held_out = self._held_out(weight, stiffness)
         for _ in range(_REWEIGHTINGS):
             weight = self._reweighted(stiffness, weight, least_scale=held_out / MEDIAN_LENGTH)
         values = self._solve(weight, stiffness) @ self.axes
@@ -65,12 +67,11 @@ class LatticeField:
         xy = np.stack(np.meshgrid(*(origin[0] + self.step * np.arange(n) for n in (self.columns, self.rows))), axis=-1)
         nodes = nodes + np.moveaxis(geometry.apply(self.base, xy) - xy, -1, 0)
         nodes = within_limits(nodes, self.points.shift)
-        noise = held_out / MEDIAN_LENGTH * np.sqrt(crowd)
-        spread = noise * self._spread(weight, stiffness)
+        spread = self._spread(weight, stiffness, noise)
         return Fit("field", nodes, origin, (self.step, self.step), len(self.points), held_out, sigma=RADIUS_68 * spread)
 
-    def _spread(self, weight: np.ndarray, stiffness: np.ndarray) -> np.ndarray:
-        """(rows, columns) standard deviation of the field per axis (root mean square of both), for noise of 1 at a row of weight 1.
+    def _spread(self, weight: np.ndarray, stiffness: np.ndarray, noise: np.ndarray) -> np.ndarray:
+        """(rows, columns) standard deviation of the field per axis (root mean square of both), for such a noise (2,) at a row of weight 1.
 
         Draws from the posterior: solving for noise whose covariance is the system's own matrix (Papandreou & Yuille 2010) gives its inverse's.
         """
@@ -80,7 +81,7 @@ class LatticeField:
             for _ in range(_DRAWS):  # one by one: a hundred thousand rows are usual
                 of_rows = self.design.T @ (np.sqrt(weight) * rng.standard_normal(len(weight)))
                 of_field = self.root @ rng.standard_normal(self.rows * self.columns)
-                variance += 0.5 / _DRAWS * factor.solve(of_rows + np.sqrt(stiffness[axis]) / self.step * of_field) ** 2
+                variance += 0.5 * noise[axis] ** 2 / _DRAWS * factor.solve(of_rows + np.sqrt(stiffness[axis]) / self.step * of_field) ** 2
         # Few draws scatter; neighbours differ little.
         return np.sqrt(gaussian_filter(variance.reshape(self.rows, self.columns), _SMOOTH_NODES, mode="nearest"))
 
@@ -108,51 +109,53 @@ class LatticeField:
         """The factored normal equations, and the weighted design (nodes, N)."""
         scaled = self.design.T.multiply(weight).tocsr()
         # The lattice's energy is divided by the step's square so that one stiffness means the same field at every step.
-        matrix = (scaled @ self.design + stiffness / self.step**2 * self.precision).tocsc()
-        return splu(matrix, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True}), scaled
+        return _factored((scaled @ self.design + stiffness / self.step**2 * self.precision).tocsc()), scaled
 
-    def _choose(self, weight: np.ndarray) -> tuple[np.ndarray, float, float]:
-        """Stiffness of each axis that predicts held-out rows best, the median held-out distance, and how many rows are worth one.
+    def _stiffness(self, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Stiffness and noise (standard deviation at a row of weight 1) of each axis (2,), both means over the evidence of blocks: these move gently where candidates
+        do.
 
-        A proposer's errors are alike within its receptive field. To a cross-validation such noise is terrain, and the field would follow it.
-        Rows thinned to one per block do not share errors, so they call for a stiffer field if the noise is of that kind; the rows of a
-        block are then worth one row together, which multiplies the stiffness by their number. Rows of windowed sources are of that kind
-        whatever the cross-validation says, which cannot tell an error shared over several blocks from terrain;
-        but too few windows would stiffen the field over real terrain.
+        The rows of a block are put together. What proposers get wrong alike there looks like terrain, to the evidence as to every cross-validation: so the noise
+        of a block is never thought to be below `shared_px`. Neighbouring blocks err alike too, so that each counts as a part of one, in the evidence and in the noise.
         """
+        evidence, noise, rows = self._evidence(weight)
+        alone = self.config.block_share if self.shared_px else 1.0
+        share = np.exp((evidence - evidence.max(axis=0)) * alone)
+        share /= share.sum(axis=0)
+        return rows * 10 ** (_DECADES @ share), np.sqrt(rows / alone * (share * noise).sum(axis=0))
+
+    def _evidence(self, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+        """Log marginal likelihood of the blocks' means for each of `_DECADES` and each axis (levels, 2), the likeliest variance of their noise (levels, 2), and the
+        weight of a typical block."""
+        _, block = np.unique(np.floor(self.points.xy / self.config.block_px), axis=0, return_inverse=True)
+        count = int(block.max()) + 1
+        total = np.bincount(block, weight, count)
+        rows = float(np.median(total))
+        mean = sparse.csr_matrix((weight / total[block], (block, np.arange(len(weight)))), shape=(count, len(weight)))
+        design, target, trust = (mean @ self.design).tocsr(), mean @ self.target, np.minimum(total / rows, 1.0)
+        scaled = design.T.multiply(trust).tocsr()
+        energy, precision = (scaled @ design).tocsc(), self.precision / self.step**2
+        right, square = scaled @ target, trust @ target**2
+        free, nodes, found, noises = _log_determinant(_factored(precision)), precision.shape[0], [], []
+        for stiffness in 10**_DECADES:
+            factor = _factored((energy + stiffness * precision).tocsc())
+            misfit = np.maximum(square - (right * factor.solve(right)).sum(axis=0), 1e-9)
+            noise = np.maximum(misfit / count, self.shared_px**2)
+            fit = -0.5 * (count * np.log(noise) + misfit / noise)
+            found.append(fit + 0.5 * (free + nodes * np.log(stiffness) - _log_determinant(factor)))
+            noises.append(noise)
+        return np.array(found), np.array(noises), rows
+
+    def _held_out(self, weight: np.ndarray, stiffness: np.ndarray) -> float:
+        """The median distance of held-out rows to the field without them."""
         windows = np.unique(np.floor(self.points.xy / self.config.window_px), axis=0)
         windowed = np.isin(self.points.source, WINDOWED).mean() > 0.5 and len(windows) >= self.config.min_field
-        place = self.points.xy / (self.config.window_px if windowed else self.config.block_px)
-        block = np.floor(place).astype(np.int64)
-        loss, held_out = self._losses(weight, self._folds(block))
-        level = loss.argmin(axis=0)
-        stiffness = np.array(_STIFFNESS)
-        typical = float(np.median(np.hypot(*held_out[level, :, [0, 1]])))
-        alone = _one_per_block(place, block)
-        if len(self.points) < 2 * len(alone[0]) or len(alone[0]) < self.config.min_field:
-            return stiffness[level], typical, 1.0
-        few = sum(self._thinned_losses(weight, rows) for rows in (alone if self.small else alone[:1]))
-        thinned = few.argmin(axis=0)
-        crowd = len(self.points) / len(alone[0]) if windowed or (thinned < level).any() else 1.0
-        return np.minimum(stiffness[np.minimum(level, thinned)] * crowd, stiffness.max()), typical, crowd
-
-    def _thinned_losses(self, weight: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        thin = np.zeros_like(weight)
-        thin[rows] = weight[rows]
-        held = np.zeros(len(weight), dtype=bool)
-        held[rows[::_FOLDS]] = True
-        return self._losses(thin, [held])[0]
-
-    def _losses(self, weight: np.ndarray, folds: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        """Per stiffness and axis the weighted absolute held-out residual (levels, 2), and the residuals themselves (levels, held rows, 2)."""
-        residuals, weights = [], []
-        for held in folds:
-            design, target = self.design[held], self.target[held]
-            values = [self._solve_axis(np.where(held, 0.0, weight), stiffness, [0, 1]) for stiffness in _STIFFNESS]
-            residuals.append(np.abs(np.stack([design @ value - target for value in values])))
-            weights.append(weight[held])
-        residual = np.concatenate(residuals, axis=1)
-        return np.einsum("lnc,n->lc", residual, np.concatenate(weights)), residual
+        block = np.floor(self.points.xy / (self.config.window_px if windowed else self.config.block_px)).astype(np.int64)
+        distance = []
+        for held in self._folds(block):
+            values = self._solve(np.where(held, 0.0, weight), stiffness)
+            distance.append(np.hypot(*(self.design[held] @ values - self.target[held]).T))
+        return float(np.median(np.concatenate(distance)))
 
     def _folds(self, block: np.ndarray) -> list[np.ndarray]:
         """Held-out masks made of whole blocks; all of them where that is cheap, else one."""
@@ -172,19 +175,13 @@ class LatticeField:
         return sparse.csr_matrix((corner_weights(u, v).ravel(), (rows, index.ravel())), shape=(len(xy), self.rows * self.columns))
 
 
-def _one_per_block(place: np.ndarray, block: np.ndarray) -> list[np.ndarray]:
-    """Row numbers of one point per block, that next to a fixed place in every block, so that two of them are about a block apart.
+def _factored(matrix: sparse.csc_matrix) -> SuperLU:
+    """Of a symmetric positive definite matrix."""
+    return splu(matrix, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True})
 
-    Args:
-        place: (N, 2) positions in blocks.
-        block: (N, 2) their integer parts.
-    """
-    _, number = np.unique(block, axis=0, return_inverse=True)
-    chosen = []
-    for spot in _SPOTS:
-        order = np.lexsort((np.hypot(*(place - block - spot).T), number))
-        chosen.append(order[np.r_[True, np.diff(number[order]) > 0]])
-    return chosen
+
+def _log_determinant(factor: SuperLU) -> float:
+    return float(np.log(np.abs(factor.U.diagonal())).sum())
 
 
 def exact_step(count: int, shape: tuple[int, int], config: FitConfig) -> float:

@@ -37,7 +37,7 @@ def fit(
     Args:
         table: `candidates` of one scene, from any number of sources.
         shape: (height, width) of the optical image.
-        gsd_m: optical pixel size, for the summary only.
+        gsd_m: optical pixel size, where known: what proposers get wrong alike on the ground depends on it.
 
     Returns:
         The fit, and a copy of the table with `outlier` filled: '', `invalid`, `outside`, `limit`, `confidence`, `quality`, `cycle`, `neighbours`
@@ -55,7 +55,7 @@ def fit(
         if result is not None:
             reason[points.rows_where(~right)] = "field"
     if result is None:
-        result = _gated(points, probability, reason, shape, config)
+        result = _gated(points, probability, reason, shape, gsd_m, config)
     table["outlier"] = reason
     result = replace(result, inliers=int((reason == "").sum()), gsd_m=gsd_m)
     if gsd_m and result.sigma is not None and (points.source != candidates.GIVEN).any():
@@ -85,12 +85,14 @@ def _exact(points: Points, probability: np.ndarray, shape: tuple[int, int], conf
     return Fit("field", nodes, (0.0, 0.0), (step, step), int(right.sum()), residual, sigma=sigma), right
 
 
-def _gated(points: Points, probability: np.ndarray, reason: np.ndarray, shape: tuple[int, int], config: FitConfig) -> Fit:
+def _gated(
+    points: Points, probability: np.ndarray, reason: np.ndarray, shape: tuple[int, int], gsd_m: float | None, config: FitConfig
+) -> Fit:
     """From the points that their neighbours support; `reason` learns what was set aside for whom."""
     supported = probability >= config.min_probability
     reason[points.rows_where(~supported)] = "neighbours"
     points = replace(points, weight=points.weight * probability).keep(supported)
-    result = _fit_points(points, shape, config)
+    result = _fit_points(points, shape, gsd_m, config)
     if result.kind != "zero":
         distance = np.hypot(*(points.shift - result.shift_at(points.xy)).T)
         limit = np.maximum(config.min_gate_px, config.gate_sigmas * result.residual_px / MEDIAN_LENGTH * points.relative_sigma)
@@ -105,11 +107,13 @@ def quiet_fit(table: pd.DataFrame, shape: tuple[int, int], gsd_m: float | None =
         return fit(table, shape, gsd_m)[0]
 
 
-def _fit_points(points: Points, shape: tuple[int, int], config: FitConfig) -> Fit:
+def _fit_points(points: Points, shape: tuple[int, int], gsd_m: float | None, config: FitConfig) -> Fit:
     if len(points) == 0:
         return from_affine("zero", np.eye(3), points.xy, points.shift, shape)
     base = robust_affine(points, config)
     kind = "shift" if np.array_equal(base[:2, :2], np.eye(2)) else "affine"
     if kind == "shift" or len(points) < config.min_field:
         return from_affine(kind, base, points.xy, points.shift, shape)
-    return LatticeField(points, base, shape, config).fitted()
+    proposed = (points.source != candidates.GIVEN).any()
+    shared_px = float(np.hypot(config.shared_px, config.shared_m / gsd_m if gsd_m else 0.0)) if proposed else 0.0
+    return LatticeField(points, base, shape, config, shared_px).fitted()

@@ -1,4 +1,4 @@
-"""All that a team proposes for a scene: flow first, and around its field the matches on SAR and on translated SAR."""
+"""All that a team proposes for a scene: flow first, around its field the matches on SAR and on translated SAR, and around the field of all these gradients."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ import torch
 
 from solution import candidates, offsets
 from solution.artefact import Manifest, file_hash
-from solution.config import MatchingConfig, PyramidConfig
+from solution.config import MatchingConfig, PyramidConfig, TemplateConfig
 from solution.errors import InputError
 from solution.matching import propose_match
 from solution.offsets import Fit
 from solution.progress import Progress
 from solution.pyramid import propose_flow
 from solution.scene import ScenePair
+from solution.template import propose_gradient
 from solution.train import FLOW, MATCHER, TRANSLATOR, Stage, load_stage
 from solution.translator import translate
 
-_NEEDS = {"flow": (FLOW,), "match": (MATCHER,), "match_translated": (MATCHER, TRANSLATOR)}
+_NEEDS = {"flow": (FLOW,), "match": (MATCHER,), "match_translated": (MATCHER, TRANSLATOR), "gradient": ()}
 
 
 @dataclass(frozen=True)
@@ -34,24 +35,28 @@ class Proposing:
         finest: finest level; None chooses by the scene's size.
         pyramid: of the flow regressor.
         matching: of the matcher.
+        template: of the gradients.
     """
 
     sources: tuple[str, ...] = ()
     finest: int | None = None
     pyramid: PyramidConfig = field(default_factory=PyramidConfig)
     matching: MatchingConfig = field(default_factory=MatchingConfig)
+    template: TemplateConfig = field(default_factory=TemplateConfig)
 
     def __post_init__(self) -> None:
         unknown = [source for source in self.sources if source not in _NEEDS]
         if unknown:
             raise InputError(f"--source {unknown[0]}: is none of {', '.join(_NEEDS)}")
+        if self.sources and not set(self.sources) & set(candidates.LEARNED):
+            raise InputError("--source gradient: looks around what others found; add --source flow or --source match")
 
     def of_team(self, team: Path) -> list[str]:
         """The sources that a team shall propose from, flow first: the others look around its field."""
         if self.sources:
             return [source for source in _NEEDS if source in self.sources]
         found = [source for source, stages in _NEEDS.items() if all((team / stage.file).is_file() for stage in stages)]
-        return found or ["flow"]  # whose weights are then missed by name
+        return found if set(found) & set(candidates.LEARNED) else ["flow"]  # whose weights are then missed by name
 
     def weights(self, team: Path) -> list[Path]:
         """The files in a team's folder that its sources need."""
@@ -61,7 +66,7 @@ class Proposing:
     def facts(self, team: Path) -> list:
         """All that a team's proposals depend on, besides the scene."""
         files = {path.name: file_hash(path) if path.is_file() else "missing" for path in self.weights(team)}
-        return [self.of_team(team), files, self.finest, asdict(self.pyramid), asdict(self.matching)]
+        return [self.of_team(team), files, self.finest, asdict(self.pyramid), asdict(self.matching), asdict(self.template)]
 
 
 Through = Callable[[str, Callable[[], pd.DataFrame]], pd.DataFrame]
@@ -89,9 +94,10 @@ class Proposer:
             InputError: missing or foreign weights.
         """
         tables: dict[str, pd.DataFrame] = {}
-        around = cache(lambda: _field(pair, tables.get("flow")))
+        flow = cache(lambda: _field(pair, tables.get("flow")))
+        every = cache(lambda: _field(pair, candidates.concat(tables.values())))
         for source in self._config.of_team(self._team):
-            tables[source] = through(source, partial(self._one, pair, source, around))
+            tables[source] = through(source, partial(self._one, pair, source, every if source == "gradient" else flow))
         return candidates.concat(tables.values())
 
     def _one(self, pair: ScenePair, source: str, around: Callable[[], Fit | None]) -> pd.DataFrame:
@@ -99,6 +105,9 @@ class Proposer:
         if source == "flow":
             net, manifest = self._load(FLOW)
             return propose_flow(pair, net, manifest.fold, config.pyramid, config.finest, progress)
+        if source == "gradient":
+            _, manifest = self._load(FLOW if "flow" in config.of_team(self._team) else MATCHER)
+            return propose_gradient(pair, manifest.fold, config.template, around(), self._device, config.finest, progress)
         net, manifest = self._load(MATCHER)
         paint = partial(translate, self._load(TRANSLATOR)[0]) if source == "match_translated" else None
         return propose_match(pair, net, manifest.fold, config.matching, around(), paint, config.finest, progress)
@@ -110,9 +119,9 @@ class Proposer:
         return self._loaded[stage.name]
 
 
-def _field(pair: ScenePair, flow: pd.DataFrame | None) -> Fit | None:
-    """The field of the flow candidates; None where they say nothing, so that the matcher starts from geocoding."""
-    if flow is None or flow.empty:
+def _field(pair: ScenePair, table: pd.DataFrame | None) -> Fit | None:
+    """The field of candidates; None where they say nothing, so that the matcher starts from geocoding."""
+    if table is None or table.empty:
         return None
-    field = offsets.quiet_fit(flow, pair.shape)
+    field = offsets.quiet_fit(table, pair.shape, pair.gsd_m)
     return field if field.kind != "zero" else None

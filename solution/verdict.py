@@ -25,7 +25,7 @@ WARNINGS = {
 _PLACES = 24  # along each side, at which support is looked for
 _REACH = 0.1  # of the longer side
 _MOST_WEAK_PX, _MOST_OK_PX = 25.0, 6.0
-_MOST_OK_M = 3.0  # where that is more: below half a metre a pixel, people ask for metres
+_MOST_OK_M = 3.5  # where that is more: below half a metre a pixel, people ask for metres
 _LEAST_WEAK_SHARE, _LEAST_OK_SHARE = 0.25, 0.6
 _LEAST_WEAK_SUPPORT, _LEAST_OK_SUPPORT = 0.1, 0.5
 

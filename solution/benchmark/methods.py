@@ -17,7 +17,7 @@ import pandas as pd
 
 from solution.baseline import UNTRAINED
 from solution.benchmark import peers
-from solution.candidates import SOURCES
+from solution.candidates import LEARNED
 from solution.geometry import affine_of_shifts
 from solution.scene import ScenePair
 from solution.score import Reference, predicted_shift
@@ -114,8 +114,8 @@ def _source(source: str, task: Task) -> pd.DataFrame:
     return candidates.concat(tables)
 
 
-PROPOSERS: dict[str, Callable[[Task], pd.DataFrame]] = {source: partial(_source, source) for source in SOURCES}
-"""A source of `candidates.SOURCES` -> what it alone proposes for a scene."""
+PROPOSERS: dict[str, Callable[[Task], pd.DataFrame]] = {source: partial(_source, source) for source in LEARNED}
+"""A source of `candidates.LEARNED` -> what it alone proposes for a scene."""
 
 
 def _alone(proposer: Callable[[Task], pd.DataFrame], task: Task) -> np.ndarray:

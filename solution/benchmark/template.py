@@ -7,18 +7,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-import cv2
 import numpy as np
 import pandas as pd
 from scipy import fft
 
 from solution import candidates, offsets
 from solution.benchmark.peers import Level, read_level
+from solution.gradients import oriented, peak, window_norm
 from solution.scene import ScenePair
 
 WINDOW_PX = 300
 _LARGEST_PX = 6000  # beyond, all levels are coarser, or the features of a whole level would not fit into memory
-_ORIENTATIONS = 8
 _MIN_VALID = 0.5
 
 
@@ -91,45 +90,10 @@ def _places(length: int, size: int, spacing: float) -> np.ndarray:
     return np.rint(np.linspace(0, length - size, int((length - size) / spacing) + 1)).astype(int)
 
 
-def oriented(image: np.ndarray, valid: np.ndarray) -> np.ndarray:
-    """(orientations, h, w) float32: how much of the local gradient runs along each direction, whatever its sign, its length and the mean over
-    the directions taken off; 0 without data."""
-    smooth = cv2.GaussianBlur(image, (0, 0), 1.5)
-    x, y = cv2.Sobel(smooth, cv2.CV_32F, 1, 0), cv2.Sobel(smooth, cv2.CV_32F, 0, 1)
-    angles = np.arange(_ORIENTATIONS) * np.pi / _ORIENTATIONS
-    channels = np.stack([cv2.GaussianBlur(np.abs(x * np.cos(angle) + y * np.sin(angle)), (0, 0), 1.0) for angle in angles])
-    channels -= channels.mean(axis=0)
-    length = np.sqrt(np.square(channels).sum(axis=0))
-    inner = cv2.erode(valid.astype(np.uint8), np.ones((9, 9), np.uint8), borderType=cv2.BORDER_CONSTANT, borderValue=0)
-    return channels * (inner / (length + 0.25 * np.median(length) + 1e-6)).astype(np.float32)
-
-
 def correlate(template: np.ndarray, search: np.ndarray, energy: np.ndarray) -> np.ndarray:
     """Normalised correlation, (2 r + 1, 2 r + 1), of a template (c, h, w) at every place in (c, h + 2 r, w + 2 r) with its (h + 2 r, w + 2 r) energy."""
     shape = [fft.next_fast_len(size, real=True) for size in search.shape[1:]]
     spectrum = (fft.rfft2(template, shape).conj() * fft.rfft2(search, shape)).sum(axis=0)
     places = [outer - inner + 1 for outer, inner in zip(search.shape[1:], template.shape[1:], strict=True)]
-    total = np.pad(energy.astype(np.float64), ((1, 0), (1, 0))).cumsum(axis=0).cumsum(axis=1)
-    height, width = template.shape[1:]
-    covered = total[height:, width:] - total[:-height, width:] - total[height:, :-width] + total[:-height, :-width]
-    least = 0.25 * covered.max() + 1e-6  # where the window mostly misses the image, a few pixels would decide
-    norm = np.sqrt(np.maximum(covered, least) * max(float(np.square(template).sum()), 1e-6))
+    norm = window_norm(energy, template.shape[1:]) * np.sqrt(max(float(np.square(template).sum()), 1e-6))
     return fft.irfft2(spectrum, shape)[: places[0], : places[1]] / norm
-
-
-def peak(score: np.ndarray, reach: int) -> tuple[float, float, float]:
-    """Place x, y of the maximum relative to the centre, between pixels by a parabola along each axis, and its confidence in [0, 1]."""
-    row, column = np.unravel_index(score.argmax(), score.shape)
-    around = score[max(row - 4, 0) : row + 5, max(column - 4, 0) : column + 5]
-    others = score.copy()
-    others[max(row - 4, 0) : row + 5, max(column - 4, 0) : column + 5] = -np.inf
-    rival = float(others.max()) if np.isfinite(others).any() else 0.0
-    confidence = float(np.clip(5 * (around.max() - rival) / max(around.max(), 1e-6), 0.0, 1.0))
-    return column - reach + _vertex(score[row], column), row - reach + _vertex(score[:, column], row), confidence
-
-
-def _vertex(line: np.ndarray, at: int) -> float:
-    if not 0 < at < len(line) - 1:
-        return 0.0
-    before, here, after = line[at - 1 : at + 2].astype(np.float64)
-    return float(0.5 * (before - after) / min(before - 2 * here + after, -1e-12))
