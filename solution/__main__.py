@@ -8,7 +8,7 @@ from pathlib import Path
 import typer
 from rich.console import Console
 
-from solution.commands import baseline, fitting, training, translating
+from solution.commands import baseline, fitting, surface, training, translating
 from solution.commands.shared import FOLDS, FOLDS_SHOWN, console, say, scenes_and_split
 from solution.errors import InputError
 
@@ -19,6 +19,7 @@ app.add_typer(training.app)
 app.add_typer(fitting.app)
 app.add_typer(translating.app, name="translate")
 app.add_typer(baseline.app, name="baseline")
+app.add_typer(surface.app, name="surface")
 _SOURCE_HELP = (
     "Only this source: flow, match or match_translated; may be given again. Without flow, matches start from geocoding, +-190 px."
 )

@@ -166,7 +166,7 @@ def output_grid(window: Window, factor: int) -> np.ndarray:
     return np.stack(np.meshgrid(x, y), axis=-1)
 
 
-def _has_data(block: np.ndarray, nodata: float | None) -> np.ndarray:
+def has_data(block: np.ndarray, nodata: float | None) -> np.ndarray:
     """(h, w) bool: finite in every band, and neither nodata nor zero in all of them."""
     finite = np.isfinite(block).all(axis=0) if block.dtype.kind == "f" else np.ones(block.shape[1:], bool)
     empty = (block == 0).all(axis=0)
@@ -184,7 +184,7 @@ def _overview(dataset: rasterio.io.DatasetReader, bands: list[int], log: bool, p
     for top in range(0, height, _STRIP_ROWS):
         rows = min(_STRIP_ROWS, height - top)
         block = dataset.read(bands, window=RasterWindow(0, top, width, rows))
-        data = _has_data(block, dataset.nodata)
+        data = has_data(block, dataset.nodata)
         padded = np.zeros((-(-rows // cell) * cell, valid.shape[1] * cell), dtype=bool)
         padded[:rows, :width] = data
         cells = padded.reshape(padded.shape[0] // cell, cell, -1, cell).any(axis=(1, 3))
@@ -243,7 +243,7 @@ def _average_down(block: np.ndarray, step: int, nodata: float | None, fill: floa
     values = block.astype(np.float32)
     weight = None
     if block.dtype.kind == "f" or (nodata is not None and nodata != 0):
-        data = _has_data(block, nodata)
+        data = has_data(block, nodata)
         weight = data.astype(np.float32)
         values = np.where(data, values, np.float32(fill))
     if step == 1:

@@ -1,0 +1,127 @@
+"""A SAR scene of one band or more as the classifier sees it: windows of uint8 channels, and which pixels carry data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import rasterio
+from rasterio.crs import CRS
+from rasterio.transform import Affine
+from rasterio.windows import Window as RasterWindow
+
+from solution import raster
+from solution.errors import InputError
+from solution.geometry import Window
+from solution.surface import RATIO_SCALE
+
+_STRIP_ROWS = 512
+_SUFFIXES = (".tif", ".tiff")
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Maps raw values to uint8, linear in amplitude from 0 to `top` of each band; decibels are undone first.
+
+    Attributes:
+        top: raw amplitude that becomes 255, a band each.
+        decibel: whether the raw values are decibels.
+    """
+
+    top: tuple[float, ...]
+    decibel: bool
+
+    def __call__(self, raw: np.ndarray) -> np.ndarray:
+        """(bands, h, w) raw, all finite -> uint8."""
+        amplitude = _amplitude(raw.astype(np.float32), self.decibel)
+        return np.rint(np.clip(amplitude * (255.0 / np.asarray(self.top, np.float32)[:, None, None]), 0, 255)).astype(np.uint8)
+
+
+@dataclass(frozen=True)
+class SurfaceScene:
+    """An open scene.
+
+    Attributes:
+        path, shape, transform, crs: of the file; shape is (height, width).
+        channels: 1 (HH) or 3 (HH, HV, ratio).
+    """
+
+    path: Path
+    shape: tuple[int, int]
+    transform: Affine
+    crs: CRS
+    channels: int
+    dataset: rasterio.io.DatasetReader
+    stretch: Stretch | None
+
+    def read(self, window: Window) -> tuple[np.ndarray, np.ndarray]:
+        """Pixels (channels, h, w) uint8, 0 where there is no data, and validity (h, w) bool; the window must lie inside the image."""
+        raw, valid = _read(self.dataset, RasterWindow(window.x, window.y, window.width, window.height))
+        values = raw if self.stretch is None else self.stretch(raw)
+        return as_channels(values * valid), valid
+
+
+def as_channels(values: np.ndarray) -> np.ndarray:
+    """(bands, h, w) uint8 -> HH alone where there is one band; HH, HV and ratio where there are two; three stay as they are."""
+    if len(values) != 2:
+        return values
+    hh, hv = values.astype(np.float32)
+    ratio = np.where(hh > 0, RATIO_SCALE * hv / np.maximum(hh, 1), 0)
+    return np.concatenate([values, np.rint(np.clip(ratio, 0, 255)).astype(np.uint8)[None]])
+
+
+@contextmanager
+def open_scene(path: Path) -> Iterator[SurfaceScene]:
+    """Open a scene. uint8 is taken as it is; other types are stretched from 0 to the 99th percentile of each band, read once.
+
+    Raises:
+        InputError: unreadable, without CRS or geotransform, complex, another number of bands than 1 (HH), 2 (HH, HV) or 3 (HH, HV, ratio), or no
+            data anywhere.
+    """
+    _, shape, crs, bands, dtype = raster.read_header(path, "SAR")
+    if bands not in (1, 2, 3):
+        raise InputError(
+            f"{path}: has {bands} bands; surface classes need 1 (HH), 2 (HH, HV) or 3 (HH, HV, ratio): gdal_translate -b picks bands"
+        )
+    with raster.open_raster(path) as dataset:
+        stretch = None if dtype == "uint8" else _measure(dataset, path)
+        yield SurfaceScene(Path(path), shape, dataset.transform, crs, 1 if bands == 1 else 3, dataset, stretch)
+
+
+def find_images(place: Path) -> list[Path]:
+    """A GeoTIFF itself, or those of a folder in order of their names."""
+    place = Path(place)
+    if place.is_file():
+        return [place]
+    found = sorted(path for path in place.glob("*") if path.suffix.lower() in _SUFFIXES) if place.is_dir() else []
+    if not found:
+        raise InputError(f"{place}: is no GeoTIFF and no folder that holds *.tif; check the path")
+    return found
+
+
+def _read(dataset: rasterio.io.DatasetReader, window: RasterWindow) -> tuple[np.ndarray, np.ndarray]:
+    """Raw values, 0 where not finite, and validity: finite, and neither nodata nor zero in all bands."""
+    raw = dataset.read(window=window)
+    valid = raster.has_data(raw, dataset.nodata)
+    return (np.where(np.isfinite(raw), raw, 0) if raw.dtype.kind == "f" else raw), valid
+
+
+def _measure(dataset: rasterio.io.DatasetReader, path: Path) -> Stretch:
+    step = max(1, int(np.sqrt(dataset.height * dataset.width / 1e6)))
+    samples = []
+    for top in range(0, dataset.height, _STRIP_ROWS):
+        raw, valid = _read(dataset, RasterWindow(0, top, dataset.width, min(_STRIP_ROWS, dataset.height - top)))
+        samples.append(raw[:, ::step, ::step][:, valid[::step, ::step]].astype(np.float32))
+    sample = np.concatenate(samples, axis=1)
+    if not sample.size:
+        raise InputError(f"{path}: holds no data at all (only nodata, zeros or NaN); choose another image")
+    decibel = bool(np.percentile(sample[0], 50) < 0)
+    top = np.percentile(_amplitude(sample, decibel), 99, axis=1)
+    return Stretch(tuple(float(value) for value in np.maximum(top, 1e-12)), decibel)
+
+
+def _amplitude(raw: np.ndarray, decibel: bool) -> np.ndarray:
+    return 10.0 ** (raw / 20.0) if decibel else raw

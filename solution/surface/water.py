@@ -1,0 +1,174 @@
+"""Water and other smooth, dark ground of a SAR image, as a mask for registration: such ground gives no match that could be trusted.
+
+Two ways. `from_classes` asks a surface classifier, which knows Sentinel-1 scenes of the polar seas. `from_statistics` needs no model and suits any SAR image: it calls
+an area smooth where three things hold over a neighbourhood of some hundred pixels. The mean is low for the scene. The coefficient of variation is that of speckle,
+which a homogeneous area of a SAR image has whatever its brightness (Ulaby et al. 1986). And the averages of neighbouring blocks differ no more than speckle makes them,
+so there is no structure under it. Small areas are left out, because roofs, roads and shadows are dark and smooth too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from rasterio.windows import Window as RasterWindow
+from scipy import ndimage
+
+from solution import raster
+from solution.errors import InputError
+from solution.surface.network import PatchClassifier
+from solution.surface.scenes import open_scene
+from solution.surface.segment import classify_cells
+
+CELL_PX = 16
+BLOCK_PX = 8
+_STRIP_CELLS = 32
+_QUANTISATION = 1 / 12
+_STRONGEST_SPECKLE = 1.0
+"""Coefficient of variation of single-look intensity; that of amplitude is 0.52."""
+
+
+@dataclass(frozen=True)
+class WaterConfig:
+    """When an area is water.
+
+    Attributes:
+        neighbourhood_cells: side of the square of cells over which statistics are taken.
+        dark: mean amplitude at most this share of the scene's bright ground, which is the `bright_percentile` of the cells' means.
+        bright_percentile: see above.
+        speckle: coefficient of variation at most so many times that of the smoothest tenth of the dark cells.
+        structure: root mean square difference of neighbouring blocks' means at most this share of the standard deviation of the pixels. Speckle whose
+            neighbours are correlated over 2 px gives 0.35.
+        least_area_px2: smaller areas are left out.
+    """
+
+    neighbourhood_cells: int = 5
+    dark: float = 0.4
+    bright_percentile: float = 85.0
+    speckle: float = 1.3
+    structure: float = 0.5
+    least_area_px2: float = 160.0**2
+
+
+@dataclass(frozen=True)
+class WaterMask:
+    """Where the water is, on a coarse grid.
+
+    Attributes:
+        water: (h, w) bool; cell (i, j) covers the pixels ``[i * cell_px, (i + 1) * cell_px)`` x ``[j * cell_px, (j + 1) * cell_px)`` of the SAR image.
+        cell_px: side of a cell.
+        shape: (height, width) of the SAR image.
+    """
+
+    water: np.ndarray
+    cell_px: int
+    shape: tuple[int, int]
+
+    def at(self, xy: np.ndarray) -> np.ndarray:
+        """(N,) bool at positions (N, 2) = (x, y) in px of the SAR image, integers at pixel centres; False outside the image and where not finite."""
+        x, y = np.asarray(xy, float).T + 0.5
+        with np.errstate(invalid="ignore"):
+            inside = (x >= 0) & (y >= 0) & (x < self.shape[1]) & (y < self.shape[0])
+        column, row = (np.where(inside, axis, 0).astype(int) // self.cell_px for axis in (x, y))
+        return inside & self.water[row, column]
+
+
+def mask(path: Path, net: PatchClassifier | None = None, config: WaterConfig | None = None) -> WaterMask:
+    """Water of a SAR GeoTIFF: by a surface classifier where one is given, and else by statistics."""
+    return from_classes(path, net) if net is not None else from_statistics(path, config or WaterConfig())
+
+
+def from_classes(path: Path, net: PatchClassifier, stride: int = 32) -> WaterMask:
+    """Cells of `stride` px that the classifier calls water. Raises `InputError` as `open_scene`."""
+    with open_scene(path) as scene:
+        rows = [cells.probabilities for cells in classify_cells(scene, net, stride)]
+        probability = np.nan_to_num(np.concatenate(rows), nan=-1.0)
+        return WaterMask((probability.argmax(axis=-1) == 0) & (probability[..., 0] >= 0), stride, scene.shape)
+
+
+def from_statistics(path: Path, config: WaterConfig) -> WaterMask:
+    """Smooth dark areas of a one-band SAR GeoTIFF, in strips; amplitude or decibels. Intensity is taken for amplitude, which makes `dark` laxer.
+
+    Without any brighter ground beside it, water cannot be told from land that is as smooth, and nothing is masked.
+
+    Raises:
+        InputError: unreadable, or not one band of real values.
+    """
+    with raster.open_raster(path) as dataset:
+        raster.check_sar(dataset, path)
+        if min(dataset.shape) < CELL_PX:
+            raise InputError(f"{path}: is {dataset.width} x {dataset.height} px, too small for a water mask; choose a larger image")
+        decibel = raster.sar_overview(dataset).radiometry.low < 0
+        strips = [_strip(dataset, top, decibel) for top in range(0, dataset.height - CELL_PX + 1, _STRIP_CELLS * CELL_PX)]
+        shape = dataset.shape
+    sums = np.concatenate(strips, axis=1)
+    cells = tuple(-(-side // CELL_PX) for side in shape)
+    return WaterMask(_completed(smooth_dark(sums, config), cells), CELL_PX, shape)
+
+
+def _strip(dataset, top: int, decibel: bool) -> np.ndarray:
+    """(5, h, w) float32 sums of the whole cells of a strip, see `cell_sums`."""
+    rows = min(_STRIP_CELLS * CELL_PX, dataset.height - top) // CELL_PX * CELL_PX
+    raw = dataset.read(1, window=RasterWindow(0, top, dataset.width // CELL_PX * CELL_PX, rows))
+    amplitude = raw.astype(np.float32)
+    # Zeros among other values are dark water, not gaps: a cell counts as a gap where it holds nothing else.
+    data = np.isfinite(amplitude) & (amplitude != dataset.nodata if dataset.nodata else True)
+    amplitude = np.where(data, amplitude, 0)
+    amplitude = np.where(data, 10 ** (amplitude / 20), 0) if decibel else np.maximum(amplitude, 0)
+    return cell_sums(amplitude, _QUANTISATION if raw.dtype.kind in "ui" else 0.0)
+
+
+def cell_sums(amplitude: np.ndarray, rounding: float) -> np.ndarray:
+    """(H, W) float32, whole cells -> (5, H / 16, W / 16) float64 by cell: validity, mean, mean square, and mean squared differences of neighbouring blocks along x and y.
+
+    Args:
+        rounding: variance that quantisation added to the pixels; it is taken off the mean square.
+    """
+    mean = _pooled(amplitude, CELL_PX)
+    square = _pooled(amplitude**2, CELL_PX) - rounding
+    blocks = _pooled(amplitude, BLOCK_PX)
+    across = np.diff(blocks, axis=1, append=blocks[:, -2:-1]) ** 2
+    down = np.diff(blocks, axis=0, append=blocks[-2:-1]) ** 2
+    per_cell = CELL_PX // BLOCK_PX
+    differences = [_pooled(values.astype(np.float32), per_cell) for values in (across, down)]
+    return np.stack([(mean > 0).astype(np.float64), mean, square, *differences]).astype(np.float64)
+
+
+def smooth_dark(sums: np.ndarray, config: WaterConfig) -> np.ndarray:
+    """(h, w) bool from `cell_sums` of a whole scene."""
+    valid = sums[0] > 0
+    if not valid.any():
+        return np.zeros(valid.shape, bool)
+    mean, square, across, down = _neighbourhood(sums, config.neighbourhood_cells)
+    variance = np.maximum(square - mean**2, 1e-12)
+    variation = np.sqrt(variance) / np.maximum(mean, 1e-12)
+    dark = mean <= config.dark * np.percentile(sums[1][valid], config.bright_percentile)
+    if not (valid & dark).any():
+        return np.zeros(valid.shape, bool)
+    speckle = min(float(np.percentile(variation[valid & dark], 10)), _STRONGEST_SPECKLE)
+    plain = np.maximum(across, down) <= config.structure**2 * variance
+    smooth = valid & dark & (variation <= config.speckle * speckle) & plain
+    # What was judged is the neighbourhood of a cell, so all of it is smooth; but not beyond the dark.
+    grown = ndimage.binary_dilation(smooth, iterations=config.neighbourhood_cells // 2, mask=valid & dark)
+    labels, count = ndimage.label(grown)
+    area = ndimage.sum_labels(grown, labels, np.arange(count + 1)) * CELL_PX**2
+    return grown & (area >= config.least_area_px2)[labels]
+
+
+def _neighbourhood(sums: np.ndarray, side: int) -> np.ndarray:
+    """(4, h, w) averages over valid cells around each cell."""
+    valid = sums[0]
+    share = cv2.blur(valid, (side, side), borderType=cv2.BORDER_CONSTANT)
+    return np.stack([cv2.blur(layer * valid, (side, side), borderType=cv2.BORDER_CONSTANT) for layer in sums[1:]]) / np.maximum(share, 1e-9)
+
+
+def _pooled(values: np.ndarray, side: int) -> np.ndarray:
+    height, width = values.shape
+    return values.reshape(height // side, side, width // side, side).mean(axis=(1, 3), dtype=np.float64)
+
+
+def _completed(water: np.ndarray, cells: tuple[int, int]) -> np.ndarray:
+    """The last, incomplete cells are what their neighbours are."""
+    return np.pad(water, [(0, whole - present) for whole, present in zip(cells, water.shape, strict=True)], mode="edge")
