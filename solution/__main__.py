@@ -21,7 +21,7 @@ app.add_typer(translating.app, name="translate")
 app.add_typer(baseline.app, name="baseline")
 app.add_typer(surface.app, name="surface")
 _SOURCE_HELP = (
-    "Only this source: flow, match or match_translated; may be given again. Without flow, matches start from geocoding, +-190 px."
+    "Only this source: flow, match, match_translated or gradient; may be given again. Without flow, matches start from geocoding, +-190 px."
 )
 
 
@@ -162,6 +162,10 @@ def predict(
     warped_sar: bool = typer.Option(False, "--warped-sar", help="Also write the SAR image moved onto the optical grid."),
     uncertainty: bool = typer.Option(False, "--uncertainty", help="Also write the 68 % radius of the map's error, px."),
     rerank: bool = typer.Option(False, "--rerank", help="Set aside what the team's reranker doubts; takes about as long as flow."),
+    surface_model: Path | None = typer.Option(
+        None,
+        help="Surface classifier (surface train): no candidate on water or ice counts. Default: none on smooth dark water, by statistics.",
+    ),
     every: bool = typer.Option(False, "--all", help="With DATA_DIR: the labelled scenes too."),
 ) -> None:
     """Write offset maps: of one pair, of every test pair of a folder, or of the embedded default.
@@ -174,7 +178,7 @@ def predict(
     from solution.show import tile_progress
 
     proposing = Proposing(tuple(source), finest)
-    settings = prediction.Settings(folds, device, tuple(team), warped_sar, uncertainty, rerank, proposing)
+    settings = prediction.Settings(folds, device, tuple(team), warped_sar, uncertainty, rerank, surface_model, proposing)
     with tile_progress(Console(stderr=True)) as progress:
         word = verdict.worst(prediction.run(inputs or [], out, settings, every, progress, say))
     if word != "ok":

@@ -116,13 +116,13 @@ class LatticeField:
         do.
 
         The rows of a block are put together. What proposers get wrong alike there looks like terrain, to the evidence as to every cross-validation: so the noise
-        of a block is never thought to be below `shared_px`. Neighbouring blocks err alike too, so that each counts as a part of one, in the evidence and in the noise.
+        of a block is never thought to be below `shared_px`. The blocks of a window err alike too; the noise that is returned allows for it.
         """
         evidence, noise, rows = self._evidence(weight)
-        alone = self.config.block_share if self.shared_px else 1.0
-        share = np.exp((evidence - evidence.max(axis=0)) * alone)
+        share = np.exp(evidence - evidence.max(axis=0))
         share /= share.sum(axis=0)
-        return rows * 10 ** (_DECADES @ share), np.sqrt(rows / alone * (share * noise).sum(axis=0))
+        blocks = self.config.window_px / self.config.block_px if self.shared_px else 1.0
+        return rows * 10 ** (_DECADES @ share), blocks * np.sqrt(rows * (share * noise).sum(axis=0))
 
     def _evidence(self, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
         """Log marginal likelihood of the blocks' means for each of `_DECADES` and each axis (levels, 2), the likeliest variance of their noise (levels, 2), and the

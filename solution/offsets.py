@@ -30,7 +30,11 @@ __all__ = ["Fit", "FitConfig", "fit", "quiet_fit"]
 
 
 def fit(
-    table: pd.DataFrame, shape: tuple[int, int], gsd_m: float | None = None, config: FitConfig | None = None
+    table: pd.DataFrame,
+    shape: tuple[int, int],
+    gsd_m: float | None = None,
+    config: FitConfig | None = None,
+    moving: np.ndarray | None = None,
 ) -> tuple[Fit, pd.DataFrame]:
     """Fit the shift field of one scene.
 
@@ -38,14 +42,17 @@ def fit(
         table: `candidates` of one scene, from any number of sources.
         shape: (height, width) of the optical image.
         gsd_m: optical pixel size, where known: what proposers get wrong alike on the ground depends on it.
+        moving: (N,) bool, rows on water or drifting ice, which are set aside; None = none.
 
     Returns:
-        The fit, and a copy of the table with `outlier` filled: '', `invalid`, `outside`, `limit`, `confidence`, `quality`, `cycle`, `neighbours`
+        The fit, and a copy of the table with `outlier` filled: '', `invalid`, `outside`, `limit`, `confidence`, `quality`, `cycle`, `surface`, `neighbours`
         (disagrees with its neighbourhood) or `field` (disagrees with the fitted field). A fit of kind ``zero`` has warned.
     """
     config = config or FitConfig()
     table = candidates.check(table).copy()
     reason = simple_gate(table, shape, config)
+    if moving is not None:
+        reason[(reason == "") & moving] = "surface"
     points = distinct(table, np.flatnonzero(reason == ""), config)
     probability = consensus(points, config) if len(points) >= config.min_affine else np.ones(len(points))
     result = None
@@ -100,11 +107,11 @@ def _gated(
     return result
 
 
-def quiet_fit(table: pd.DataFrame, shape: tuple[int, int], gsd_m: float | None = None) -> Fit:
+def quiet_fit(table: pd.DataFrame, shape: tuple[int, int], gsd_m: float | None = None, moving: np.ndarray | None = None) -> Fit:
     """A fit that no map is written from: a fall back to zero shift is said by its kind alone."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return fit(table, shape, gsd_m)[0]
+        return fit(table, shape, gsd_m, moving=moving)[0]
 
 
 def _fit_points(points: Points, shape: tuple[int, int], gsd_m: float | None, config: FitConfig) -> Fit:

@@ -42,10 +42,9 @@ class FitConfig:
         max_exact: up to this many given points are fitted exactly (`gaussian`); more, and proposed ones, on the lattice.
         max_nodes: upper limit of the lattice.
         min_step_px, max_step_px: limits of the node distance.
-        block_px, window_px: rows err alike within this distance, those of windowed sources within the second.
+        block_px, window_px: rows err alike within the first, and still much alike within the second.
         shared_px, shared_m: standard deviation per axis of what the proposed rows of a block get wrong alike, of the pixels and, where their size is known, on the
             ground; see `lattice.LatticeField._stiffness`.
-        block_share: as much of a block's evidence counts, for its neighbours err like it.
         least_rows: rows of a source within window_px that have a vote together; fewer, which may be there by chance, have less.
         unseen_m: standard deviation per axis of what proposers get wrong alike, on the ground: a wall for the roof's edge, a shadow for the house. No fit can
             see it; it goes into the error estimate of proposed candidates where the pixel size is known.
@@ -73,7 +72,6 @@ class FitConfig:
     window_px: float = 192.0
     shared_px: float = 1.5
     shared_m: float = 1.0
-    block_share: float = 0.25
     least_rows: int = 10
     windowed_vote: float = 0.25
     unseen_m: float = 1.5

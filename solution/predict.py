@@ -23,6 +23,8 @@ from solution.reranker import FILE as RERANKER
 from solution.reranker import Reranker, rank
 from solution.scene import ScenePair, discover, open_pair, without_labels
 from solution.submission import build_zip, map_name
+from solution.surface.moving import over_water
+from solution.surface.network import load_classifier
 from solution.train import FLOW, torch_device
 
 _WORK = ".work"
@@ -56,6 +58,7 @@ class Settings:
         warped_sar: also write the SAR image on the optical grid.
         uncertainty: also write the 68 % radius of the map's error.
         rerank: let each team's reranker judge its candidates before the fit.
+        surface_model: weights of a surface classifier, which says where the SAR image shows water or ice; None = its statistics say where water is.
         proposing: sources and how they work.
     """
 
@@ -65,6 +68,7 @@ class Settings:
     warped_sar: bool = False
     uncertainty: bool = False
     rerank: bool = False
+    surface_model: Path | None = None
     proposing: Proposing = field(default_factory=Proposing)
 
     def folders(self) -> list[Path]:
@@ -98,6 +102,7 @@ def predict_pair(
     started = time.perf_counter()
     folders = settings.folders()
     judges = {folder: Reranker.load(folder / RERANKER) for folder in folders} if settings.rerank else {}
+    surface = load_classifier(settings.surface_model)[0] if settings.surface_model else None
     key = _key(pair, settings, folders, judges)
     report_path, table_path, warped, sigma = (
         out.with_name(out.stem + end) for end in (".report.json", ".candidates.parquet", ".sar.tif", ".sigma.tif")
@@ -115,7 +120,8 @@ def predict_pair(
     for folder in folders:
         tables.append(_team_proposes(folder, judges.get(folder), pair, settings, work, seconds, progress, say))
     tick = time.perf_counter()
-    fit, table = offsets.fit(candidates.concat(tables), pair.shape, pair.gsd_m)
+    table = candidates.concat(tables)
+    fit, table = offsets.fit(table, pair.shape, pair.gsd_m, moving=over_water(pair, table, surface))
     seconds["fit"] = time.perf_counter() - tick
     tick = time.perf_counter()
     for path in (report_path, sigma):  # they speak of a map that is now replaced
@@ -189,6 +195,8 @@ def _key(pair: ScenePair, settings: Settings, folders: Sequence[Path], judges: M
     facts = [pair.name, pair.fingerprint(), [(folder.name, settings.proposing.facts(folder)) for folder in folders]]
     if judges:
         facts.append([judges[folder].digest() for folder in folders])
+    if settings.surface_model:
+        facts.append(artefact.file_hash(settings.surface_model))
     return artefact.digest(facts)
 
 

@@ -147,7 +147,7 @@ class ScenePair:
         step = max(1, max(self.shape) // 1000)
         xy = output_grid(Window(0, 0, *(max(size // step, 1) * step for size in self.shape[::-1])), step)
         optical = sample_valid(self.optical_overview.valid, xy, self.shape)
-        sar = sample_valid(self.sar_overview.valid, self._sar_positions(xy), self.sar_shape)
+        sar = sample_valid(self.sar_overview.valid, self.sar_positions(xy), self.sar_shape)
         return float((optical * sar).mean())
 
     def _apart(self) -> InputError:
@@ -155,7 +155,7 @@ class ScenePair:
             f"{self.sar}: does not overlap {self.optical.name}; check that both images show the same place and carry the right CRS"
         )
 
-    def _sar_positions(self, xy: np.ndarray) -> np.ndarray:
+    def sar_positions(self, xy: np.ndarray) -> np.ndarray:
         """Positions (..., 2) of the optical array grid in that of the SAR raster as it is read."""
         return geometry.apply(geometry.centres(np.linalg.inv(self.sar_to_optical)), xy)
 
@@ -206,7 +206,7 @@ class ScenePair:
 
     def sample_sar(self, xy: np.ndarray, spacing_px: float) -> tuple[np.ndarray, np.ndarray]:
         """SAR values at positions (h, w, 2) of the *optical* array grid; as `sample_optical`, with (1, h, w) values."""
-        sar_xy = self._sar_positions(xy)
+        sar_xy = self.sar_positions(xy)
         overview = self.sar_overview
         with self.open_sar() as dataset:
             raw = sample_values(dataset, [1], sar_xy, spacing_px / self.sar_pixel_px, overview.radiometry.darkest)

@@ -24,6 +24,7 @@ from solution.progress import Progress
 from solution.propose import Proposer, Proposing
 from solution.scene import ScenePair, without_labels
 from solution.split import read_split
+from solution.surface.moving import over_water
 from solution.tiles import Source, scene_source
 from solution.train import Config, Stage, torch_device, train_stage
 
@@ -206,11 +207,14 @@ def _score_scene(pair: ScenePair, table_path: Path) -> dict:
     table = table[table["scene"] == pair.name]
     truth = score.reference(pair.tiepoints_csv, pair.optical, pair.sar)
     where, shift = truth.xy, truth.shift
-    field = offsets.quiet_fit(table, pair.shape, pair.gsd_m)
+    table = table.reset_index(drop=True)
+    moving = over_water(pair, table)
+    field = offsets.quiet_fit(table, pair.shape, pair.gsd_m, moving)
     maps = {"zero_shift": np.zeros_like(shift), "affine_on_labels": affine_of_shifts(where, shift), "pipeline": field.shift_at(where)}
     found = [source for source in candidates.SOURCES if (table["source"] == source).any()]
     for source in found:
-        maps[source] = offsets.quiet_fit(table[table["source"] == source], pair.shape).shift_at(where)
+        own = (table["source"] == source).to_numpy()
+        maps[source] = offsets.quiet_fit(table[own], pair.shape, pair.gsd_m, moving[own]).shift_at(where)
     means = {f"{name}_px": round(float(score.distances_px(value, truth).mean()), 4) for name, value in maps.items()}
     own = score.distances_px(maps["pipeline"], truth)
     more = {"pipeline_median_px": round(float(np.median(own)), 4), "pipeline_p90_px": round(float(np.percentile(own, 90)), 4)}

@@ -13,11 +13,13 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import rasterio
 from rasterio.windows import Window as RasterWindow
 from scipy import ndimage
 
 from solution import raster
 from solution.errors import InputError
+from solution.surface import NAMES
 from solution.surface.network import PatchClassifier
 from solution.surface.scenes import open_scene
 from solution.surface.segment import classify_cells
@@ -81,11 +83,12 @@ def mask(path: Path, net: PatchClassifier | None = None, config: WaterConfig | N
 
 
 def from_classes(path: Path, net: PatchClassifier, stride: int = 32) -> WaterMask:
-    """Cells of `stride` px that the classifier calls water. Raises `InputError` as `open_scene`."""
+    """Cells of `stride` px that the classifier calls water or ice, which drifts. Raises `InputError` as `open_scene`."""
     with open_scene(path) as scene:
         rows = [cells.probabilities for cells in classify_cells(scene, net, stride)]
         probability = np.nan_to_num(np.concatenate(rows), nan=-1.0)
-        return WaterMask((probability.argmax(axis=-1) == 0) & (probability[..., 0] >= 0), stride, scene.shape)
+        moving = np.isin(probability.argmax(axis=-1), (NAMES.index("water"), NAMES.index("ice")))
+        return WaterMask(moving & (probability[..., 0] >= 0), stride, scene.shape)
 
 
 def from_statistics(path: Path, config: WaterConfig) -> WaterMask:
@@ -100,12 +103,16 @@ def from_statistics(path: Path, config: WaterConfig) -> WaterMask:
         raster.check_sar(dataset, path)
         if min(dataset.shape) < CELL_PX:
             raise InputError(f"{path}: is {dataset.width} x {dataset.height} px, too small for a water mask; choose a larger image")
-        decibel = raster.sar_overview(dataset).radiometry.low < 0
-        strips = [_strip(dataset, top, decibel) for top in range(0, dataset.height - CELL_PX + 1, _STRIP_CELLS * CELL_PX)]
-        shape = dataset.shape
-    sums = np.concatenate(strips, axis=1)
-    cells = tuple(-(-side // CELL_PX) for side in shape)
-    return WaterMask(_completed(smooth_dark(sums, config), cells), CELL_PX, shape)
+        return of_dataset(dataset, config)
+
+
+def of_dataset(dataset: rasterio.io.DatasetReader, config: WaterConfig | None = None) -> WaterMask:
+    """The same of an open raster of at least one cell, which may be a warped view."""
+    decibel = raster.sar_overview(dataset).radiometry.low < 0
+    strips = [_strip(dataset, top, decibel) for top in range(0, dataset.height - CELL_PX + 1, _STRIP_CELLS * CELL_PX)]
+    cells = tuple(-(-side // CELL_PX) for side in dataset.shape)
+    smooth = smooth_dark(np.concatenate(strips, axis=1), config or WaterConfig())
+    return WaterMask(_completed(smooth, cells), CELL_PX, dataset.shape)
 
 
 def _strip(dataset, top: int, decibel: bool) -> np.ndarray:
