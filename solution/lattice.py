@@ -23,8 +23,41 @@ _GRADUAL = (1e6, 1e5, 1e4)  # stiffnesses through which the weights are cooled d
 _DECADES = np.linspace(-2.0, 6.0, 17)  # of stiffness, per row of a block, over which the evidence is averaged
 _FOLDS = 5
 _SMALL_LATTICE = 4000
+_NODES_OF_BLOCK = 0.5  # distance of the nodes that the evidence needs, in blocks
 _DRAWS = 32
 _SMOOTH_NODES = 1.5
+
+
+class Lattice:
+    """Nodes over an image and some way beyond it, and the prior of a field's values there.
+
+    Args:
+        shape: (height, width) of the image.
+        step: distance of the nodes, px. Prior and data are weighed so that one stiffness means the same field at every step.
+    """
+
+    def __init__(self, shape: tuple[int, int], step: float) -> None:
+        self.step = step
+        self.columns, self.rows = (int(np.ceil((size - 1) / step)) + 2 * _PAD + 1 for size in shape[::-1])
+        self.nodes = self.rows * self.columns
+        self.origin = (-_PAD * step, -_PAD * step)
+        laplacian = sparse.kronsum(_laplacian(self.columns), _laplacian(self.rows))
+        kappa = np.sqrt(8) * step / (_RANGE_SHARE * max(shape))
+        self.root = ((laplacian + kappa**2 * sparse.identity(self.nodes)) / step).tocsc()
+        self.precision = (self.root @ self.root).tocsc()
+
+    def xy(self) -> np.ndarray:
+        """(rows, columns, 2) positions of the nodes."""
+        return np.stack(np.meshgrid(*(self.origin[0] + self.step * np.arange(n) for n in (self.columns, self.rows))), axis=-1)
+
+    def design(self, xy: np.ndarray) -> sparse.csr_matrix:
+        """(N, nodes): weights of the four corners of each point's cell."""
+        column, u = cell(xy[:, 0], self.origin[0], self.step, self.columns)
+        row, v = cell(xy[:, 1], self.origin[1], self.step, self.rows)
+        first = row * self.columns + column
+        index = np.stack([first, first + 1, first + self.columns, first + self.columns + 1])
+        rows = np.tile(np.arange(len(xy)), 4)
+        return sparse.csr_matrix((corner_weights(u, v).ravel(), (rows, index.ravel())), shape=(len(xy), self.nodes))
 
 
 class LatticeField:
@@ -39,18 +72,13 @@ class LatticeField:
 
     def __init__(self, points: Points, base: geometry.Matrix, shape: tuple[int, int], config: FitConfig, shared_px: float = 0.0) -> None:
         self.points, self.base, self.shape, self.config, self.shared_px = points, base, shape, config, shared_px
-        self.step = _node_step(points.xy, shape, config)
-        self.columns, self.rows = (int(np.ceil((size - 1) / self.step)) + 2 * _PAD + 1 for size in shape[::-1])
+        self.lattice = Lattice(shape, _node_step(points.xy, shape, config))
         self.residual = points.shift - (geometry.apply(base, points.xy) - points.xy)
-        self.small = self.rows * self.columns < _SMALL_LATTICE
+        self.small = self.lattice.nodes < _SMALL_LATTICE
         # Rows are the principal axes: along the terrain parallax, and across it.
         self.axes = np.linalg.eigh(np.cov(self.residual.T, aweights=points.weight))[1].T
         self.target = self.residual @ self.axes.T
-        self.design = self._design(points.xy)
-        laplacian = sparse.kronsum(_laplacian(self.columns), _laplacian(self.rows))
-        kappa = np.sqrt(8) * self.step / (_RANGE_SHARE * max(shape))
-        self.root = (laplacian + kappa**2 * sparse.identity(laplacian.shape[0])).tocsc()
-        self.precision = (self.root @ self.root).tocsc()
+        self.design = self.lattice.design(points.xy)
 
     def fitted(self) -> Fit:
         """From the stiffest field to the one that is likeliest, reweighting on the way."""
@@ -61,29 +89,27 @@ class LatticeField:
         held_out = self._held_out(weight, stiffness)
         for _ in range(_REWEIGHTINGS):
             weight = self._reweighted(stiffness, weight, least_scale=held_out / MEDIAN_LENGTH)
-        values = self._solve(weight, stiffness) @ self.axes
-        nodes = np.moveaxis(values.reshape(self.rows, self.columns, 2), -1, 0)
-        origin = (-_PAD * self.step, -_PAD * self.step)
-        xy = np.stack(np.meshgrid(*(origin[0] + self.step * np.arange(n) for n in (self.columns, self.rows))), axis=-1)
-        nodes = nodes + np.moveaxis(geometry.apply(self.base, xy) - xy, -1, 0)
+        lattice = self.lattice
+        values = (self._solve(weight, stiffness) @ self.axes).reshape(lattice.rows, lattice.columns, 2)
+        nodes = np.moveaxis(values + geometry.apply(self.base, lattice.xy()) - lattice.xy(), -1, 0)
         nodes = within_limits(nodes, self.points.shift)
         spread = self._spread(weight, stiffness, noise)
-        return Fit("field", nodes, origin, (self.step, self.step), len(self.points), held_out, sigma=RADIUS_68 * spread)
+        return Fit("field", nodes, lattice.origin, (lattice.step, lattice.step), len(self.points), held_out, sigma=RADIUS_68 * spread)
 
     def _spread(self, weight: np.ndarray, stiffness: np.ndarray, noise: np.ndarray) -> np.ndarray:
         """(rows, columns) standard deviation of the field per axis (root mean square of both), for such a noise (2,) at a row of weight 1.
 
         Draws from the posterior: solving for noise whose covariance is the system's own matrix (Papandreou & Yuille 2010) gives its inverse's.
         """
-        rng, variance = np.random.default_rng(0), np.zeros(self.rows * self.columns)
+        lattice, rng, variance = self.lattice, np.random.default_rng(0), np.zeros(self.lattice.nodes)
         for axis in (0, 1):
             factor, _ = self._system(weight, stiffness[axis])
             for _ in range(_DRAWS):  # one by one: a hundred thousand rows are usual
                 of_rows = self.design.T @ (np.sqrt(weight) * rng.standard_normal(len(weight)))
-                of_field = self.root @ rng.standard_normal(self.rows * self.columns)
-                variance += 0.5 * noise[axis] ** 2 / _DRAWS * factor.solve(of_rows + np.sqrt(stiffness[axis]) / self.step * of_field) ** 2
+                of_field = lattice.root @ rng.standard_normal(lattice.nodes)
+                variance += 0.5 * noise[axis] ** 2 / _DRAWS * factor.solve(of_rows + np.sqrt(stiffness[axis]) * of_field) ** 2
         # Few draws scatter; neighbours differ little.
-        return np.sqrt(gaussian_filter(variance.reshape(self.rows, self.columns), _SMOOTH_NODES, mode="nearest"))
+        return np.sqrt(gaussian_filter(variance.reshape(lattice.rows, lattice.columns), _SMOOTH_NODES, mode="nearest"))
 
     def _prior_weight(self) -> np.ndarray:
         return self.points.weight / self.points.relative_sigma**2
@@ -108,8 +134,7 @@ class LatticeField:
     def _system(self, weight: np.ndarray, stiffness: float) -> tuple[SuperLU, sparse.csr_matrix]:
         """The factored normal equations, and the weighted design (nodes, N)."""
         scaled = self.design.T.multiply(weight).tocsr()
-        # The lattice's energy is divided by the step's square so that one stiffness means the same field at every step.
-        return _factored((scaled @ self.design + stiffness / self.step**2 * self.precision).tocsc()), scaled
+        return _factored((scaled @ self.design + stiffness * self.lattice.precision).tocsc()), scaled
 
     def _stiffness(self, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Stiffness and noise (standard deviation at a row of weight 1) of each axis (2,), both means over the evidence of blocks: these move gently where candidates
@@ -125,16 +150,19 @@ class LatticeField:
         return rows * 10 ** (_DECADES @ share), blocks * np.sqrt(rows * (share * noise).sum(axis=0))
 
     def _evidence(self, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
-        """Log marginal likelihood of the blocks' means for each of `_DECADES` and each axis (levels, 2), the likeliest variance of their noise (levels, 2), and the
+        """Log marginal likelihood of the blocks' means (of the rows, where each has an error of its own) for each of `_DECADES` and each axis (levels, 2), the likeliest variance of their noise (levels, 2), and the
         weight of a typical block."""
-        _, block = np.unique(np.floor(self.points.xy / self.config.block_px), axis=0, return_inverse=True)
+        block, lattice = np.arange(len(weight)), self.lattice
+        if self.shared_px:
+            _, block = np.unique(np.floor(self.points.xy / self.config.block_px), axis=0, return_inverse=True)
+            lattice = Lattice(self.shape, max(lattice.step, _NODES_OF_BLOCK * self.config.block_px))
         count = int(block.max()) + 1
         total = np.bincount(block, weight, count)
         rows = float(np.median(total))
         mean = sparse.csr_matrix((weight / total[block], (block, np.arange(len(weight)))), shape=(count, len(weight)))
-        design, target, trust = (mean @ self.design).tocsr(), mean @ self.target, np.minimum(total / rows, 1.0)
+        design, target, trust = lattice.design(mean @ self.points.xy), mean @ self.target, np.minimum(total / rows, 1.0)
         scaled = design.T.multiply(trust).tocsr()
-        energy, precision = (scaled @ design).tocsc(), self.precision / self.step**2
+        energy, precision = (scaled @ design).tocsc(), lattice.precision
         right, square = scaled @ target, trust @ target**2
         free, nodes, found, noises = _log_determinant(_factored(precision)), precision.shape[0], [], []
         for stiffness in 10**_DECADES:
@@ -164,15 +192,6 @@ class LatticeField:
             fold = np.arange(len(fold)) % _FOLDS
         masks = [fold == k for k in np.unique(fold)]
         return masks if self.small else masks[:1]
-
-    def _design(self, xy: np.ndarray) -> sparse.csr_matrix:
-        """(N, nodes): weights of the four corners of each point's cell."""
-        column, u = cell(xy[:, 0], -_PAD * self.step, self.step, self.columns)
-        row, v = cell(xy[:, 1], -_PAD * self.step, self.step, self.rows)
-        first = row * self.columns + column
-        index = np.stack([first, first + 1, first + self.columns, first + self.columns + 1])
-        rows = np.tile(np.arange(len(xy)), 4)
-        return sparse.csr_matrix((corner_weights(u, v).ravel(), (rows, index.ravel())), shape=(len(xy), self.rows * self.columns))
 
 
 def _factored(matrix: sparse.csc_matrix) -> SuperLU:

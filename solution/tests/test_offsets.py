@@ -17,13 +17,15 @@ def mean_error(fitted: offsets.Fit, field=smooth) -> float:
     return float(np.hypot(*(fitted.shift_at(lattice()) - field(lattice())).T).mean())
 
 
-def test_dense_noise_is_smoothed_well_below_itself():
+@pytest.mark.parametrize(("source", "most"), [(candidates.GIVEN, 0.9), ("flow", 2.5)])
+def test_dense_noise_is_smoothed_well_below_itself(source, most):
+    """Where rows are proposed, their errors are thought to be alike by some px, and the field is stiffer than this noise asks for."""
     table, _ = scattered(1500, noise_px=2.0)
-    result, table = offsets.fit(table, SHAPE, gsd_m=0.3)
+    result, table = offsets.fit(table.assign(source=source), SHAPE, gsd_m=0.3)
     assert result.kind == "field"
-    assert mean_error(result) < 0.9  # the noise's mean length is 2.5 px
+    assert mean_error(result) < most  # the noise's mean length is 2.5 px
     assert result.inliers == (table["outlier"] == "").sum() > 1450
-    assert 1.5 < result.residual_px < 3.5
+    assert 1.5 < result.residual_px < 4.5
     assert "field from" in result.summary() and "m)" in result.summary()
 
 
@@ -38,18 +40,19 @@ def test_noise_that_neighbours_share_is_not_taken_for_terrain():
     assert error < 0.6 * np.hypot(*noise.T).mean()
 
 
-def test_windowed_rows_share_errors_beyond_what_cross_validation_can_see():
-    """Errors alike over 240 px look like terrain to rows thinned to one per 192 px; only the source tells that they are not."""
-    y, x = np.mgrid[0:2400:24, 0:2400:24]
+def test_proposed_rows_share_errors_which_look_like_terrain():
+    """Errors alike over 240 px look like terrain; only the source tells that they are not."""
+    y, x = np.mgrid[0:1440:24, 0:1440:24]
     xy = np.column_stack([x.ravel(), y.ravel()]).astype(np.float64)
     field = lambda xy: xy * [0.02, -0.01] + [30.0, -12.0]  # noqa: E731
-    noise = np.random.default_rng(0).normal(0, 3, (10, 10, 2))[y.ravel() // 240, x.ravel() // 240]
+    noise = np.random.default_rng(0).normal(0, 3, (6, 6, 2))[y.ravel() // 240, x.ravel() // 240]
 
     def error(source: str) -> float:
-        result, _ = offsets.fit(candidates.make("a", 0, source, xy, field(xy) + noise), (2400, 2400))
+        result, _ = offsets.fit(candidates.make("a", 0, source, xy, field(xy) + noise), (1440, 1440))
         return float(np.hypot(*(result.shift_at(xy) - field(xy)).T).mean())
 
-    assert error("flow") < 0.92 * error("match")
+    assert error("flow") < 0.95 * error(candidates.GIVEN)
+    assert error("match") == pytest.approx(error("flow"), rel=0.1)
 
 
 @pytest.mark.parametrize("share", [0.2, 0.5, 0.6])
@@ -220,7 +223,7 @@ def test_sources_have_their_votes_however_many_rows_they_write():
 def test_a_source_with_a_few_rows_has_less_than_a_vote():
     few = offsets.fit(two_sources((3000, 30)), SHAPE)[0]
     shift = float((few.shift_at(lattice()) - smooth(lattice()))[:, 0].mean())
-    assert -2.2 < shift < -1.0
+    assert -2.2 < shift < -0.5  # a whole vote would leave +1.2
 
 
 def test_a_single_source_is_not_reweighted():
