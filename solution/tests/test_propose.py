@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import shutil
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from solution import artefact, candidates, propose, pyramid, train, verdict
+from solution.config import TemplateConfig
 from solution.propose import Proposing
 from solution.pyramid import Pass
 from solution.tests.conftest import Scene, invoke
@@ -97,7 +100,7 @@ def test_what_the_translator_saw_counts_as_seen_by_the_matcher(whole):
 @pytest.mark.usefixtures("good")
 def test_a_prediction_has_all_sources_and_says_what_each_took(whole, scene, run, tmp_path):
     out = tmp_path / "map.tif"
-    every = [part for source in candidates.SOURCES for part in ("--source", source)]
+    every = [part for source in candidates.LEARNED for part in ("--source", source)]
     code, printed, err = run("predict", scene.optical, scene.sar, out, "--folds", whole.folds, "--device", "cpu", "--team", "0", *every)
     assert code == 0, err
     table = candidates.read(out.with_suffix(".candidates.parquet"))
@@ -109,13 +112,28 @@ def test_a_prediction_has_all_sources_and_says_what_each_took(whole, scene, run,
 
 
 @pytest.mark.usefixtures("good")
+def test_gradients_join_in_where_pixels_are_large(whole, make_scene, run, tmp_path, monkeypatch):
+    scene = make_scene("02_publictest", shape=SHAPE, points=None, displacement=(7.0, -5.0))
+    monkeypatch.setattr(propose, "TemplateConfig", partial(TemplateConfig, least_gsd_m=0.1, spacing_px=24, core_px=120))
+    code, printed, err = run(
+        "predict", scene.optical, scene.sar, tmp_path / "map.tif", "--folds", whole.folds, "--device", "cpu", "--team", "0"
+    )
+    assert code in verdict.EXIT_CODES.values(), err
+    table = candidates.read(tmp_path / "map.candidates.parquet")
+    found = table[table["source"] == "gradient"]
+    assert len(found) > 10 and "gradient " in printed
+    near = found[["dx", "dy"]].to_numpy() - table.loc[table["source"] == "flow", ["dx", "dy"]].median().to_numpy()
+    assert np.median(np.hypot(*near.T)) < 1.5
+
+
+@pytest.mark.usefixtures("good")
 @pytest.mark.parametrize("sources", [(), ("match",), ("flow", "match_translated")])
 def test_sources_can_be_chosen(whole, scene, run, tmp_path, sources):
     out = tmp_path / "map.tif"
     options = [part for source in sources for part in ("--source", source)]
     code, _, err = run("predict", scene.optical, scene.sar, out, "--folds", whole.folds, "--device", "cpu", "--team", "0", *options)
     assert code in verdict.EXIT_CODES.values(), err
-    assert set(candidates.read(out.with_suffix(".candidates.parquet"))["source"]) == set(sources or candidates.SOURCES)
+    assert set(candidates.read(out.with_suffix(".candidates.parquet"))["source"]) == set(sources or candidates.LEARNED)
 
 
 def test_an_unknown_source_and_missing_weights_are_named(whole, trained, scene, run, tmp_path):
@@ -129,8 +147,8 @@ def test_an_unknown_source_and_missing_weights_are_named(whole, trained, scene, 
 
 
 def test_a_team_without_a_matcher_proposes_flow_alone(trained, whole):
-    assert Proposing().of_team(trained.folds / "0") == ["flow"]
-    assert Proposing().of_team(whole.folds / "0") == ["flow", "match", "match_translated"]
+    assert Proposing().of_team(trained.folds / "0") == ["flow", "gradient"]
+    assert Proposing().of_team(whole.folds / "0") == ["flow", "match", "match_translated", "gradient"]
     assert Proposing(("match_translated", "flow")).of_team(whole.folds / "0") == ["flow", "match_translated"]
 
 
@@ -140,7 +158,7 @@ def test_out_of_fold_tables_hold_all_sources_and_no_family_may_have_seen_the_sce
     code, _, err = run("propose", whole.data, "--folds", folds, "--device", "cpu")
     assert code == 0, err
     table = candidates.read(folds / "0" / "candidates.parquet")
-    assert set(table["source"]) == set(candidates.SOURCES) and set(table["scene"]) == {"02_train_01"}
+    assert set(table["source"]) == set(candidates.LEARNED) and set(table["scene"]) == {"02_train_01"}
     near = table.dropna(subset="error_px").groupby("source")["error_px"].median()
     assert (near < 1.5).all() and len(near) == 3
     shutil.copy(folds / "1" / "translator.safetensors", folds / "0" / "translator.safetensors")
