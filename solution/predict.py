@@ -133,7 +133,7 @@ def predict_pair(
     if settings.uncertainty and fit.sigma is not None:
         offset_map.write_uncertainty(sigma, fit, pair)
     seconds["write"] = time.perf_counter() - tick
-    asked = {source for folder in folders for source in settings.proposing.of_team(folder)}
+    asked = {source for folder in folders for source in settings.proposing.of_team(folder)} & set(candidates.LEARNED)
     found = verdict.judge(fit, table, pair.shape, asked)
     facts = {"scene": pair.name, "teams": [folder.name for folder in folders], **_told(fit, found, table), **extras, "key": key}
     artefact.write_text(report_path, json.dumps(facts, indent=1) + "\n")

@@ -107,7 +107,7 @@ class Proposer:
             return propose_flow(pair, net, manifest.fold, config.pyramid, config.finest, progress)
         if source == "gradient":
             _, manifest = self._load(FLOW if "flow" in config.of_team(self._team) else MATCHER)
-            return propose_gradient(pair, manifest.fold, config.template, around(), self._device, config.finest, progress)
+            return propose_gradient(pair, manifest.fold, config.template, around, self._device, config.finest, progress)
         net, manifest = self._load(MATCHER)
         paint = partial(translate, self._load(TRANSLATOR)[0]) if source == "match_translated" else None
         return propose_match(pair, net, manifest.fold, config.matching, around(), paint, config.finest, progress)

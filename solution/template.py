@@ -6,6 +6,8 @@ shadows fall, and it adds noise. So it speaks on coarse scenes only (`TemplateCo
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pandas as pd
 import torch
@@ -24,7 +26,7 @@ def propose_gradient(
     pair: ScenePair,
     fold: int,
     config: TemplateConfig,
-    field: Fit | None,
+    around: Callable[[], Fit | None],
     device: torch.device,
     finest: int | None = None,
     progress: Progress | None = None,
@@ -33,12 +35,13 @@ def propose_gradient(
 
     Args:
         fold: goes into the table.
-        field: where to look, right to about `reach_px`; None proposes nothing.
+        around: gives the field to look around, right to about `reach_px`; asked only where there is something to do. None proposes nothing.
         device: that correlates.
         finest: level to work on; None chooses by the scene's size.
         progress: called with (what, done, total).
     """
-    if field is None or (pair.gsd_m or 0.0) < config.least_gsd_m:
+    field = around() if pair.gsd_m >= config.least_gsd_m else None
+    if field is None:
         return candidates.empty()
     factor = finest_level(pair.shape, finest, config.large_scene_px)
     parts = []

@@ -100,12 +100,13 @@ def test_what_the_translator_saw_counts_as_seen_by_the_matcher(whole):
 @pytest.mark.usefixtures("good")
 def test_a_prediction_has_all_sources_and_says_what_each_took(whole, scene, run, tmp_path):
     out = tmp_path / "map.tif"
-    every = [part for source in candidates.LEARNED for part in ("--source", source)]
+    every = [part for source in candidates.SOURCES for part in ("--source", source)]
     code, printed, err = run("predict", scene.optical, scene.sar, out, "--folds", whole.folds, "--device", "cpu", "--team", "0", *every)
     assert code == 0, err
     table = candidates.read(out.with_suffix(".candidates.parquet"))
     assert list(dict.fromkeys(table["source"])) == ["flow", "match", "match_translated"]
     report = json.loads(out.with_suffix(".report.json").read_text())
+    assert not any("found nothing" in reason for reason in report["reasons"])
     assert report["sources"] == {name: int(count) for name, count in table["source"].value_counts().items()}
     for source in ("flow", "match", "match_translated", "fit"):
         assert f"{source} " in printed.split("written in")[1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -46,7 +47,7 @@ def truth(pair, table) -> np.ndarray:
 @pytest.mark.parametrize("off", [(0.0, 0.0), (2.5, -3.0)])
 def test_a_known_warp_is_found_from_a_field_that_is_some_pixels_off(pair, off):
     """Half a pixel, a sign or the axes gone wrong would show in the median of one axis."""
-    table = propose_gradient(pair, 3, CONFIG, flat((8.0 + off[0], -3.0 + off[1])), CPU)
+    table = propose_gradient(pair, 3, CONFIG, partial(flat, (8.0 + off[0], -3.0 + off[1])), CPU)
     assert set(table["source"]) == {"gradient"} and set(table["fold"]) == {3} and len(table) > 50
     error = table[["dx", "dy"]].to_numpy() - truth(pair, table)
     assert np.median(np.hypot(*error.T)) < 0.8 and np.abs(np.median(error, axis=0)).max() < 0.4
@@ -54,19 +55,19 @@ def test_a_known_warp_is_found_from_a_field_that_is_some_pixels_off(pair, off):
 
 def test_tiles_give_what_one_tile_gives(pair):
     """Rows of the inner templates agree whatever ground was read at once; normalisation may differ a little."""
-    one = propose_gradient(pair, 0, replace(CONFIG, core_px=288), flat((8.0, -3.0)), CPU)
-    many = propose_gradient(pair, 0, CONFIG, flat((8.0, -3.0)), CPU)
+    one = propose_gradient(pair, 0, replace(CONFIG, core_px=288), partial(flat, (8.0, -3.0)), CPU)
+    many = propose_gradient(pair, 0, CONFIG, partial(flat, (8.0, -3.0)), CPU)
     both = one.merge(many, on=["x", "y"], suffixes=("", "_2"))
     assert len(both) > 0.8 * len(one) and (both[["dx", "dy"]].to_numpy() - both[["dx_2", "dy_2"]].to_numpy()).std() < 0.3
 
 
 def test_it_is_silent_where_pixels_are_small_or_nothing_is_known(pair):
-    assert propose_gradient(pair, 0, TemplateConfig(), flat((8.0, -3.0)), CPU).empty
-    assert propose_gradient(pair, 0, CONFIG, None, CPU).empty
+    assert propose_gradient(pair, 0, TemplateConfig(), partial(flat, (8.0, -3.0)), CPU).empty
+    assert propose_gradient(pair, 0, CONFIG, lambda: None, CPU).empty
 
 
 def test_a_peak_at_the_rim_of_the_search_is_none(pair):
-    found = propose_gradient(pair, 0, CONFIG, flat((8.0 + 14.0, -3.0)), CPU)
+    found = propose_gradient(pair, 0, CONFIG, partial(flat, (8.0 + 14.0, -3.0)), CPU)
     assert (np.abs(found[["dx", "dy"]].to_numpy() - [22.0, -3.0] + pair.centre_offset_px) < 8.5).all()
 
 
