@@ -14,7 +14,8 @@ from solution import geometry
 from solution.geometry import Window
 
 _TELLING = 6  # rows whose residuals say something
-_QUANTUM = 512.0  # shifts are stored in 1/512 px: far below any error, and it halves the file
+QUANTUM = 512.0
+"""Shifts are stored in 1/512 px: far below any error, and it halves the file."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ class Fit:
                 twist = (bottom[1:] - bottom[:-1] - top[1:] + top[:-1])[column]
                 beyond = np.maximum(u + v[rows, None] - 1, 0)
                 out[band, rows] = along_x + v[rows, None] * along_y + twist * beyond
-        return np.rint(out * _QUANTUM) / np.float32(_QUANTUM)
+        return np.rint(out * QUANTUM) / np.float32(QUANTUM)
 
     def summary(self) -> str:
         """One line for people."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import typer
@@ -20,12 +21,13 @@ def fit(
     out: Path = typer.Option(..., help="The offset map, a GeoTIFF."),
     uncertainty: Path | None = typer.Option(None, help="GeoTIFF of the 68 % radius of the map's error, px."),
     warped_sar: Path | None = typer.Option(None, help="Also write the SAR image on the optical grid."),
+    dem: Path | None = typer.Option(None, help="Terrain heights, one band, any CRS: used where held-out tie-points are better for it."),
 ) -> None:
     """Fit the offset map to tie-points of your own, from any tool; wrong ones are found and set aside.
 
     Ends with code 4 where the map is weak and 3 where the fit failed.
     """
-    from solution import offset_map, offsets, verdict
+    from solution import offset_map, offsets, terrain, verdict
     from solution.given import read_given
     from solution.scene import open_pair
 
@@ -34,14 +36,22 @@ def fit(
             raise InputError(f"{path}: is a folder; give the output another name")
     pair = open_pair(optical, sar)
     pair.check()
-    result, judged = offsets.fit(read_given(table, pair), pair.shape, pair.gsd_m)
-    offset_map.write_map(out, result, pair)
-    if uncertainty is not None and result.sigma is not None:
-        offset_map.write_uncertainty(uncertainty, result, pair)
-    elif uncertainty is not None:
-        say(f"{uncertainty}: not written, for nothing is known of the errors of a fit of kind {result.kind}")
-    if warped_sar is not None:
-        offset_map.write_warped_sar(warped_sar, result, pair)
+    points = read_given(table, pair)
+    with contextlib.ExitStack() as stack:
+        if dem is None:
+            result, judged = offsets.fit(points, pair.shape, pair.gsd_m)
+        else:
+            relief = stack.enter_context(terrain.open_relief(dem, pair))
+            result, judged = terrain.fit_with_relief(points, pair, relief, dem)
+            if not isinstance(result, terrain.ReliefFit):
+                say(f"{dem}: does not help these tie-points, left out")
+        offset_map.write_map(out, result, pair)
+        if uncertainty is not None and result.sigma is not None:
+            offset_map.write_uncertainty(uncertainty, result, pair)
+        elif uncertainty is not None:
+            say(f"{uncertainty}: not written, for nothing is known of the errors of a fit of kind {result.kind}")
+        if warped_sar is not None:
+            offset_map.write_warped_sar(warped_sar, result, pair)
     aside = int((judged["outlier"] != "").sum())
     say(f"{out}: {result.summary()}, {aside} of {len(judged)} tie-points set aside")
     end_with(verdict.judge(result, judged, pair.shape))
