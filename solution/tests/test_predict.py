@@ -382,6 +382,6 @@ def test_more_bands_other_types_and_another_crs_are_predicted_too(tmp_path, go):
 def test_the_table_that_was_fitted_is_the_one_that_is_kept(scene, go, tmp_path):
     go(scene.optical, scene.sar, tmp_path / "map.tif")
     table = candidates.read(tmp_path / "map.candidates.parquet")
-    fit, again = offsets.fit(table.assign(outlier=""), scene.open().shape)
+    fit, again = offsets.fit(table.assign(outlier=""), scene.open().shape, scene.open().gsd_m)
     pd.testing.assert_frame_equal(again, table)
     assert np.array_equal(fit.block(Window(0, 0, *SHAPE[::-1])), read_map(tmp_path / "map.tif"))

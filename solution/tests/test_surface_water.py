@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from scipy.ndimage import gaussian_filter
 
 from solution.errors import InputError
@@ -124,12 +125,15 @@ def test_other_rasters_are_named(tmp_path):
         water.mask(tmp_path / "nothing.tif")
 
 
-def test_a_classifier_says_water_at_its_cells(tmp_path):
-    class DarkIsWater(PatchClassifier):
+@pytest.mark.parametrize("moving", [0, 1])
+def test_a_classifier_says_where_water_or_ice_is(tmp_path, moving):
+    class DarkIsMoving(PatchClassifier):
         def forward(self, pixels):
             dark = pixels[:, 0].float().mean(dim=(1, 2)) < 70
-            return 9.0 * (dark[:, None] == dark.new_tensor([1, 0, 0]))
+            scores = [torch.zeros_like(dark), torch.zeros_like(dark), ~dark]
+            scores[moving] = dark
+            return 9.0 * torch.stack(scores, dim=1)
 
-    found = water.mask(polar.write_scene(tmp_path, nodata_columns=100), DarkIsWater(SurfaceConfig().smoke()))
+    found = water.mask(polar.write_scene(tmp_path, nodata_columns=100), DarkIsMoving(SurfaceConfig().smoke()))
     assert found.cell_px == 32 and found.water.shape == (9, 14)
     assert found.at(np.array([[250, 200], [60, 20], [60, 220], [410, 120]])).tolist() == [True, False, False, False]
