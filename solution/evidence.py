@@ -16,7 +16,7 @@ from solution.warped import Translate
 
 FAMILIES: dict[str, tuple[str, ...]] = {
     "proposer": (
-        *(f"source_{source}" for source in candidates.SOURCES),
+        *(f"source_{source}" for source in candidates.LEARNED),
         "confidence",
         "confidence_rank",
         "sigma",
@@ -83,7 +83,7 @@ def _claims(table: pd.DataFrame) -> dict[str, np.ndarray]:
         "sigma_relative": relative["sigma_px"],
         "cycle": table["cycle_px"],
         "cycle_relative": relative["cycle_px"],
-        **{f"source_{source}": table["source"] == source for source in candidates.SOURCES},
+        **{f"source_{source}": table["source"] == source for source in candidates.LEARNED},
     }
     return {name: column.to_numpy(np.float32) for name, column in claims.items()}
 

@@ -241,7 +241,7 @@ def train(scenes: Sequence[Labelled], fold: int, config: RerankerConfig | None =
 def rank(
     pair: ScenePair, table: pd.DataFrame, reranker: Reranker, translate: Translate | None = None, held_out: bool = False
 ) -> pd.DataFrame:
-    """A copy of a table with `quality` filled.
+    """A copy of a table with `quality` filled where the source is a learned one; gradients, whose search hardly leaves room for doubt, are not judged.
 
     Args:
         table: candidates of one scene, by the team whose reranker this is.
@@ -254,8 +254,10 @@ def rank(
     if held_out:
         reranker.manifest.guard_held_out(pair.name)
     table = candidates.check(table).copy()
-    table["quality"] = reranker.quality(evidence.features(pair, table, translate))
-    return table
+    learned = table["source"].isin(candidates.LEARNED).to_numpy()
+    quality = np.full(len(table), np.nan)
+    quality[learned] = reranker.quality(evidence.features(pair, table[learned].reset_index(drop=True), translate))
+    return table.assign(quality=quality)
 
 
 @dataclass(frozen=True)

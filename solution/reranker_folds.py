@@ -151,7 +151,8 @@ class _Source:
         return self._tables[team.name]
 
     def labelled(self, pair: ScenePair, table: pd.DataFrame, team: Path | None) -> Labelled:
-        """One scene's labelled rows; only they need features, while all rows are their neighbours."""
+        """One scene's labelled rows of learned sources; only they need features, while all rows of these sources are their neighbours."""
+        table = table[table["source"].isin(candidates.LEARNED)].reset_index(drop=True)
         translate, weights = self._translate_of(team) if self._translate_of and team else (None, "")
         facts = [_VERSION, evidence.FEATURES, pair.fingerprint(), _digest(table), weights]
         kept = self._folds / _WORK / f"features_{pair.name}_{artefact.digest(facts)}.parquet"

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from solution import candidates, evidence, offsets, reranker_report
+from solution.commands.shared import FOLDS
 from solution.errors import InputError
 from solution.reranker import FILE, Labelled, Reranker, RerankerConfig, rank, train
 from solution.reranker_folds import predicted_tables, train_folds
@@ -103,6 +104,10 @@ def test_a_scene_that_it_saw_is_refused_where_it_must_not_have(trained, make_sce
     ranked = rank(pair, table, trained)
     assert ranked["quality"].between(0, 1).all() and table["quality"].isna().all()
     assert rank(pair, candidates.empty(), trained).empty
+    mixed = candidates.concat([table, table.iloc[:5].assign(source="gradient")])
+    judged = rank(pair, mixed, trained)["quality"].to_numpy()
+    np.testing.assert_array_equal(judged[: len(table)], ranked["quality"].to_numpy())
+    assert np.isnan(judged[len(table) :]).all()
 
 
 def test_foreign_and_broken_files_are_named(tmp_path, trained):
@@ -209,3 +214,8 @@ def test_candidates_that_a_prediction_left_are_labelled(make_scene, tmp_path):
     assert float(found[0][1]["error_px"].median()) == pytest.approx(2**0.5)
     with pytest.raises(InputError, match="holds no candidates"):
         predicted_tables(pair.optical.parent, tmp_path)
+
+
+@pytest.mark.parametrize("path", sorted(FOLDS.glob("*/reranker.txt")), ids=lambda path: path.parent.name)
+def test_the_shipped_rerankers_know_the_features_of_this_version(path):
+    assert Reranker.load(path).booster.num_trees() > 0
