@@ -90,21 +90,20 @@ class LatticeField:
         held_out = self._held_out(weight, stiffness)
         for _ in range(_REWEIGHTINGS):
             weight = self._reweighted(stiffness, weight, least_scale=held_out / MEDIAN_LENGTH)
-        lattice = self.lattice
-        values = (self._solve(weight, stiffness) @ self.axes).reshape(lattice.rows, lattice.columns, 2)
-        nodes = np.moveaxis(values + geometry.apply(self.base, lattice.xy()) - lattice.xy(), -1, 0)
-        nodes = within_limits(nodes, self.points.shift)
-        spread = self._spread(weight, stiffness, noise)
+        lattice, xy, systems = self.lattice, self.lattice.xy(), [self._system(weight, value) for value in stiffness]
+        values = np.column_stack([factor.solve(scaled @ self.target[:, axis]) for axis, (factor, scaled) in enumerate(systems)])
+        values = (values @ self.axes).reshape(lattice.rows, lattice.columns, 2)
+        nodes = within_limits(np.moveaxis(values + geometry.apply(self.base, xy) - xy, -1, 0), self.points.shift)
+        spread = self._spread([factor for factor, _ in systems], weight, stiffness, noise)
         return Fit("field", nodes, lattice.origin, (lattice.step, lattice.step), len(self.points), held_out, sigma=RADIUS_68 * spread)
 
-    def _spread(self, weight: np.ndarray, stiffness: np.ndarray, noise: np.ndarray) -> np.ndarray:
+    def _spread(self, factors: list[SuperLU], weight: np.ndarray, stiffness: np.ndarray, noise: np.ndarray) -> np.ndarray:
         """(rows, columns) standard deviation of the field per axis (root mean square of both), for such a noise (2,) at a row of weight 1.
 
         Draws from the posterior: solving for noise whose covariance is the system's own matrix (Papandreou & Yuille 2010) gives its inverse's.
         """
         lattice, rng, variance = self.lattice, np.random.default_rng(0), np.zeros(self.lattice.nodes)
-        for axis in (0, 1):
-            factor, _ = self._system(weight, stiffness[axis])
+        for axis, factor in enumerate(factors):
             for _ in range(_DRAWS):  # one by one: a hundred thousand rows are usual
                 of_rows = self.design.T @ (np.sqrt(weight) * rng.standard_normal(len(weight)))
                 of_field = lattice.root @ rng.standard_normal(lattice.nodes)
@@ -151,9 +150,8 @@ class LatticeField:
         return rows * 10 ** (_DECADES @ share), blocks * np.sqrt(rows * (share * noise).sum(axis=0))
 
     def _evidence(self, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
-        """Log marginal likelihood of the blocks' means (of the rows, where each has an error of its own) for each of `_DECADES`
-        and each axis (levels, 2), the likeliest variance of their noise (levels, 2), and the
-        weight of a typical block."""
+        """Log marginal likelihood of the blocks' means (of the rows, where each has an error of its own) for each of `_DECADES` and each axis
+        (levels, 2), the likeliest variance of their noise (levels, 2), and the weight of a typical block."""
         block, lattice = np.arange(len(weight)), self.lattice
         if self.shared_px:
             _, block = np.unique(np.floor(self.points.xy / self.config.block_px), axis=0, return_inverse=True)

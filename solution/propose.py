@@ -42,7 +42,7 @@ class Proposing:
     finest: int | None = None
     pyramid: PyramidConfig = field(default_factory=PyramidConfig)
     matching: MatchingConfig = field(default_factory=MatchingConfig)
-    template: TemplateConfig = field(default_factory=lambda: TemplateConfig())
+    template: TemplateConfig = field(default_factory=TemplateConfig)
 
     def __post_init__(self) -> None:
         unknown = [source for source in self.sources if source not in _NEEDS]

@@ -204,17 +204,16 @@ def score_folds(pairs: Sequence[ScenePair], split: pd.DataFrame, folds: Path) ->
 def _score_scene(pair: ScenePair, table_path: Path) -> dict:
     """The map that a table gives, read at the tie-points as the scorer reads it, beside zero shift and the best affine on the labels."""
     table = candidates.read(table_path)
-    table = table[table["scene"] == pair.name]
+    table = table[table["scene"] == pair.name].reset_index(drop=True)
     truth = score.reference(pair.tiepoints_csv, pair.optical, pair.sar)
     where, shift = truth.xy, truth.shift
-    table = table.reset_index(drop=True)
     moving = over_water(pair, table)
     field = offsets.quiet_fit(table, pair.shape, pair.gsd_m, moving)
     maps = {"zero_shift": np.zeros_like(shift), "affine_on_labels": affine_of_shifts(where, shift), "pipeline": field.shift_at(where)}
     found = [source for source in candidates.SOURCES if (table["source"] == source).any()]
     for source in found:
-        own = (table["source"] == source).to_numpy()
-        maps[source] = offsets.quiet_fit(table[own], pair.shape, pair.gsd_m, moving[own]).shift_at(where)
+        rows = (table["source"] == source).to_numpy()
+        maps[source] = offsets.quiet_fit(table[rows], pair.shape, pair.gsd_m, moving[rows]).shift_at(where)
     means = {f"{name}_px": round(float(score.distances_px(value, truth).mean()), 4) for name, value in maps.items()}
     own = score.distances_px(maps["pipeline"], truth)
     more = {"pipeline_median_px": round(float(np.median(own)), 4), "pipeline_p90_px": round(float(np.percentile(own, 90)), 4)}

@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, TypeVar
 
 import lightning
 import numpy as np
@@ -31,6 +31,10 @@ from solution.translator import TranslatorModule
 
 _STEPS_PER_EPOCH = 50
 _VALIDATION_TILES = 48
+
+
+Settings = TypeVar("Settings")
+"""A frozen dataclass of settings."""
 
 
 class Config(Protocol):
@@ -319,9 +323,14 @@ def as_floats(tensors: dict[str, np.ndarray]) -> dict[str, torch.Tensor]:
 
 def config_of(manifest: Manifest, stage: Stage = FLOW) -> Config:
     """The configuration that an artefact was trained with."""
-    known = {field.name for field in dataclasses.fields(stage.config_type)}
+    return settings_of(manifest, stage.config_type)
+
+
+def settings_of(manifest: Manifest, kind: type[Settings]) -> Settings:
+    """The part of a manifest's configuration that belongs to a dataclass."""
+    known = {field.name for field in dataclasses.fields(kind)}
     values = {name: tuple(value) if isinstance(value, list) else value for name, value in manifest.config.items() if name in known}
-    return stage.config_type(**values)
+    return kind(**values)
 
 
 def load_stage(stage: Stage, path: Path) -> tuple[nn.Module, Manifest]:

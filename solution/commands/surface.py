@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 
 import typer
@@ -108,7 +109,7 @@ def surface_evaluate(
     found = _read(patches)
     result = _judge(found, weights, patches, device, found.name)
     if json_file is not None:
-        write_text(json_file, result.as_json())
+        write_text(json_file, json.dumps(result.facts(), indent=1) + "\n")
     if picture is not None:
         result.draw(picture, found.name)
 
@@ -125,7 +126,6 @@ def surface_compare(
     json_file: Path | None = typer.Option(None, "--json", help="All numbers, for machines."),
 ) -> None:
     """Blocked cross-validation of the network, a random forest on patch statistics, and the commonest class, all trained on the same parts."""
-    import json
 
     from solution.artefact import write_text
     from solution.surface import comparison
@@ -140,7 +140,7 @@ def surface_compare(
     console.print(results["network"].table(f"{found.name}, network"))
     console.print(comparison.table(results, f"{found.name}, {folds} folds"))
     if json_file is not None:
-        write_text(json_file, json.dumps({method: json.loads(result.as_json()) for method, result in results.items()}, indent=1) + "\n")
+        write_text(json_file, json.dumps({method: result.facts() for method, result in results.items()}, indent=1) + "\n")
 
 
 def _read(patches: Path):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,17 +50,16 @@ class Result:
         classes = ", ".join(f"{name} {value:.3f}" for name, value in zip(NAMES, self.f1, strict=True))
         return f"accuracy {self.accuracy:.3f}, macro F1 {self.macro_f1:.3f} ({classes}) on {int(self.confusion.sum()):,} patches"
 
-    def as_json(self) -> str:
-        """For machines."""
+    def facts(self) -> dict:
+        """For machines; None for an F1 that is not a number."""
         f1 = {name: None if np.isnan(value) else round(float(value), 6) for name, value in zip(NAMES, self.f1, strict=True)}
-        numbers = {
+        return {
             "accuracy": self.accuracy,
             "macro_f1": self.macro_f1,
             "f1": f1,
             "confusion": self.confusion.tolist(),
             "classes": list(NAMES),
         }
-        return json.dumps(numbers, indent=1) + "\n"
 
     def table(self, title: str) -> Table:
         """The confusion matrix."""

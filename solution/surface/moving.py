@@ -37,4 +37,4 @@ def _mask(pair: ScenePair, net: PatchClassifier | None) -> water.WaterMask:
     with pair.open_sar() as dataset:
         if min(dataset.shape) < water.CELL_PX:
             return water.WaterMask(np.zeros((1, 1), bool), max(dataset.shape), dataset.shape)
-        return water.of_dataset(dataset)
+        return water.of_dataset(dataset, pair.sar_overview)

@@ -15,7 +15,7 @@ from solution import artefact
 from solution.artefact import Manifest
 from solution.errors import InputError
 from solution.surface import LETTERS
-from solution.train import load_network
+from solution.train import load_network, settings_of
 
 STAGE = "surface"
 _BATCH = 256
@@ -90,9 +90,7 @@ def load_classifier(path: Path, device: str | torch.device = "cpu") -> tuple[Pat
     tensors, manifest = artefact.load_weights(path)
     if manifest.stage != STAGE:
         raise InputError(f"{path}: holds the weights of a {manifest.stage}, not of a {STAGE} classifier; pass the right file to --weights")
-    known = {field.name for field in dataclasses.fields(SurfaceConfig)}
-    values = {name: tuple(value) if isinstance(value, list) else value for name, value in manifest.config.items() if name in known}
-    net = PatchClassifier(SurfaceConfig(**values))
+    net = PatchClassifier(settings_of(manifest, SurfaceConfig))
     load_network(net, tensors, path)
     return net.to(device).eval(), manifest
 

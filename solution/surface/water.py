@@ -22,7 +22,6 @@ from solution.errors import InputError
 from solution.surface import NAMES
 from solution.surface.network import PatchClassifier
 from solution.surface.scenes import open_scene
-from solution.surface.segment import classify_cells
 
 CELL_PX = 16
 BLOCK_PX = 8
@@ -84,6 +83,8 @@ def mask(path: Path, net: PatchClassifier | None = None, config: WaterConfig | N
 
 def from_classes(path: Path, net: PatchClassifier, stride: int = 32) -> WaterMask:
     """Cells of `stride` px that the classifier calls water or ice, which drifts. Raises `InputError` as `open_scene`."""
+    from solution.surface.segment import classify_cells  # it also draws, for which predictions need not wait
+
     with open_scene(path) as scene:
         rows = [cells.probabilities for cells in classify_cells(scene, net, stride)]
         probability = np.nan_to_num(np.concatenate(rows), nan=-1.0)
@@ -103,12 +104,12 @@ def from_statistics(path: Path, config: WaterConfig) -> WaterMask:
         raster.check_sar(dataset, path)
         if min(dataset.shape) < CELL_PX:
             raise InputError(f"{path}: is {dataset.width} x {dataset.height} px, too small for a water mask; choose a larger image")
-        return of_dataset(dataset, config)
+        return of_dataset(dataset, raster.sar_overview(dataset), config)
 
 
-def of_dataset(dataset: rasterio.io.DatasetReader, config: WaterConfig | None = None) -> WaterMask:
-    """The same of an open raster of at least one cell, which may be a warped view."""
-    decibel = raster.sar_overview(dataset).radiometry.low < 0
+def of_dataset(dataset: rasterio.io.DatasetReader, overview: raster.Overview, config: WaterConfig | None = None) -> WaterMask:
+    """The same of an open raster of at least one cell, which may be a warped view, and its `raster.sar_overview`."""
+    decibel = overview.radiometry.low < 0
     strips = [_strip(dataset, top, decibel) for top in range(0, dataset.height - CELL_PX + 1, _STRIP_CELLS * CELL_PX)]
     cells = tuple(-(-side // CELL_PX) for side in dataset.shape)
     smooth = smooth_dark(np.concatenate(strips, axis=1), config or WaterConfig())

@@ -115,7 +115,8 @@ def test_a_prediction_has_all_sources_and_says_what_each_took(whole, scene, run,
 @pytest.mark.usefixtures("good")
 def test_gradients_join_in_where_pixels_are_large(whole, make_scene, run, tmp_path, monkeypatch):
     scene = make_scene("02_publictest", shape=SHAPE, points=None, displacement=(7.0, -5.0))
-    monkeypatch.setattr(propose, "TemplateConfig", partial(TemplateConfig, least_gsd_m=0.1, spacing_px=24, core_px=120))
+    template = TemplateConfig(least_gsd_m=0.1, spacing_px=24, core_px=120)
+    monkeypatch.setattr(propose, "Proposing", partial(Proposing, template=template))
     code, printed, err = run(
         "predict", scene.optical, scene.sar, tmp_path / "map.tif", "--folds", whole.folds, "--device", "cpu", "--team", "0"
     )

@@ -133,7 +133,7 @@ def test_metrics_are_those_of_the_definitions():
     assert result.accuracy == pytest.approx(4 / 6)
     assert result.f1 == pytest.approx([4 / 6, 2 / 4, 1.0]) and result.macro_f1 == pytest.approx((4 / 6 + 0.5 + 1) / 3)
     absent = Result.of(np.array([0, 1]), np.array([0, 1]))
-    assert np.isnan(absent.f1[2]) and absent.macro_f1 == 1.0 and json.loads(absent.as_json())["f1"]["land"] is None
+    assert np.isnan(absent.f1[2]) and absent.macro_f1 == 1.0 and absent.facts()["f1"]["land"] is None
 
 
 def test_folds_keep_groups_whole():
