@@ -166,6 +166,7 @@ def predict(
         None,
         help="Surface classifier (surface train): no candidate on water or ice counts. Default: none on smooth dark water, by statistics.",
     ),
+    keep_water: bool = typer.Option(False, "--keep-water", help="Let candidates on smooth dark ground, taken for water, count too."),
     every: bool = typer.Option(False, "--all", help="With DATA_DIR: the labelled scenes too."),
 ) -> None:
     """Write offset maps: of one pair, of every test pair of a folder, or of the embedded default.
@@ -178,7 +179,7 @@ def predict(
     from solution.show import tile_progress
 
     proposing = Proposing(tuple(source), finest)
-    settings = prediction.Settings(folds, device, tuple(team), warped_sar, uncertainty, rerank, surface_model, proposing)
+    settings = prediction.Settings(folds, device, tuple(team), warped_sar, uncertainty, rerank, surface_model, keep_water, proposing)
     with tile_progress(Console(stderr=True)) as progress:
         word = verdict.worst(prediction.run(inputs or [], out, settings, every, progress, say))
     if word != "ok":

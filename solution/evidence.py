@@ -1,7 +1,7 @@
 """Named features of candidates, for the reranker: all relative, none says where a candidate lies or in which scene.
 
 Families: ``proposer`` (what the proposer itself claims), ``neighbours`` (`solution.neighbourhood`), ``field`` (distance to the coarse field of the
-whole table) and ``image`` (`solution.patches`).
+whole table), ``image`` (`solution.patches`) and ``surface`` (`solution.surface.ground`).
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import pandas as pd
 from solution import candidates, neighbourhood, offsets, patches
 from solution.geometry import affine_of_shifts
 from solution.scene import ScenePair
+from solution.surface import ground as surface
 from solution.warped import Translate
 
 FAMILIES: dict[str, tuple[str, ...]] = {
@@ -27,6 +28,7 @@ FAMILIES: dict[str, tuple[str, ...]] = {
     "neighbours": tuple(f"{name}_{measure}" for name in neighbourhood.NEIGHBOURHOODS for measure in neighbourhood.MEASURES),
     "field": ("field_residual", "field_along", "field_across", "field_relative"),
     "image": patches.NAMES,
+    "surface": surface.FEATURES,
 }
 FEATURES = tuple(name for names in FAMILIES.values() for name in names)
 """Names in the order of the columns. Lengths are in optical px where they are errors, else in typical candidate distances."""
@@ -34,7 +36,13 @@ FEATURES = tuple(name for names in FAMILIES.values() for name in names)
 _LEAST_PX = 0.5  # a typical error that is smaller is not divided by
 
 
-def features(pair: ScenePair, table: pd.DataFrame, translate: Translate | None = None, rows: np.ndarray | None = None) -> pd.DataFrame:
+def features(
+    pair: ScenePair,
+    table: pd.DataFrame,
+    translate: Translate | None = None,
+    rows: np.ndarray | None = None,
+    ground: surface.Ground | None = None,
+) -> pd.DataFrame:
     """Features of the candidates of one scene.
 
     Args:
@@ -42,6 +50,7 @@ def features(pair: ScenePair, table: pd.DataFrame, translate: Translate | None =
         table: candidates of one scene and one team (another team's rows would be neighbours that agree too easily).
         translate: paints SAR tiles; without it the features of translated SAR are NaN.
         rows: (N,) bool, which rows' features are wanted; all rows remain their neighbours. None = all.
+        ground: what the SAR image of the pair shows, where it is known already or by a classifier; None = by its statistics.
 
     Returns:
         float32, columns `FEATURES`, one row per wanted row of the table, in its order and with its index; NaN = unknown.
@@ -60,6 +69,9 @@ def features(pair: ScenePair, table: pd.DataFrame, translate: Translate | None =
     xy, shift = table[["x", "y"]].to_numpy(), table[["dx", "dy"]].to_numpy()
     for name, column in patches.image_evidence(pair, xy[image], shift[image], translate).items():
         values[name][image] = column
+    if image.any():
+        for name, column in (ground or surface.Ground.of(pair)).evidence(table[image]).items():
+            values[name][image] = column
     return pd.DataFrame(values, index=table.index)[wanted]
 
 

@@ -23,7 +23,7 @@ from solution.reranker import FILE as RERANKER
 from solution.reranker import Reranker, rank
 from solution.scene import ScenePair, discover, open_pair, without_labels
 from solution.submission import build_zip, map_name
-from solution.surface.moving import over_water
+from solution.surface.ground import Ground
 from solution.surface.network import load_classifier
 from solution.train import FLOW, torch_device
 
@@ -59,6 +59,7 @@ class Settings:
         uncertainty: also write the 68 % radius of the map's error.
         rerank: let each team's reranker judge its candidates before the fit.
         surface_model: weights of a surface classifier, which says where the SAR image shows water or ice; None = its statistics say where water is.
+        keep_water: let candidates on water count too.
         proposing: sources and how they work.
     """
 
@@ -69,7 +70,12 @@ class Settings:
     uncertainty: bool = False
     rerank: bool = False
     surface_model: Path | None = None
+    keep_water: bool = False
     proposing: Proposing = field(default_factory=Proposing)
+
+    def __post_init__(self) -> None:
+        if self.keep_water and self.surface_model:
+            raise InputError("--keep-water: leaves nothing to do for --surface-model; give one of the two")
 
     def folders(self) -> list[Path]:
         """The folders of the teams. Raises `InputError` where there are none."""
@@ -102,7 +108,8 @@ def predict_pair(
     started = time.perf_counter()
     folders = settings.folders()
     judges = {folder: Reranker.load(folder / RERANKER) for folder in folders} if settings.rerank else {}
-    surface = load_classifier(settings.surface_model)[0] if settings.surface_model else None
+    device = torch_device(settings.device)
+    surface = load_classifier(settings.surface_model, device)[0] if settings.surface_model else None
     key = _key(pair, settings, folders, judges)
     report_path, table_path, warped, sigma = (
         out.with_name(out.stem + end) for end in (".report.json", ".candidates.parquet", ".sar.tif", ".sigma.tif")
@@ -116,12 +123,14 @@ def predict_pair(
         return Prediction(out, before["verdict"], f"{out}: up to date, skipped; its verdict is {before['verdict']}", True)
     pair.check()
     work = out.parent / _WORK / f"{out.stem}_{key}"
-    tables, seconds = [], {}
+    ground = Ground.of(pair, surface, progress)
+    tables, seconds = [], {"surface": time.perf_counter() - started}
     for folder in folders:
-        tables.append(_team_proposes(folder, judges.get(folder), pair, settings, work, seconds, progress, say))
+        tables.append(_team_proposes(folder, judges.get(folder), pair, ground, settings, work, seconds, progress, say))
     tick = time.perf_counter()
     table = candidates.concat(tables)
-    fit, table = offsets.fit(table, pair.shape, pair.gsd_m, moving=over_water(pair, table, surface))
+    moving = None if settings.keep_water else ground.moves(table)
+    fit, table = offsets.fit(table, pair.shape, pair.gsd_m, moving=moving)
     seconds["fit"] = time.perf_counter() - tick
     tick = time.perf_counter()
     for path in (report_path, sigma):  # they speak of a map that is now replaced
@@ -166,6 +175,7 @@ def _team_proposes(
     folder: Path,
     judge: Reranker | None,
     pair: ScenePair,
+    ground: Ground,
     settings: Settings,
     work: Path,
     seconds: dict[str, float],
@@ -187,7 +197,7 @@ def _team_proposes(
     table = Proposer(folder, settings.proposing, torch_device(settings.device), progress).propose(pair, kept)
     if judge is None or table.empty:
         return table
-    return kept("rerank", lambda: rank(pair, table, judge))
+    return kept("rerank", lambda: rank(pair, table, judge, ground=ground))
 
 
 def _key(pair: ScenePair, settings: Settings, folders: Sequence[Path], judges: Mapping[Path, Reranker]) -> str:
@@ -197,6 +207,8 @@ def _key(pair: ScenePair, settings: Settings, folders: Sequence[Path], judges: M
         facts.append([judges[folder].digest() for folder in folders])
     if settings.surface_model:
         facts.append(artefact.file_hash(settings.surface_model))
+    if settings.keep_water:
+        facts.append("keep_water")
     return artefact.digest(facts)
 
 

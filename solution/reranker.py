@@ -25,6 +25,7 @@ from solution import candidates, evidence
 from solution.artefact import Manifest, atomic_path, digest, write_text
 from solution.errors import InputError
 from solution.scene import ScenePair
+from solution.surface.ground import Ground
 from solution.tiepoints import TiePoints
 from solution.warped import Translate
 
@@ -239,7 +240,12 @@ def train(scenes: Sequence[Labelled], fold: int, config: RerankerConfig | None =
 
 
 def rank(
-    pair: ScenePair, table: pd.DataFrame, reranker: Reranker, translate: Translate | None = None, held_out: bool = False
+    pair: ScenePair,
+    table: pd.DataFrame,
+    reranker: Reranker,
+    translate: Translate | None = None,
+    held_out: bool = False,
+    ground: Ground | None = None,
 ) -> pd.DataFrame:
     """A copy of a table with `quality` filled where the source is a learned one; gradients, whose search hardly leaves room for doubt, are not judged.
 
@@ -247,6 +253,7 @@ def rank(
         table: candidates of one scene, by the team whose reranker this is.
         translate: as in `evidence.features`; must be given if and only if it was in training.
         held_out: out-of-fold work, for which a reranker that saw the scene is refused.
+        ground: as in `evidence.features`.
 
     Raises:
         InputError: a reranker that was trained on the scene, where that is forbidden.
@@ -256,7 +263,7 @@ def rank(
     table = candidates.check(table).copy()
     learned = table["source"].isin(candidates.LEARNED).to_numpy()
     quality = np.full(len(table), np.nan)
-    quality[learned] = reranker.quality(evidence.features(pair, table[learned].reset_index(drop=True), translate))
+    quality[learned] = reranker.quality(evidence.features(pair, table[learned].reset_index(drop=True), translate, ground=ground))
     return table.assign(quality=quality)
 
 

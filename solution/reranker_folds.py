@@ -19,6 +19,7 @@ from solution.reranker import FILE, Labelled, Reranker, RerankerConfig, rank, tr
 from solution.reranker_report import evaluate, line, save_figure
 from solution.scene import ScenePair, discover, without_labels
 from solution.submission import map_name
+from solution.surface.ground import Ground
 from solution.teams import BASE, CANDIDATES, LABEL_RADIUS_PX, Team, aoi_teams, fold_teams
 from solution.warped import Translate
 
@@ -113,15 +114,18 @@ def map_errors(
         for pair in (pair for pair in pairs if pair.name in team.held_out and pair.tiepoints_csv is not None):
             rows = table[table["scene"] == pair.name].reset_index(drop=True)
             wrong = rows["error_px"] > reranker.config.tau_px
-            ways = {"confidence": rows, "reranker": rank(without_labels(pair), rows, reranker, held_out=True), "oracle": rows[~wrong]}
-            found[pair.name] = {way: _map_error(pair, chosen) for way, chosen in ways.items()}
+            ground = Ground.of(without_labels(pair))
+            judged = rank(without_labels(pair), rows, reranker, held_out=True, ground=ground)
+            ways = {"confidence": rows, "reranker": judged, "oracle": rows[~wrong]}
+            found[pair.name] = {way: _map_error(pair, chosen, ground) for way, chosen in ways.items()}
             say(f"{pair.name}: map error " + ", ".join(f"{way} {error:.3f}" for way, error in found[pair.name].items()) + " px")
     return found
 
 
-def _map_error(pair: ScenePair, table: pd.DataFrame) -> float:
+def _map_error(pair: ScenePair, table: pd.DataFrame, ground: Ground) -> float:
     truth = score.reference(pair.tiepoints_csv, pair.optical, pair.sar)
-    return float(score.distances_px(offsets.quiet_fit(table, pair.shape, pair.gsd_m).shift_at(truth.xy), truth).mean())
+    field = offsets.quiet_fit(table, pair.shape, pair.gsd_m, ground.moves(table))
+    return float(score.distances_px(field.shift_at(truth.xy), truth).mean())
 
 
 def _trained(scenes: Sequence[Labelled], number: int, folder: Path, config: RerankerConfig | None) -> Reranker:

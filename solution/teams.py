@@ -24,7 +24,7 @@ from solution.progress import Progress
 from solution.propose import Proposer, Proposing
 from solution.scene import ScenePair, without_labels
 from solution.split import read_split
-from solution.surface.moving import over_water
+from solution.surface.ground import Ground
 from solution.tiles import Source, scene_source
 from solution.train import Config, Stage, torch_device, train_stage
 
@@ -207,7 +207,7 @@ def _score_scene(pair: ScenePair, table_path: Path) -> dict:
     table = table[table["scene"] == pair.name].reset_index(drop=True)
     truth = score.reference(pair.tiepoints_csv, pair.optical, pair.sar)
     where, shift = truth.xy, truth.shift
-    moving = over_water(pair, table)
+    moving = Ground.of(pair).moves(table)
     field = offsets.quiet_fit(table, pair.shape, pair.gsd_m, moving)
     maps = {"zero_shift": np.zeros_like(shift), "affine_on_labels": affine_of_shifts(where, shift), "pipeline": field.shift_at(where)}
     found = [source for source in candidates.SOURCES if (table["source"] == source).any()]

@@ -17,6 +17,7 @@ import pandas as pd
 
 from solution.baseline import UNTRAINED
 from solution.benchmark import peers
+from solution.benchmark.sources import reached
 from solution.candidates import LEARNED
 from solution.geometry import affine_of_shifts
 from solution.scene import ScenePair
@@ -66,7 +67,8 @@ class Method:
 
     Attributes:
         run: task -> index shifts (N, 2) in optical px at `Task.xy`.
-        code: files of this package, relative to it, that decide what the method gives: a change in one of them makes its cells stale.
+        starts: files of this package, relative to it, that decide what the method gives, with all that they import: a change in one of them makes
+            its cells stale.
         package: distribution that it needs beyond the product's own.
         sees_labels: whether the truth's shifts are shown to it.
         teams: folder of the teams -> the weights that each brings, by its name; None for a method that takes none.
@@ -74,11 +76,15 @@ class Method:
     """
 
     run: Callable[[Task], np.ndarray]
-    code: tuple[str, ...] = ("benchmark/methods.py",)
+    starts: tuple[str, ...] = ()
     package: str | None = None
     sees_labels: bool = False
     teams: Callable[[Path], dict[str, list[Path]]] | None = None
     untrained: str = ""
+
+    def code(self) -> tuple[str, ...]:
+        """This file, and all that `starts` reach."""
+        return ("benchmark/methods.py", *reached(*self.starts))
 
     def package_version(self) -> str | None:
         """Version of `package`; None where it is not installed, or none is needed."""
@@ -119,10 +125,13 @@ PROPOSERS: dict[str, Callable[[Task], pd.DataFrame]] = {source: partial(_source,
 
 
 def _alone(proposer: Callable[[Task], pd.DataFrame], task: Task) -> np.ndarray:
-    """The field that is fitted to one proposer's candidates."""
+    """The field that is fitted to one proposer's candidates, as in the pipeline."""
     from solution import offsets
+    from solution.surface.ground import Ground
 
-    return offsets.fit(proposer(task), task.pair.shape)[0].shift_at(task.xy)
+    table = proposer(task)
+    fit, _ = offsets.fit(table, task.pair.shape, task.pair.gsd_m, moving=Ground.of(task.pair).moves(table))
+    return fit.shift_at(task.xy)
 
 
 def _pipeline(task: Task) -> np.ndarray:
@@ -168,50 +177,16 @@ def _template(task: Task) -> np.ndarray:
     return template.register(task.pair, task.xy)
 
 
-_OURS = tuple(
-    f"{name}.py"
-    for name in (
-        "candidates",
-        "config",
-        "encoder",
-        "flow",
-        "gaussian",
-        "geometry",
-        "gradients",
-        "lattice",
-        "matcher",
-        "matching",
-        "offset_map",
-        "offsets",
-        "points",
-        "predict",
-        "propose",
-        "pyramid",
-        "raster",
-        "scene",
-        "shiftfield",
-        "surface/moving",
-        "surface/water",
-        "template",
-        "tiepoints",
-        "translator",
-        "warped",
-    )
-)
-_BASELINE = (
-    *(f"baseline/{name}.py" for name in ("common", "heatmap", "keypoints", "network", "registration", "settings")),
-    *("geometry.py", "raster.py", "scene.py", "shiftfield.py", "tiles.py"),
-)
-_PEERS = ("benchmark/peers.py", "raster.py", "scene.py", "tiepoints.py")
-_FIT = ("candidates.py", "gaussian.py", "lattice.py", "offsets.py", "points.py", "shiftfield.py")
+_PROPOSED = ("propose.py", "offsets.py", "candidates.py", "surface/ground.py")
+_PEERS = ("benchmark/peers.py",)
 
 METHODS: dict[str, Method] = {
     "zero": Method(_zero),
     "affine": Method(_affine, sees_labels=True),
-    **{source: Method(partial(_alone, proposer), _OURS, teams=pipeline_teams) for source, proposer in PROPOSERS.items()},
-    "pipeline": Method(_pipeline, _OURS, teams=pipeline_teams),
-    "baseline": Method(_baseline, _BASELINE, teams=_baseline_teams, untrained=UNTRAINED),
-    "template": Method(_template, (*_PEERS, *_FIT, "gradients.py", "benchmark/template.py")),
+    **{source: Method(partial(_alone, proposer), _PROPOSED, teams=pipeline_teams) for source, proposer in PROPOSERS.items()},
+    "pipeline": Method(_pipeline, ("predict.py",), teams=pipeline_teams),
+    "baseline": Method(_baseline, ("baseline/registration.py",), teams=_baseline_teams, untrained=UNTRAINED),
+    "template": Method(_template, ("benchmark/template.py",)),
     # Beyond these sizes the first needs minutes and the second, direct convolutions in numpy, the better part of an hour.
     "simpleitk": Method(partial(by_peer, peers.simpleitk, 2000), _PEERS, package="SimpleITK"),
     "gefolki": Method(partial(by_peer, peers.gefolki, 1024), _PEERS, package="gefolki"),

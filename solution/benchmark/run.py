@@ -18,13 +18,13 @@ from pathlib import Path
 from solution import artefact
 from solution.benchmark.cell import DONE, Request, failed
 from solution.benchmark.methods import METHODS, Method
+from solution.benchmark.sources import PACKAGE
 from solution.errors import InputError
 from solution.scene import ScenePair
 from solution.teams import unseen_by
 
 RESULTS = "benchmark.json"
 NOT_INSTALLED = "not installed"
-_PACKAGE = Path(__file__).resolve().parents[1]
 _ENVIRONMENT = {  # as in predict.sh, for every method
     "NO_ALBUMENTATIONS_UPDATE": "1",
     "MALLOC_MMAP_MAX_": "0",
@@ -109,7 +109,8 @@ def _measured(name: str, pair: ScenePair, plan: Plan, teams: tuple[str, ...]) ->
     if method.missing():
         return {"status": NOT_INSTALLED, "reason": method.missing()}
     if method.teams and not teams:
-        return failed("every team that could judge this scene was trained on it" if method.teams(plan.folds) else method.untrained)
+        unfit = "every team that could judge this scene was trained on it, or the one that holds it out has no weights of this method"
+        return failed(unfit if method.teams(plan.folds) else method.untrained)
     with tempfile.TemporaryDirectory(prefix=".cell_", dir=plan.out) as work:
         own = Path(work).resolve() / "method"
         own.mkdir()
@@ -125,7 +126,7 @@ def launch(request: Request, folder: Path) -> dict:
     """
     asked, answer, errors = (folder / name for name in ("request.json", "answer.json", "errors.txt"))
     asked.write_text(request.to_json())
-    path = os.pathsep.join(filter(None, [str(_PACKAGE.parent), os.environ.get("PYTHONPATH")]))
+    path = os.pathsep.join(filter(None, [str(PACKAGE.parent), os.environ.get("PYTHONPATH")]))
     with errors.open("w") as sink:
         ended = subprocess.run(
             [sys.executable, "-P", "-m", "solution.benchmark.cell", str(asked), str(answer)],
@@ -143,7 +144,7 @@ def launch(request: Request, folder: Path) -> dict:
 
 def _key(method: Method, pair: ScenePair, plan: Plan, teams: tuple[str, ...]) -> str:
     """Hash of all that a cell depends on. Raises `InputError` for missing weights."""
-    files = [pair.tiepoints_csv, *(_PACKAGE / name for name in ("score.py", *method.code)), *_weights(method, plan.folds, teams)]
+    files = [pair.tiepoints_csv, *(PACKAGE / name for name in ("score.py", *method.code())), *_weights(method, plan.folds, teams)]
     contents = [artefact.file_hash(path) for path in files]
     facts = [pair.name, pair.fingerprint(), contents, teams, plan.device if teams else None, method.package_version()]
     return artefact.digest(facts)

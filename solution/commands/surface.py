@@ -49,6 +49,9 @@ def surface_sample(
     ),
     attempts: int = typer.Option(100_000, min=1, help="Random places that are tried in an image before a class is left with fewer."),
     seed: int = typer.Option(0, min=0, help="Of the random places."),
+    bands: int | None = typer.Option(
+        None, min=1, max=3, help="Only so many bands, the first ones: 1 is HH alone, as registration sees it."
+    ),
     attribute: str | None = typer.Option(None, help="Column with the class. Default: poly_type, class or label, whichever is there."),
     ignore: list[str] = typer.Option([], help="Value of the class to leave out, for example N; may be given again."),
 ) -> None:
@@ -58,7 +61,7 @@ def surface_sample(
     from solution.surface.polygons import find_shapefiles
     from solution.surface.scenes import find_images
 
-    sampling = sampler.Sampling(stride, per_class, attempts, seed, attribute=attribute, ignore=tuple(ignore))
+    sampling = sampler.Sampling(stride, per_class, attempts, seed, bands=bands, attribute=attribute, ignore=tuple(ignore))
     with tile_progress(Console(stderr=True)) as progress:
         counts = sampler.sample(find_images(images), find_shapefiles(shapefiles), out, sampling, progress)
     say(f"{out}: {sum(counts.values()):,} patches, {', '.join(f'{letter} {count:,}' for letter, count in counts.items())}")
@@ -171,6 +174,7 @@ def surface_segment(
     out: Path = typer.Argument(..., metavar="OUT.tif", help="The class map; OUT.probabilities.tif and OUT.png are written beside it."),
     stride: int = typer.Option(32, min=1, help="Side of the cells that get a class each, px."),
     weights: Path = typer.Option(WEIGHTS, show_default=WEIGHTS_SHOWN, help="The classifier."),
+    bands: int | None = typer.Option(None, min=1, max=3, help="Only so many bands, the first ones, for weights that were trained so."),
     device: str = typer.Option("auto", help="auto, cpu, cuda, cuda:N."),
 ) -> None:
     """Segment a whole scene into sea, ice and land; CRS and transform kept, 0 = no data."""
@@ -181,5 +185,5 @@ def surface_segment(
 
     net, _ = load_classifier(weights, train.torch_device(device))
     with tile_progress(Console(stderr=True)) as progress:
-        shares = segment.segment(image, out, net, stride, progress)
+        shares = segment.segment(image, out, net, stride, progress, bands)
     say(f"{out}: {', '.join(f'{name} {share:.1%}' for name, share in shares.items())}")

@@ -31,6 +31,7 @@ class Sampling:
         attempts: random positions that are tried in an image before a class is left with fewer.
         seed: of random positions.
         least_valid: share of a patch's pixels that must carry data.
+        bands: only so many bands of each image, the first ones; None = all.
         attribute, ignore: of the shapefiles, see `polygons.read_polygons`.
     """
 
@@ -39,6 +40,7 @@ class Sampling:
     attempts: int = 100_000
     seed: int = 0
     least_valid: float = 0.9
+    bands: int | None = None
     attribute: str | None = None
     ignore: tuple[str, ...] = ()
 
@@ -64,7 +66,7 @@ def sample(
         writer = PatchWriter(folder)
         for number, image in counted(images, "scenes", progress):
             own = by_name.get(image.stem.lower())
-            with open_scene(image) as scene:
+            with open_scene(image, sampling.bands) as scene:
                 channels.setdefault(scene.channels, image)
                 _check_channels(channels)
                 table = _polygons_on(scene, [own] if own else shapefiles, sampling)

@@ -47,6 +47,7 @@ class SurfaceScene:
     Attributes:
         path, shape, transform, crs: of the file; shape is (height, width).
         channels: 1 (HH) or 3 (HH, HV, ratio).
+        bands: numbers, from 1, of the bands that are read.
     """
 
     path: Path
@@ -54,12 +55,13 @@ class SurfaceScene:
     transform: Affine
     crs: CRS
     channels: int
+    bands: tuple[int, ...]
     dataset: rasterio.io.DatasetReader
     stretch: Stretch | None
 
     def read(self, window: Window) -> tuple[np.ndarray, np.ndarray]:
         """Pixels (channels, h, w) uint8, 0 where there is no data, and validity (h, w) bool; the window must lie inside the image."""
-        raw, valid = _read(self.dataset, RasterWindow(window.x, window.y, window.width, window.height))
+        raw, valid = _read(self.dataset, self.bands, RasterWindow(window.x, window.y, window.width, window.height))
         values = raw if self.stretch is None else self.stretch(raw)
         return as_channels(values * valid), valid
 
@@ -74,21 +76,33 @@ def as_channels(values: np.ndarray) -> np.ndarray:
 
 
 @contextmanager
-def open_scene(path: Path) -> Iterator[SurfaceScene]:
+def open_scene(path: Path, bands: int | None = None) -> Iterator[SurfaceScene]:
     """Open a scene. uint8 is taken as it is; other types are stretched from 0 to the 99th percentile of each band, read once.
 
+    Args:
+        bands: only so many, the first ones: 1 is HH alone. None = all.
+
     Raises:
-        InputError: unreadable, without CRS or geotransform, complex, another number of bands than 1 (HH), 2 (HH, HV) or 3 (HH, HV, ratio), or no
-            data anywhere.
+        InputError: unreadable, without CRS or geotransform, complex, another number of bands than 1 (HH), 2 (HH, HV) or 3 (HH, HV, ratio), fewer
+            than asked for, or no data anywhere.
     """
-    _, shape, crs, bands, dtype = raster.read_header(path, "SAR")
-    if bands not in (1, 2, 3):
-        raise InputError(
-            f"{path}: has {bands} bands; surface classes need 1 (HH), 2 (HH, HV) or 3 (HH, HV, ratio): gdal_translate -b picks bands"
-        )
+    raster.read_header(path, "SAR")
     with raster.open_raster(path) as dataset:
-        stretch = None if dtype == "uint8" else _measure(dataset, path)
-        yield SurfaceScene(Path(path), shape, dataset.transform, crs, 1 if bands == 1 else 3, dataset, stretch)
+        yield scene_of(dataset, path, bands)
+
+
+def scene_of(dataset: rasterio.io.DatasetReader, path: Path, bands: int | None = None) -> SurfaceScene:
+    """A scene from an open raster, which may be a warped view of the file at `path`; else as `open_scene`."""
+    if bands is not None and bands > dataset.count:
+        raise InputError(f"{path}: has {dataset.count} band(s) and not the {bands} asked for; pass a smaller --bands")
+    chosen = tuple(range(1, (bands or dataset.count) + 1))
+    if len(chosen) not in (1, 2, 3):
+        raise InputError(
+            f"{path}: has {dataset.count} bands; surface classes need 1 (HH), 2 (HH, HV) or 3 (HH, HV, ratio): gdal_translate -b picks bands"
+        )
+    stretch = None if dataset.dtypes[0] == "uint8" else _measure(dataset, chosen, path)
+    channels = 1 if len(chosen) == 1 else 3
+    return SurfaceScene(Path(path), dataset.shape, dataset.transform, dataset.crs, channels, chosen, dataset, stretch)
 
 
 def find_images(place: Path) -> list[Path]:
@@ -102,18 +116,18 @@ def find_images(place: Path) -> list[Path]:
     return found
 
 
-def _read(dataset: rasterio.io.DatasetReader, window: RasterWindow) -> tuple[np.ndarray, np.ndarray]:
+def _read(dataset: rasterio.io.DatasetReader, bands: tuple[int, ...], window: RasterWindow) -> tuple[np.ndarray, np.ndarray]:
     """Raw values, 0 where not finite, and validity: finite, and neither nodata nor zero in all bands."""
-    raw = dataset.read(window=window)
+    raw = dataset.read(list(bands), window=window)
     valid = raster.has_data(raw, dataset.nodata)
     return (np.where(np.isfinite(raw), raw, 0) if raw.dtype.kind == "f" else raw), valid
 
 
-def _measure(dataset: rasterio.io.DatasetReader, path: Path) -> Stretch:
+def _measure(dataset: rasterio.io.DatasetReader, bands: tuple[int, ...], path: Path) -> Stretch:
     step = max(1, int(np.sqrt(dataset.height * dataset.width / 1e6)))
     samples = []
     for top in range(0, dataset.height, _STRIP_ROWS):
-        raw, valid = _read(dataset, RasterWindow(0, top, dataset.width, min(_STRIP_ROWS, dataset.height - top)))
+        raw, valid = _read(dataset, bands, RasterWindow(0, top, dataset.width, min(_STRIP_ROWS, dataset.height - top)))
         samples.append(raw[:, ::step, ::step][:, valid[::step, ::step]].astype(np.float32))
     sample = np.concatenate(samples, axis=1)
     if not sample.size:

@@ -113,11 +113,16 @@ def _classify_row(net: PatchClassifier, pixels: np.ndarray, valid: np.ndarray, c
     return out
 
 
-def segment(image: Path, out: Path, net: PatchClassifier, stride: int, progress: Progress | None = None) -> dict[str, float]:
+def segment(
+    image: Path, out: Path, net: PatchClassifier, stride: int, progress: Progress | None = None, bands: int | None = None
+) -> dict[str, float]:
     """Write the class map, the probabilities and a preview of a scene; all or none.
 
     `out`: uint8 on the image's grid, 0 = no data, 1 to 3 = `NAMES`, with a colour table. ``OUT.probabilities.tif``: float32, a band a class, one pixel a
     cell, NaN = no data. ``OUT.png``: image and classes side by side.
+
+    Args:
+        bands: as in `open_scene`.
 
     Returns:
         Class -> its share of the pixels that carry data.
@@ -129,7 +134,7 @@ def segment(image: Path, out: Path, net: PatchClassifier, stride: int, progress:
         raise InputError(f"--stride {stride}: cells are 1 to {PATCH_PX} px; larger ones would leave ground unseen")
     if out.suffix.lower() not in (".tif", ".tiff"):
         raise InputError(f"{out}: class maps are GeoTIFFs; give the output a name that ends in .tif")
-    with open_scene(image) as scene, ExitStack() as files:
+    with open_scene(image, bands) as scene, ExitStack() as files:
         if min(scene.shape) < PATCH_PX:
             raise InputError(
                 f"{image}: is {scene.shape[1]} x {scene.shape[0]} px, smaller than a patch of {PATCH_PX} px; choose a larger image"

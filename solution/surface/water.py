@@ -1,6 +1,6 @@
 """Water and other smooth, dark ground of a SAR image, as a mask for registration: such ground gives no match that could be trusted.
 
-Two ways. `from_classes` asks a surface classifier, which knows Sentinel-1 scenes of the polar seas. `from_statistics` needs no model and suits any SAR image: it calls
+Two ways. `moving_probability` asks a surface classifier, which knows Sentinel-1 scenes of the polar seas. `from_statistics` needs no model and suits any SAR image: it calls
 an area smooth where three things hold over a neighbourhood of some hundred pixels. The mean is low for the scene. The coefficient of variation is that of speckle,
 which a homogeneous area of a SAR image has whatever its brightness (Ulaby et al. 1986). And the averages of neighbouring blocks differ no more than speckle makes them,
 so there is no structure under it. Small areas are left out, because roofs, roads and shadows are dark and smooth too.
@@ -8,7 +8,7 @@ so there is no structure under it. Small areas are left out, because roofs, road
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -19,12 +19,17 @@ from scipy import ndimage
 
 from solution import raster
 from solution.errors import InputError
+from solution.progress import Progress
 from solution.surface import NAMES
-from solution.surface.network import PatchClassifier
-from solution.surface.scenes import open_scene
+from solution.surface.cellgrid import CellGrid
+from solution.surface.network import PatchClassifier, check_channels
+from solution.surface.scenes import SurfaceScene, open_scene
 
 CELL_PX = 16
 BLOCK_PX = 8
+MEASURES = ("dark", "variation", "structure")
+MOVING = 0.5
+"""Ground that moves with a higher probability is masked."""
 _STRIP_CELLS = 32
 _QUANTISATION = 1 / 12
 _STRONGEST_SPECKLE = 1.0
@@ -54,46 +59,50 @@ class WaterConfig:
 
 
 @dataclass(frozen=True)
-class WaterMask:
-    """Where the water is, on a coarse grid.
+class Smoothness:
+    """What `smooth_dark` goes by: statistics (h, w) of the neighbourhood of each whole cell.
 
     Attributes:
-        water: (h, w) bool; cell (i, j) covers the pixels ``[i * cell_px, (i + 1) * cell_px)`` x ``[j * cell_px, (j + 1) * cell_px)`` of the SAR image.
-        cell_px: side of a cell.
-        shape: (height, width) of the SAR image.
+        valid: bool, whether the cell itself carries data.
+        dark: mean amplitude over that of the scene's bright ground.
+        variation: standard deviation over mean, the coefficient of variation.
+        structure: root mean square difference of neighbouring blocks' means over the standard deviation of the pixels.
     """
 
-    water: np.ndarray
-    cell_px: int
-    shape: tuple[int, int]
+    valid: np.ndarray
+    dark: np.ndarray
+    variation: np.ndarray
+    structure: np.ndarray
 
-    def at(self, xy: np.ndarray) -> np.ndarray:
-        """(N,) bool at positions (N, 2) = (x, y) in px of the SAR image, integers at pixel centres; False outside the image and where not finite."""
-        x, y = np.asarray(xy, float).T + 0.5
-        with np.errstate(invalid="ignore"):
-            inside = (x >= 0) & (y >= 0) & (x < self.shape[1]) & (y < self.shape[0])
-        column, row = (np.where(inside, axis, 0).astype(int) // self.cell_px for axis in (x, y))
-        return inside & self.water[row, column]
+    def layers(self) -> list[np.ndarray]:
+        """The `MEASURES`, NaN where there is no data."""
+        return [np.where(self.valid, getattr(self, name), np.nan) for name in MEASURES]
 
 
-def mask(path: Path, net: PatchClassifier | None = None, config: WaterConfig | None = None) -> WaterMask:
-    """Water of a SAR GeoTIFF: by a surface classifier where one is given, and else by statistics."""
-    return from_classes(path, net) if net is not None else from_statistics(path, config or WaterConfig())
+def mask(path: Path, net: PatchClassifier | None = None, config: WaterConfig | None = None) -> CellGrid:
+    """Water of a SAR GeoTIFF, bool: by a surface classifier where one is given (there also ice, which drifts), and else by statistics.
+
+    Raises:
+        InputError: unreadable; without a classifier, not one band of real values; with one, as `open_scene`, or other channels than it takes.
+    """
+    if net is None:
+        return from_statistics(path, config or WaterConfig())
+    with open_scene(path) as scene:
+        check_channels(net, scene.channels, path)
+        probability = moving_probability(scene, net)
+    return replace(probability, values=probability.values > MOVING)
 
 
-def from_classes(path: Path, net: PatchClassifier, stride: int = 32) -> WaterMask:
-    """Cells of `stride` px that the classifier calls water or ice, which drifts. Raises `InputError` as `open_scene`."""
+def moving_probability(scene: SurfaceScene, net: PatchClassifier, stride: int = 32, progress: Progress | None = None) -> CellGrid:
+    """Probability, float32, of water or ice in cells of `stride` px by a classifier; NaN where there is too little data."""
     from solution.surface.segment import classify_cells  # it also draws, for which predictions need not wait
 
-    with open_scene(path) as scene:
-        rows = [cells.probabilities for cells in classify_cells(scene, net, stride)]
-        probability = np.nan_to_num(np.concatenate(rows), nan=-1.0)
-        moving = np.isin(probability.argmax(axis=-1), (NAMES.index("water"), NAMES.index("ice")))
-        return WaterMask(moving & (probability[..., 0] >= 0), stride, scene.shape)
+    still = np.concatenate([cells.probabilities[..., NAMES.index("land")] for cells in classify_cells(scene, net, stride, progress)])
+    return CellGrid(1 - still, stride, scene.shape)
 
 
-def from_statistics(path: Path, config: WaterConfig) -> WaterMask:
-    """Smooth dark areas of a one-band SAR GeoTIFF, in strips; amplitude or decibels. Intensity is taken for amplitude, which makes `dark` laxer.
+def from_statistics(path: Path, config: WaterConfig) -> CellGrid:
+    """Smooth dark areas of a one-band SAR GeoTIFF, bool, in strips; amplitude or decibels. Intensity is taken for amplitude, which makes `dark` laxer.
 
     Without any brighter ground beside it, water cannot be told from land that is as smooth, and nothing is masked.
 
@@ -104,16 +113,21 @@ def from_statistics(path: Path, config: WaterConfig) -> WaterMask:
         raster.check_sar(dataset, path)
         if min(dataset.shape) < CELL_PX:
             raise InputError(f"{path}: is {dataset.width} x {dataset.height} px, too small for a water mask; choose a larger image")
-        return of_dataset(dataset, raster.sar_overview(dataset), config)
+        return on_cells(smooth_dark(measured(dataset, raster.sar_overview(dataset), config), config), dataset.shape)
 
 
-def of_dataset(dataset: rasterio.io.DatasetReader, overview: raster.Overview, config: WaterConfig | None = None) -> WaterMask:
-    """The same of an open raster of at least one cell, which may be a warped view, and its `raster.sar_overview`."""
+def measured(dataset: rasterio.io.DatasetReader, overview: raster.Overview, config: WaterConfig | None = None) -> Smoothness:
+    """Statistics of an open raster of at least one cell, which may be a warped view, and its `raster.sar_overview`."""
     decibel = overview.radiometry.low < 0
     strips = [_strip(dataset, top, decibel) for top in range(0, dataset.height - CELL_PX + 1, _STRIP_CELLS * CELL_PX)]
-    cells = tuple(-(-side // CELL_PX) for side in dataset.shape)
-    smooth = smooth_dark(np.concatenate(strips, axis=1), config or WaterConfig())
-    return WaterMask(_completed(smooth, cells), CELL_PX, dataset.shape)
+    return smoothness_of(np.concatenate(strips, axis=1), config or WaterConfig())
+
+
+def on_cells(values: np.ndarray, shape: tuple[int, int]) -> CellGrid:
+    """Values (h, w) of whole cells as a grid over an image; its last, incomplete cells are what their neighbours are."""
+    cells = [-(-side // CELL_PX) for side in shape]
+    completed = np.pad(values, [(0, whole - present) for whole, present in zip(cells, values.shape, strict=True)], mode="edge")
+    return CellGrid(completed if completed.dtype == bool else completed.astype(np.float32), CELL_PX, shape)
 
 
 def _strip(dataset, top: int, decibel: bool) -> np.ndarray:
@@ -144,22 +158,25 @@ def cell_sums(amplitude: np.ndarray, rounding: float) -> np.ndarray:
     return np.stack([(mean > 0).astype(np.float64), mean, square, *differences]).astype(np.float64)
 
 
-def smooth_dark(sums: np.ndarray, config: WaterConfig) -> np.ndarray:
-    """(h, w) bool from `cell_sums` of a whole scene."""
+def smoothness_of(sums: np.ndarray, config: WaterConfig) -> Smoothness:
+    """From `cell_sums` of a whole scene."""
     valid = sums[0] > 0
-    if not valid.any():
-        return np.zeros(valid.shape, bool)
     mean, square, across, down = _neighbourhood(sums, config.neighbourhood_cells)
-    variance = np.maximum(square - mean**2, 1e-12)
-    variation = np.sqrt(variance) / np.maximum(mean, 1e-12)
-    dark = mean <= config.dark * np.percentile(sums[1][valid], config.bright_percentile)
-    if not (valid & dark).any():
-        return np.zeros(valid.shape, bool)
-    speckle = min(float(np.percentile(variation[valid & dark], 10)), _STRONGEST_SPECKLE)
-    plain = np.maximum(across, down) <= config.structure**2 * variance
-    smooth = valid & dark & (variation <= config.speckle * speckle) & plain
+    deviation = np.sqrt(np.maximum(square - mean**2, 1e-12))
+    bright = np.percentile(sums[1][valid], config.bright_percentile) if valid.any() else 1.0
+    structure = np.sqrt(np.maximum(across, down)) / deviation
+    return Smoothness(valid, mean / max(bright, 1e-12), deviation / np.maximum(mean, 1e-12), structure)
+
+
+def smooth_dark(found: Smoothness, config: WaterConfig) -> np.ndarray:
+    """(h, w) bool, where water is."""
+    dark = found.valid & (found.dark <= config.dark)
+    if not dark.any():
+        return dark
+    speckle = min(float(np.percentile(found.variation[dark], 10)), _STRONGEST_SPECKLE)
+    smooth = dark & (found.variation <= config.speckle * speckle) & (found.structure <= config.structure)
     # What was judged is the neighbourhood of a cell, so all of it is smooth; but not beyond the dark.
-    grown = ndimage.binary_dilation(smooth, iterations=config.neighbourhood_cells // 2, mask=valid & dark)
+    grown = ndimage.binary_dilation(smooth, iterations=config.neighbourhood_cells // 2, mask=dark)
     labels, count = ndimage.label(grown)
     area = ndimage.sum_labels(grown, labels, np.arange(count + 1)) * CELL_PX**2
     return grown & (area >= config.least_area_px2)[labels]
@@ -175,8 +192,3 @@ def _neighbourhood(sums: np.ndarray, side: int) -> np.ndarray:
 def _pooled(values: np.ndarray, side: int) -> np.ndarray:
     height, width = values.shape
     return values.reshape(height // side, side, width // side, side).mean(axis=(1, 3), dtype=np.float64)
-
-
-def _completed(water: np.ndarray, cells: tuple[int, int]) -> np.ndarray:
-    """The last, incomplete cells are what their neighbours are."""
-    return np.pad(water, [(0, whole - present) for whole, present in zip(cells, water.shape, strict=True)], mode="edge")

@@ -8,7 +8,7 @@ import pytest
 
 from solution import candidates, evidence, neighbourhood, patches
 
-NOT_IMAGE = [name for name in evidence.FEATURES if name not in evidence.FAMILIES["image"]]
+NOT_IMAGE = [name for family, names in evidence.FAMILIES.items() if family not in ("image", "surface") for name in names]
 SHAPE = (400, 480)
 WRONG = 37
 

@@ -110,6 +110,16 @@ def test_one_band_makes_grey_patches(tmp_path):
     assert read_patches(tmp_path / "out").pixels.shape[1] == 1
 
 
+def test_only_some_bands_are_those_of_an_image_that_has_no_others(scene, tmp_path, run):
+    alone = polar.write_scene(tmp_path / "alone", bands=1)
+    for image, out in ((scene[0], "some"), (alone, "all")):
+        invoke("surface", "sample", image, scene[1], tmp_path / out, "--bands", 1)
+    some, all_there = read_patches(tmp_path / "some"), read_patches(tmp_path / "all")
+    assert some.pixels.shape[1] == 1 and np.array_equal(some.pixels, all_there.pixels) and np.array_equal(some.labels, all_there.labels)
+    code, _, error = run("surface", "sample", alone, scene[1], tmp_path / "more", "--bands", 2)
+    assert code == 2 and "scene.tif: has 1 band(s) and not the 2 asked for" in error and not (tmp_path / "more").exists()
+
+
 def test_the_ratio_is_that_of_the_public_patches():
     hh, hv = np.array([[0, 100, 10]], np.uint8), np.array([[5, 50, 200]], np.uint8)
     assert as_channels(np.stack([hh, hv]))[2].tolist() == [[0, round(RATIO_SCALE / 2), 255]]

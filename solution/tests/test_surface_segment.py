@@ -106,6 +106,17 @@ def test_progress_has_a_total(tmp_path, net):
     assert seen[0] == (0, 9 * 14) and seen[-1] == (9 * 14, 9 * 14)
 
 
+def test_only_the_first_band_goes_to_weights_of_one_band(tmp_path):
+    torch.manual_seed(3)
+    net, seen = PatchClassifier(SurfaceConfig(channels=1).smoke()).eval(), []
+    for name, bands, chosen in (("both", 2, 1), ("alone", 1, None)):
+        image = polar.write_scene(tmp_path / name, bands=bands, noise=0.3)
+        segment.segment(image, tmp_path / name / "map.tif", net, 32, bands=chosen)
+        with rasterio.open(tmp_path / name / "map.probabilities.tif") as probabilities:
+            seen.append(probabilities.read())
+    np.testing.assert_array_equal(*seen)
+
+
 def test_bad_input_leaves_nothing(tmp_path, weights, run):
     blank, nan, grey, small = (tmp_path / f"{name}.tif" for name in ("blank", "nan", "grey", "small"))
     write_raster(blank, np.zeros((2, 100, 100), np.uint8), polar.TRANSFORM, polar.CRS)

@@ -12,6 +12,7 @@ from scipy.ndimage import gaussian_filter
 
 from solution.errors import InputError
 from solution.surface import water
+from solution.surface.cellgrid import CellGrid
 from solution.surface.network import PatchClassifier, SurfaceConfig
 from solution.surface.water import WaterConfig, from_statistics
 from solution.tests import polar
@@ -52,8 +53,8 @@ def write(path: Path, amplitude: np.ndarray, dtype: str = "uint16") -> Path:
     return path
 
 
-def share(found: water.WaterMask, region: tuple[slice, slice]) -> float:
-    return float(found.water[region].mean())
+def share(found: CellGrid, region: tuple[slice, slice]) -> float:
+    return float(found.values[region].mean())
 
 
 INNER = np.s_[20:46, 23:46]  # of the dark area, in cells, two cells within it
@@ -64,7 +65,7 @@ LAND = np.s_[:14, :]
 @pytest.mark.parametrize("looks", [1, 4])
 def test_flat_dark_speckle_is_water_and_textured_land_is_not(tmp_path, dtype, looks):
     found = from_statistics(write(tmp_path / "sar.tif", ground("water", looks), dtype), WaterConfig())
-    assert found.water.shape == (48, 48) and found.water.dtype == bool
+    assert found.values.shape == (48, 48) and found.values.dtype == bool
     assert share(found, INNER) > 0.95 and share(found, LAND) == 0 and share(found, np.s_[:, :16]) == 0
 
 
@@ -72,7 +73,7 @@ def test_flat_dark_speckle_is_water_and_textured_land_is_not(tmp_path, dtype, lo
 @pytest.mark.parametrize("looks", [1, 4])
 def test_structure_or_brightness_is_not_water(tmp_path, kind, looks):
     found = from_statistics(write(tmp_path / "sar.tif", ground(kind, looks)), WaterConfig())
-    assert found.water.mean() < 0.02
+    assert found.values.mean() < 0.02
 
 
 def test_each_condition_is_needed(tmp_path):
@@ -85,36 +86,42 @@ def test_each_condition_is_needed(tmp_path):
 def test_small_dark_spots_are_left_out_unless_asked_for(tmp_path):
     path = write(tmp_path / "sar.tif", np.where(np.arange(SIZE) < 96, 12, 100) * speckle(4))
     wanted = from_statistics(path, WaterConfig())
-    assert wanted.water[:, :5].mean() > 0.9 and not wanted.water[:, 7:].any()
-    assert not from_statistics(path, dataclasses.replace(WaterConfig(), least_area_px2=1e9)).water.any()
+    assert wanted.values[:, :5].mean() > 0.9 and not wanted.values[:, 7:].any()
+    assert not from_statistics(path, dataclasses.replace(WaterConfig(), least_area_px2=1e9)).values.any()
 
 
 def test_positions_are_looked_up_in_x_and_y(tmp_path):
     found = from_statistics(write(tmp_path / "sar.tif", ground("water")), WaterConfig())
     assert (
-        found.at(np.array([[700, 400], [400, 700], [700, 100], [100, 700], [-1, 400], [400, SIZE], [np.nan, 3]])).tolist()
+        found.at(np.array([[700, 400], [400, 700], [700, 100], [100, 700], [-1, 400], [400, SIZE], [np.nan, 3]]), False).tolist()
         == [True, True] + [False] * 5
     )
-    edge = water.WaterMask(np.array([[True, False]]), 16, (16, 24))
-    assert edge.at(np.array([[15.4, 0], [15.6, 0], [-0.5, -0.5], [-0.6, 0], [23.4, 15.4]])).tolist() == [True, False, True, False, False]
+    edge = CellGrid(np.array([[True, False]]), 16, (16, 24))
+    assert edge.at(np.array([[15.4, 0], [15.6, 0], [-0.5, -0.5], [-0.6, 0], [23.4, 15.4]]), False).tolist() == [
+        True,
+        False,
+        True,
+        False,
+        False,
+    ]
 
 
 def test_strips_change_nothing(tmp_path, monkeypatch):
     path = write(tmp_path / "sar.tif", ground("water"))
-    whole = from_statistics(path, WaterConfig()).water
+    whole = from_statistics(path, WaterConfig()).values
     monkeypatch.setattr(water, "_STRIP_CELLS", 12)
-    again = from_statistics(path, WaterConfig()).water
+    again = from_statistics(path, WaterConfig()).values
     assert (whole != again).mean() < 0.01
 
 
 def test_a_scene_of_one_kind_or_without_data_masks_nothing(tmp_path):
     for values in (12 * speckle(1), np.zeros((SIZE, SIZE))):
-        assert not from_statistics(write(tmp_path / "sar.tif", values, "uint8"), WaterConfig()).water.any()
+        assert not from_statistics(write(tmp_path / "sar.tif", values, "uint8"), WaterConfig()).values.any()
 
 
 def test_sizes_that_are_no_multiple_of_a_cell(tmp_path):
     found = from_statistics(write(tmp_path / "sar.tif", ground("water")[:, : SIZE - 7]), WaterConfig())
-    assert found.water.shape == (48, 48) and found.at(np.array([[SIZE - 9, 500]])).all()
+    assert found.values.shape == (48, 48) and found.at(np.array([[SIZE - 9, 500]]), False).all()
 
 
 def test_other_rasters_are_named(tmp_path):
@@ -135,5 +142,5 @@ def test_a_classifier_says_where_water_or_ice_is(tmp_path, moving):
             return 9.0 * torch.stack(scores, dim=1)
 
     found = water.mask(polar.write_scene(tmp_path, nodata_columns=100), DarkIsMoving(SurfaceConfig().smoke()))
-    assert found.cell_px == 32 and found.water.shape == (9, 14)
-    assert found.at(np.array([[250, 200], [60, 20], [60, 220], [410, 120]])).tolist() == [True, False, False, False]
+    assert found.cell_px == 32 and found.values.shape == (9, 14)
+    assert found.at(np.array([[250, 200], [60, 20], [60, 220], [410, 120]]), False).tolist() == [True, False, False, False]
