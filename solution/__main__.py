@@ -166,7 +166,9 @@ def predict(
         None,
         help="Surface classifier (surface train): no candidate on water or ice counts. Default: none on smooth dark water, by statistics.",
     ),
-    keep_water: bool = typer.Option(False, "--keep-water", help="Let candidates on smooth dark ground, taken for water, count too."),
+    keep_water: bool = typer.Option(
+        False, "--keep-water", help="Let candidates on smooth dark ground, taken for water, count too; --rerank may doubt them still."
+    ),
     every: bool = typer.Option(False, "--all", help="With DATA_DIR: the labelled scenes too."),
 ) -> None:
     """Write offset maps: of one pair, of every test pair of a folder, or of the embedded default.

@@ -76,7 +76,7 @@ def features(
 
 
 def _of_table(table: pd.DataFrame, shape: tuple[int, int]) -> dict[str, np.ndarray]:
-    """All but the image features of finite rows."""
+    """What the table alone says of finite rows."""
     xy, shift = table[["x", "y"]].to_numpy(), table[["dx", "dy"]].to_numpy()
     field, typical_px = _coarse_field(table, shape)
     axis = _main_axis(xy, field)

@@ -23,7 +23,7 @@ from solution.reranker import FILE as RERANKER
 from solution.reranker import Reranker, rank
 from solution.scene import ScenePair, discover, open_pair, without_labels
 from solution.submission import build_zip, map_name
-from solution.surface.ground import Ground
+from solution.surface.ground import Ground, check_model
 from solution.surface.network import load_classifier
 from solution.train import FLOW, torch_device
 
@@ -59,7 +59,7 @@ class Settings:
         uncertainty: also write the 68 % radius of the map's error.
         rerank: let each team's reranker judge its candidates before the fit.
         surface_model: weights of a surface classifier, which says where the SAR image shows water or ice; None = its statistics say where water is.
-        keep_water: let candidates on water count too.
+        keep_water: let candidates on water count too; rerankers, if asked, still see that it is water.
         proposing: sources and how they work.
     """
 
@@ -110,6 +110,8 @@ def predict_pair(
     judges = {folder: Reranker.load(folder / RERANKER) for folder in folders} if settings.rerank else {}
     device = torch_device(settings.device)
     surface = load_classifier(settings.surface_model, device)[0] if settings.surface_model else None
+    if surface is not None:
+        check_model(pair, surface)
     key = _key(pair, settings, folders, judges)
     report_path, table_path, warped, sigma = (
         out.with_name(out.stem + end) for end in (".report.json", ".candidates.parquet", ".sar.tif", ".sigma.tif")
@@ -123,13 +125,14 @@ def predict_pair(
         return Prediction(out, before["verdict"], f"{out}: up to date, skipped; its verdict is {before['verdict']}", True)
     pair.check()
     work = out.parent / _WORK / f"{out.stem}_{key}"
-    ground = Ground.of(pair, surface, progress)
-    tables, seconds = [], {"surface": time.perf_counter() - started}
+    tick = time.perf_counter()
+    ground = Ground.of(pair, surface, progress) if judges or not settings.keep_water else None
+    tables, seconds = [], {"surface": time.perf_counter() - tick}
     for folder in folders:
         tables.append(_team_proposes(folder, judges.get(folder), pair, ground, settings, work, seconds, progress, say))
     tick = time.perf_counter()
     table = candidates.concat(tables)
-    moving = None if settings.keep_water else ground.moves(table)
+    moving = ground.moves(table) if ground and not settings.keep_water else None
     fit, table = offsets.fit(table, pair.shape, pair.gsd_m, moving=moving)
     seconds["fit"] = time.perf_counter() - tick
     tick = time.perf_counter()
@@ -175,7 +178,7 @@ def _team_proposes(
     folder: Path,
     judge: Reranker | None,
     pair: ScenePair,
-    ground: Ground,
+    ground: Ground | None,
     settings: Settings,
     work: Path,
     seconds: dict[str, float],

@@ -72,6 +72,14 @@ def team_of(scene: str, split: pd.DataFrame, by_aoi: bool) -> Team | None:
     return next((team for team in aoi_teams(split) if scene in team.held_out), None)
 
 
+def held_out_by_split(scene: str, folds: Path) -> str | None:
+    """Name of the team that holds a scene out by the split of the teams' folder; None where the split does not name it, or there is none."""
+    if not (folds / "split.csv").is_file():
+        return None
+    split = read_split(folds / "split.csv")
+    return team_of(scene, split, by_aoi=False).name if scene in set(split["scene"]) else None
+
+
 def unseen_by(pair: ScenePair, folds: Path, weights: Mapping[str, Sequence[Path]]) -> tuple[str, ...]:
     """Names of the teams that may judge a scene: for one that the split names the team that holds it out, for any other all; in either case without those
     whose weights list the scene.
@@ -79,12 +87,8 @@ def unseen_by(pair: ScenePair, folds: Path, weights: Mapping[str, Sequence[Path]
     Args:
         weights: a team's name -> the files that it brings.
     """
-    names = tuple(weights)
-    if (folds / "split.csv").is_file():
-        split = read_split(folds / "split.csv")
-        if pair.name in set(split["scene"]):
-            held_out_by = team_of(pair.name, split, by_aoi=False).name
-            names = tuple(name for name in names if name == held_out_by)
+    held_out_by = held_out_by_split(pair.name, folds)
+    names = tuple(name for name in weights if held_out_by in (None, name))
     known_as = {pair.name, f"{pair.optical.parent.name}/{pair.name}"}  # simulated scenes carry their folder's name
     return tuple(name for name in names if not any(known_as & set(artefact.read_manifest(path).trained_on) for path in weights[name]))
 

@@ -21,7 +21,7 @@ from solution.benchmark.methods import METHODS, Method
 from solution.benchmark.sources import PACKAGE
 from solution.errors import InputError
 from solution.scene import ScenePair
-from solution.teams import unseen_by
+from solution.teams import held_out_by_split, unseen_by
 
 RESULTS = "benchmark.json"
 NOT_INSTALLED = "not installed"
@@ -109,13 +109,20 @@ def _measured(name: str, pair: ScenePair, plan: Plan, teams: tuple[str, ...]) ->
     if method.missing():
         return {"status": NOT_INSTALLED, "reason": method.missing()}
     if method.teams and not teams:
-        unfit = "every team that could judge this scene was trained on it, or the one that holds it out has no weights of this method"
-        return failed(unfit if method.teams(plan.folds) else method.untrained)
+        return failed(_why_no_team(method, pair, plan.folds))
     with tempfile.TemporaryDirectory(prefix=".cell_", dir=plan.out) as work:
         own = Path(work).resolve() / "method"
         own.mkdir()
         files = (str(Path(path).resolve()) for path in (pair.optical, pair.sar, pair.tiepoints_csv, plan.folds))
         return launch(Request(name, pair.name, *files, teams, plan.device, str(own)), own.parent)
+
+
+def _why_no_team(method: Method, pair: ScenePair, folds: Path) -> str:
+    """What to do where no team may judge a scene with a method."""
+    trained, holder = method.teams(folds), held_out_by_split(pair.name, folds)
+    if trained and holder not in (None, *trained):
+        return f"team {holder}, which holds this scene out by {folds / 'split.csv'}, has no weights of this method; train them"
+    return "every team that could judge this scene was trained on it" if trained else method.untrained
 
 
 def launch(request: Request, folder: Path) -> dict:
@@ -144,7 +151,7 @@ def launch(request: Request, folder: Path) -> dict:
 
 def _key(method: Method, pair: ScenePair, plan: Plan, teams: tuple[str, ...]) -> str:
     """Hash of all that a cell depends on. Raises `InputError` for missing weights."""
-    files = [pair.tiepoints_csv, *(PACKAGE / name for name in ("score.py", *method.code())), *_weights(method, plan.folds, teams)]
+    files = [pair.tiepoints_csv, *(PACKAGE / name for name in method.code()), *_weights(method, plan.folds, teams)]
     contents = [artefact.file_hash(path) for path in files]
     facts = [pair.name, pair.fingerprint(), contents, teams, plan.device if teams else None, method.package_version()]
     return artefact.digest(facts)

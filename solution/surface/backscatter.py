@@ -68,7 +68,7 @@ class Sea:
         self.swell_px, self.swell_db, self.direction = rng.uniform(4.5, 14.0), rng.uniform(0.0, 1.1), rng.uniform(0, np.pi)
         self.row_px, self.row_db = rng.uniform(25.0, 80.0), rng.uniform(0.0, 1.2)
         self.fine = Texture(rng, 1.0, 24.0)
-        self.depolarised = rng.uniform(-18.0, -14.5)
+        self.depolarised = rng.uniform(-23.0, -14.5)
 
     def bands(self, rows: Rows) -> Bands:
         bounds = rows.bounds

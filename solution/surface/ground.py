@@ -16,7 +16,7 @@ from solution.surface.network import PatchClassifier, check_channels
 from solution.surface.scenes import scene_of
 
 FEATURES = ("surface_moving", *(f"surface_{name}" for name in water.MEASURES))
-"""Probability that the ground moves, and the measures of `water.Smoothness`; NaN = unknown."""
+"""Whether the ground moves, 0 or 1, and the measures of `water.Smoothness`; NaN = unknown. No probability, as statistics, from which rerankers learn, give none."""
 
 
 @dataclass(frozen=True)
@@ -35,14 +35,16 @@ class Ground:
 
     @classmethod
     def of(cls, pair: ScenePair, net: PatchClassifier | None = None, progress: Progress | None = None) -> Ground:
-        """Read the SAR image of a pair, once or twice, in strips.
+        """Read the SAR image of a pair, in strips.
 
         Args:
             net: a surface classifier in evaluation mode, which then says what moves; without it the statistics do.
 
         Raises:
-            InputError: a classifier that does not take SAR images of one band, or an image smaller than its patches.
+            InputError: as `check_model`.
         """
+        if net is not None:
+            check_model(pair, net)
         with pair.open_sar() as dataset:
             if min(dataset.shape) < water.CELL_PX:
                 nothing = _nothing(dataset.shape)
@@ -52,9 +54,6 @@ class Ground:
             if net is None:
                 flat = water.smooth_dark(smoothness, water.WaterConfig())
                 return cls(pair, water.on_cells(np.where(smoothness.valid, flat, np.nan), dataset.shape), measures)
-            check_channels(net, dataset.count, pair.sar)
-            if min(dataset.shape) < PATCH_PX:
-                raise InputError(f"{pair.sar}: is smaller than a patch of the surface model, {PATCH_PX} px; leave --surface-model out")
             return cls(pair, water.moving_probability(scene_of(dataset, pair.sar), net, progress=progress), measures)
 
     def moves(self, table: pd.DataFrame) -> np.ndarray:
@@ -64,13 +63,24 @@ class Ground:
     def evidence(self, table: pd.DataFrame) -> dict[str, np.ndarray]:
         """`FEATURES` -> (N,) float32, where the candidates of a table end."""
         ends = self._ends(table)
-        grids = zip(FEATURES, (self.moving, *self.measures), strict=True)
-        return {name: grid.at(ends, np.nan).astype(np.float32) for name, grid in grids}
+        found = {name: grid.at(ends, np.nan).astype(np.float32) for name, grid in zip(FEATURES, (self.moving, *self.measures), strict=True)}
+        moving = found["surface_moving"]
+        return found | {"surface_moving": np.where(np.isfinite(moving), moving > water.MOVING, np.nan).astype(np.float32)}
 
     def _ends(self, table: pd.DataFrame) -> np.ndarray:
         """(N, 2) positions in px of the SAR image as it is read."""
         landed = table[["x", "y"]].to_numpy() + table[["dx", "dy"]].to_numpy() + self.pair.centre_offset_px
         return self.pair.sar_positions(landed)
+
+
+def check_model(pair: ScenePair, net: PatchClassifier) -> None:
+    """Raise `InputError` where a surface classifier does not take the SAR image of a pair, which has one band, or the image is smaller than its patches."""
+    check_channels(net, 1, pair.sar)
+    if min(pair.sar_shape) < PATCH_PX:
+        width, height = pair.sar_shape[::-1]
+        raise InputError(
+            f"{pair.sar}: is {width} x {height} px, smaller than a patch of the surface model, {PATCH_PX} px; leave --surface-model out"
+        )
 
 
 def _nothing(shape: tuple[int, int]) -> CellGrid:

@@ -10,6 +10,9 @@ ANGLES_DEG = (19.0, 47.0)
 _SWATHS = (0.0, 0.21, 0.42, 0.6, 0.8, 1.0)
 """Where the five sub-swaths of the extra-wide mode meet, as shares of the swath."""
 
+_FLOORS_DB = ((-36.0, -29.0), (-40.0, -27.0))
+"""Limits of the noise floor of a scene in HH and HV: high where the product is as it came, low where most of the noise was subtracted."""
+
 
 class Instrument:
     """One scene's settings.
@@ -24,11 +27,11 @@ class Instrument:
         first = rng.uniform(0, 1 - span)
         self.across = first + span * (np.arange(width, dtype=np.float32) + 0.5) / width
         self.angle = ANGLES_DEG[0] + (ANGLES_DEG[1] - ANGLES_DEG[0]) * self.across
-        self.noise_db = np.stack([self._floor(rng, rng.uniform(*limits)) for limits in ((-33.0, -29.0), (-31.0, -27.0))])
+        self.noise_db = np.stack([self._floor(rng, rng.uniform(*limits)) for limits in _FLOORS_DB])
         self.scalloping_db, self.scalloping_px = rng.uniform(0.1, 0.9), rng.uniform(60.0, 160.0)
         self.looks = rng.uniform(8.0, 12.0)
-        # Products are stretched scene by scene: the 8-bit value of a backscatter of -5 dB in HH, and of -14 dB in HV.
-        top = rng.uniform(150, 280) * 10 ** (rng.uniform(-0.8, 0.8, 2) / 20)
+        # Products are stretched scene by scene and band by band: the 8-bit value of a backscatter of -5 dB in HH, and of -14 dB in HV.
+        top = rng.uniform(130, 300) * 10 ** (rng.uniform(-3.0, 3.0, 2) / 20)
         self.gain = (top * 10 ** (np.array([5.0, 14.0]) / 20)).astype(np.float32)
 
     def _floor(self, rng: np.random.Generator, level: float) -> np.ndarray:

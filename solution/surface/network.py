@@ -89,7 +89,9 @@ def load_classifier(path: Path, device: str | torch.device = "cpu") -> tuple[Pat
     """A trained classifier in evaluation mode. Raises `InputError` where the file is missing, broken, or another stage's."""
     tensors, manifest = artefact.load_weights(path)
     if manifest.stage != STAGE:
-        raise InputError(f"{path}: holds the weights of a {manifest.stage}, not of a {STAGE} classifier; pass the right file to --weights")
+        raise InputError(
+            f"{path}: holds the weights of a {manifest.stage}, not of a {STAGE} classifier; pass a file that surface train made"
+        )
     net = PatchClassifier(settings_of(manifest, SurfaceConfig))
     load_network(net, tensors, path)
     return net.to(device).eval(), manifest
@@ -99,6 +101,9 @@ def check_channels(net: PatchClassifier, channels: int, place: Path | str) -> No
     """Refuse images that the network does not take."""
     if net.channels != channels:
         kinds = {1: "one band (HH)", 3: "two bands or three (HH, HV, their ratio)"}
-        raise InputError(
-            f"{place}: has {kinds[channels]} and the weights were trained on {kinds[net.channels]}; pass others to --weights, or train some"
+        mend = (
+            "take its first band alone with --bands 1 (surface sample, surface segment), or other weights"
+            if channels > net.channels
+            else "take weights for one band, such as folds/surface_hh.safetensors, or those that surface train makes of surface sample --bands 1"
         )
+        raise InputError(f"{place}: has {kinds[channels]} and the weights were trained on {kinds[net.channels]}; {mend}")

@@ -91,7 +91,9 @@ def label_of(polygons: geopandas.GeoDataFrame, scene: SurfaceScene, x: np.ndarra
 def _check_channels(channels: dict[int, Path]) -> None:
     if len(channels) > 1:
         (one, first), (other, second) = channels.items()
-        raise InputError(f"{second}: is seen in {other} channel(s) and {first} in {one}; sample images of one kind at a time")
+        raise InputError(
+            f"{second}: is seen in {other} channel(s) and {first} in {one}; sample images of one kind at a time, or --bands 1 of all"
+        )
 
 
 def _polygons_on(scene: SurfaceScene, shapefiles: Sequence[Path], sampling: Sampling) -> geopandas.GeoDataFrame:

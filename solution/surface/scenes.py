@@ -98,7 +98,7 @@ def scene_of(dataset: rasterio.io.DatasetReader, path: Path, bands: int | None =
     chosen = tuple(range(1, (bands or dataset.count) + 1))
     if len(chosen) not in (1, 2, 3):
         raise InputError(
-            f"{path}: has {dataset.count} bands; surface classes need 1 (HH), 2 (HH, HV) or 3 (HH, HV, ratio): gdal_translate -b picks bands"
+            f"{path}: has {dataset.count} bands; surface classes need 1 (HH), 2 (HH, HV) or 3 (HH, HV, ratio): --bands takes the first ones, gdal_translate -b any"
         )
     stretch = None if dataset.dtypes[0] == "uint8" else _measure(dataset, chosen, path)
     channels = 1 if len(chosen) == 1 else 3

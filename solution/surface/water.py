@@ -118,7 +118,7 @@ def from_statistics(path: Path, config: WaterConfig) -> CellGrid:
 
 def measured(dataset: rasterio.io.DatasetReader, overview: raster.Overview, config: WaterConfig | None = None) -> Smoothness:
     """Statistics of an open raster of at least one cell, which may be a warped view, and its `raster.sar_overview`."""
-    decibel = overview.radiometry.low < 0
+    decibel = not overview.radiometry.log
     strips = [_strip(dataset, top, decibel) for top in range(0, dataset.height - CELL_PX + 1, _STRIP_CELLS * CELL_PX)]
     return smoothness_of(np.concatenate(strips, axis=1), config or WaterConfig())
 
@@ -135,8 +135,8 @@ def _strip(dataset, top: int, decibel: bool) -> np.ndarray:
     rows = min(_STRIP_CELLS * CELL_PX, dataset.height - top) // CELL_PX * CELL_PX
     raw = dataset.read(1, window=RasterWindow(0, top, dataset.width // CELL_PX * CELL_PX, rows))
     amplitude = raw.astype(np.float32)
-    # Zeros among other values are dark water, not gaps: a cell counts as a gap where it holds nothing else.
-    data = np.isfinite(amplitude) & (amplitude != dataset.nodata if dataset.nodata else True)
+    # Zeros among other amplitudes are dark water, not gaps: a cell counts as a gap where it holds nothing else. Among decibels they fill what is empty.
+    data = np.isfinite(amplitude) & (amplitude != dataset.nodata if dataset.nodata else True) & ((amplitude != 0) | (not decibel))
     amplitude = np.where(data, amplitude, 0)
     amplitude = np.where(data, 10 ** (amplitude / 20), 0) if decibel else np.maximum(amplitude, 0)
     return cell_sums(amplitude, _QUANTISATION if raw.dtype.kind in "ui" else 0.0)
@@ -164,7 +164,7 @@ def smoothness_of(sums: np.ndarray, config: WaterConfig) -> Smoothness:
     mean, square, across, down = _neighbourhood(sums, config.neighbourhood_cells)
     deviation = np.sqrt(np.maximum(square - mean**2, 1e-12))
     bright = np.percentile(sums[1][valid], config.bright_percentile) if valid.any() else 1.0
-    structure = np.sqrt(np.maximum(across, down)) / deviation
+    structure = np.sqrt(np.maximum(np.maximum(across, down), 0)) / deviation  # running sums may end a little below 0
     return Smoothness(valid, mean / max(bright, 1e-12), deviation / np.maximum(mean, 1e-12), structure)
 
 

@@ -279,7 +279,7 @@ def test_where_every_team_saw_the_scene_ours_is_a_failed_cell(trained, go, launc
     shutil.copy(folds / "1" / "flow.safetensors", folds / "0" / "flow.safetensors")
     assert go([trained.data], ("zero", "pipeline"), folds=folds)[0] == 0
     answer = results(tmp_path)["02_train_01"]["pipeline"]
-    assert answer["reason"].startswith("every team that could judge this scene was trained on it, or") and answer["teams"] == []
+    assert answer["reason"] == "every team that could judge this scene was trained on it" and answer["teams"] == []
 
 
 def test_simulated_scenes_are_made_once_without_click_noise(run, launched, tmp_path):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import rasterio
 import torch
 from scipy.ndimage import gaussian_filter
 
@@ -48,8 +49,8 @@ def ground(dark: str, looks: float = 1) -> np.ndarray:
 
 def write(path: Path, amplitude: np.ndarray, dtype: str = "uint16") -> Path:
     values = np.clip(np.rint(amplitude * 20), 1, 65_535) if dtype == "uint16" else np.clip(np.rint(amplitude), 0, 255)
-    values = 20 * np.log10(np.maximum(amplitude, 1e-3)) - 60 if dtype == "float32" else values
-    write_raster(path, values[None].astype(dtype), polar.TRANSFORM, polar.CRS)
+    values = 20 * np.log10(np.maximum(amplitude, 1e-3)) - 60 if dtype == "decibel" else amplitude / 500 if dtype == "below 1" else values
+    write_raster(path, values[None].astype("float32" if dtype in ("decibel", "below 1") else dtype), polar.TRANSFORM, polar.CRS)
     return path
 
 
@@ -61,7 +62,7 @@ INNER = np.s_[20:46, 23:46]  # of the dark area, in cells, two cells within it
 LAND = np.s_[:14, :]
 
 
-@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "decibel", "below 1"])
 @pytest.mark.parametrize("looks", [1, 4])
 def test_flat_dark_speckle_is_water_and_textured_land_is_not(tmp_path, dtype, looks):
     found = from_statistics(write(tmp_path / "sar.tif", ground("water", looks), dtype), WaterConfig())
@@ -74,6 +75,16 @@ def test_flat_dark_speckle_is_water_and_textured_land_is_not(tmp_path, dtype, lo
 def test_structure_or_brightness_is_not_water(tmp_path, kind, looks):
     found = from_statistics(write(tmp_path / "sar.tif", ground(kind, looks)), WaterConfig())
     assert found.values.mean() < 0.02
+
+
+def test_decibels_are_filled_with_zeros_that_are_not_bright(tmp_path):
+    whole = from_statistics(write(tmp_path / "sar.tif", ground("water"), "decibel"), WaterConfig()).values
+    with rasterio.open(tmp_path / "sar.tif", "r+") as file:
+        image = file.read(1)
+        image[:, :160] = 0
+        file.write(image, 1)
+    filled = from_statistics(tmp_path / "sar.tif", WaterConfig()).values
+    assert not filled[:, :10].any() and (filled[:, 14:] != whole[:, 14:]).mean() < 0.02
 
 
 def test_each_condition_is_needed(tmp_path):
