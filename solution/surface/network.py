@@ -32,6 +32,7 @@ class SurfaceConfig:
         save_interval: epochs between checkpoints, from which a killed run goes on.
         validation_share: of the groups of patches that are held out.
         gain_db: standard deviation of the random gain of each polarisation, because every product is stretched differently.
+        zoom: half of the patches are magnified by up to this factor, because products differ in resolution, and in how far they were smoothed.
         smoothing: of the labels, because charts are not exact.
     """
 
@@ -46,6 +47,7 @@ class SurfaceConfig:
     save_interval: int = 1
     validation_share: float = 0.2
     gain_db: float = 1.0
+    zoom: float = 6.0
     smoothing: float = 0.05
 
     def smoke(self) -> SurfaceConfig:

@@ -72,7 +72,7 @@ class ClassifierModule(lightning.LightningModule):
         pixels, labels = batch
         # Seeded by the step, so that a run that was killed and goes on sees what it would have seen.
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.global_step)
-        loss = self._loss(self.net(augmented(pixels, self.config.gain_db, generator)), labels, self.config.smoothing)
+        loss = self._loss(self.net(augmented(pixels, self.config.gain_db, self.config.zoom, generator)), labels, self.config.smoothing)
         if not torch.isfinite(loss):
             raise FloatingPointError(f"surface: the loss is not finite in step {self.global_step}")
         self.log("loss", loss.detach(), prog_bar=True, on_epoch=True, on_step=False)
@@ -93,17 +93,28 @@ class ClassifierModule(lightning.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
-def augmented(pixels: Tensor, gain_db: float, generator: torch.Generator) -> Tensor:
-    """(B, channels, 64, 64) uint8 -> the same, turned and mirrored, with another gain for each polarisation; the ratio follows."""
+def augmented(pixels: Tensor, gain_db: float, zoom: float, generator: torch.Generator) -> Tensor:
+    """(B, channels, 64, 64) uint8 -> the same, turned and mirrored, half of them magnified around their middle, with another gain for each polarisation; the
+    ratio follows."""
     turns = torch.randint(8, (len(pixels),), generator=generator)
     out = torch.empty_like(pixels)
     for turn in range(8):
         chosen = (turns == turn).to(pixels.device)
         turned = torch.rot90(pixels[chosen], turn % 4, (2, 3))
         out[chosen] = turned.flip(3) if turn >= 4 else turned
+    out = magnified(out, zoom, generator)
     gain = 10 ** (gain_db / 20 * torch.randn((len(pixels), 2), generator=generator))
     gains = gain[:, :1] if pixels.shape[1] == 1 else torch.stack([gain[:, 0], gain[:, 1], gain[:, 1] / gain[:, 0]], dim=1)
     return (out * gains.to(pixels.device)[:, :, None, None]).round().clamp(0, _BYTE - 1)
+
+
+def magnified(pixels: Tensor, zoom: float, generator: torch.Generator) -> Tensor:
+    """(B, channels, h, w) -> float, half of them magnified around their middle, whose class is the patch's, by a factor in [1, zoom]."""
+    factor = zoom ** torch.rand(len(pixels), generator=generator)
+    factor = torch.where(torch.rand(len(pixels), generator=generator) < 0.5, factor, 1.0).to(pixels.device)
+    matrix = torch.eye(2, 3, device=pixels.device) / factor[:, None, None]
+    grid = F.affine_grid(matrix, list(pixels.shape), align_corners=False)
+    return F.grid_sample(pixels.float(), grid, padding_mode="border", align_corners=False)
 
 
 class Shuffled(Sampler):

@@ -118,13 +118,24 @@ def test_rare_classes_weigh_more():
 
 def test_augmentation_turns_and_keeps_the_ratio():
     pixels = torch.arange(64 * 64, dtype=torch.int64).reshape(1, 1, 64, 64).remainder(100).to(torch.uint8).repeat(16, 3, 1, 1)
-    turned = training.augmented(pixels, 0.0, torch.Generator().manual_seed(0))
+    turned = training.augmented(pixels, 0.0, 1.0, torch.Generator().manual_seed(0))
     whole = {tuple(image.flatten().tolist()) for image in turned[:, 0].int()}
     assert len(whole) > 4 and all(sorted(image) == sorted(pixels[0, 0].flatten().tolist()) for image in whole)
-    louder = training.augmented(torch.full((8, 3, 64, 64), 50, dtype=torch.uint8), 1.5, torch.Generator().manual_seed(0))[:, :, 0, 0]
+    louder = training.augmented(torch.full((8, 3, 64, 64), 50, dtype=torch.uint8), 1.5, 3.0, torch.Generator().manual_seed(0))[:, :, 0, 0]
     assert torch.allclose(louder[:, 2], 50 * louder[:, 1] / louder[:, 0], atol=2.5) and louder[:, 0].std() > 2
-    again = training.augmented(torch.full((8, 3, 64, 64), 50, dtype=torch.uint8), 1.5, torch.Generator().manual_seed(0))[:, :, 0, 0]
+    again = training.augmented(torch.full((8, 3, 64, 64), 50, dtype=torch.uint8), 1.5, 3.0, torch.Generator().manual_seed(0))[:, :, 0, 0]
     assert torch.equal(louder, again)
+
+
+def test_magnified_patches_keep_their_middle_and_half_stay_as_they_are():
+    x = torch.arange(64.0).repeat(64, 1)
+    pixels = torch.stack([x, x.T]).repeat(40, 1, 1, 1).to(torch.uint8)
+    seen = training.magnified(pixels, 4.0, torch.Generator().manual_seed(1))
+    as_they_are = (seen - pixels).abs().amax(dim=(1, 2, 3)) < 1e-3
+    assert 10 < as_they_are.sum() < 30
+    step_x, step_y = (seen[:, 0, 32, 40] - seen[:, 0, 32, 24]) / 16, (seen[:, 1, 40, 32] - seen[:, 1, 24, 32]) / 16
+    assert torch.allclose(step_x, step_y, atol=1e-4) and (step_x >= 0.25).all() and (step_x <= 1 + 1e-4).all() and step_x.min() < 0.4
+    assert torch.allclose(seen[:, :, 31:33, 31:33].mean(dim=(2, 3)), torch.full((40, 2), 31.5), atol=1e-3)
 
 
 def test_metrics_are_those_of_the_definitions():
