@@ -164,10 +164,10 @@ def predict(
     rerank: bool = typer.Option(False, "--rerank", help="Set aside what the team's reranker doubts; takes about as long as flow."),
     surface_model: Path | None = typer.Option(
         None,
-        help="Surface classifier (surface train): no candidate on water or ice counts. Default: none on smooth dark water, by statistics.",
+        help="Surface classifier of one band (surface train): what it takes for water or ice does not count either.",
     ),
     keep_water: bool = typer.Option(
-        False, "--keep-water", help="Let candidates on smooth dark ground, taken for water, count too; --rerank may doubt them still."
+        False, "--keep-water", help="Smooth dark ground of the SAR image is not water: let candidates there count."
     ),
     every: bool = typer.Option(False, "--all", help="With DATA_DIR: the labelled scenes too."),
 ) -> None:

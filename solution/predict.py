@@ -58,8 +58,8 @@ class Settings:
         warped_sar: also write the SAR image on the optical grid.
         uncertainty: also write the 68 % radius of the map's error.
         rerank: let each team's reranker judge its candidates before the fit.
-        surface_model: weights of a surface classifier, which says where the SAR image shows water or ice; None = its statistics say where water is.
-        keep_water: let candidates on water count too; rerankers, if asked, still see that it is water.
+        surface_model: weights of a surface classifier, which also says where the SAR image shows water or ice.
+        keep_water: do not take smooth dark ground of the SAR image for water.
         proposing: sources and how they work.
     """
 
@@ -72,10 +72,6 @@ class Settings:
     surface_model: Path | None = None
     keep_water: bool = False
     proposing: Proposing = field(default_factory=Proposing)
-
-    def __post_init__(self) -> None:
-        if self.keep_water and self.surface_model:
-            raise InputError("--keep-water: leaves nothing to do for --surface-model; give one of the two")
 
     def folders(self) -> list[Path]:
         """The folders of the teams. Raises `InputError` where there are none."""
@@ -126,14 +122,13 @@ def predict_pair(
     pair.check()
     work = out.parent / _WORK / f"{out.stem}_{key}"
     tick = time.perf_counter()
-    ground = Ground.of(pair, surface, progress) if judges or not settings.keep_water else None
+    ground = Ground.of(pair, surface, progress, by_statistics=not settings.keep_water)
     tables, seconds = [], {"surface": time.perf_counter() - tick}
     for folder in folders:
         tables.append(_team_proposes(folder, judges.get(folder), pair, ground, settings, work, seconds, progress, say))
     tick = time.perf_counter()
     table = candidates.concat(tables)
-    moving = ground.moves(table) if ground and not settings.keep_water else None
-    fit, table = offsets.fit(table, pair.shape, pair.gsd_m, moving=moving)
+    fit, table = offsets.fit(table, pair.shape, pair.gsd_m, moving=ground.moves(table))
     seconds["fit"] = time.perf_counter() - tick
     tick = time.perf_counter()
     for path in (report_path, sigma):  # they speak of a map that is now replaced
@@ -178,7 +173,7 @@ def _team_proposes(
     folder: Path,
     judge: Reranker | None,
     pair: ScenePair,
-    ground: Ground | None,
+    ground: Ground,
     settings: Settings,
     work: Path,
     seconds: dict[str, float],

@@ -25,20 +25,23 @@ class Ground:
 
     Attributes:
         pair: the scene.
-        moving: float32, probability of water or drifting ice; NaN = no data. From statistics it is 0 or 1.
+        moving: float32, probability of water or drifting ice, a grid from each source; NaN = no data. From statistics it is 0 or 1.
         measures: float32, one grid for each of `water.MEASURES`.
     """
 
     pair: ScenePair
-    moving: CellGrid
+    moving: tuple[CellGrid, ...]
     measures: tuple[CellGrid, ...]
 
     @classmethod
-    def of(cls, pair: ScenePair, net: PatchClassifier | None = None, progress: Progress | None = None) -> Ground:
+    def of(
+        cls, pair: ScenePair, net: PatchClassifier | None = None, progress: Progress | None = None, by_statistics: bool = True
+    ) -> Ground:
         """Read the SAR image of a pair, in strips.
 
         Args:
-            net: a surface classifier in evaluation mode, which then says what moves; without it the statistics do.
+            net: a surface classifier in evaluation mode, which says where water and ice are.
+            by_statistics: take smooth dark ground for water, too.
 
         Raises:
             InputError: as `check_model`.
@@ -48,24 +51,32 @@ class Ground:
         with pair.open_sar() as dataset:
             if min(dataset.shape) < water.CELL_PX:
                 nothing = _nothing(dataset.shape)
-                return cls(pair, nothing, (nothing,) * len(water.MEASURES))
+                return cls(pair, (), (nothing,) * len(water.MEASURES))
             smoothness = water.measured(dataset, pair.sar_overview)
             measures = tuple(water.on_cells(layer, dataset.shape) for layer in smoothness.layers())
-            if net is None:
+            moving = []
+            if by_statistics:
                 flat = water.smooth_dark(smoothness, water.WaterConfig())
-                return cls(pair, water.on_cells(np.where(smoothness.valid, flat, np.nan), dataset.shape), measures)
-            return cls(pair, water.moving_probability(scene_of(dataset, pair.sar), net, progress=progress), measures)
+                moving.append(water.on_cells(np.where(smoothness.valid, flat, np.nan), dataset.shape))
+            if net is not None:
+                moving.append(water.moving_probability(scene_of(dataset, pair.sar), net, progress=progress))
+            return cls(pair, tuple(moving), measures)
 
     def moves(self, table: pd.DataFrame) -> np.ndarray:
-        """(N,) bool, whether the candidates of a table end on water or drifting ice; False where that is unknown."""
-        return self.moving.at(self._ends(table), False) > water.MOVING
+        """(N,) bool, whether the candidates of a table end on what any source takes for water or drifting ice; False where that is unknown."""
+        return self._moving(self._ends(table)) == 1
 
     def evidence(self, table: pd.DataFrame) -> dict[str, np.ndarray]:
         """`FEATURES` -> (N,) float32, where the candidates of a table end."""
         ends = self._ends(table)
-        found = {name: grid.at(ends, np.nan).astype(np.float32) for name, grid in zip(FEATURES, (self.moving, *self.measures), strict=True)}
-        moving = found["surface_moving"]
-        return found | {"surface_moving": np.where(np.isfinite(moving), moving > water.MOVING, np.nan).astype(np.float32)}
+        values = (self._moving(ends), *(grid.at(ends, np.nan) for grid in self.measures))
+        return {name: value.astype(np.float32) for name, value in zip(FEATURES, values, strict=True)}
+
+    def _moving(self, ends: np.ndarray) -> np.ndarray:
+        """(N,) 1 where a source says so, 0 where none does, NaN where none knows."""
+        said = [grid.at(ends, np.nan) for grid in self.moving]
+        known = [np.where(np.isfinite(value), value > water.MOVING, np.nan) for value in said]
+        return np.fmax.reduce([np.full(len(ends), np.nan), *known])
 
     def _ends(self, table: pd.DataFrame) -> np.ndarray:
         """(N, 2) positions in px of the SAR image as it is read."""

@@ -74,7 +74,7 @@ def test_coarse_sar_pixels_are_met_in_the_frame_of_offset_maps(make_scene):
     """Optical index 16 i, without a shift, is the place of SAR index i where SAR pixels are 16 times as large and start at the same corner."""
     coarse = make_scene(shape=(480, 560), displacement=(0.0, 0.0), sar_gsd=(8.0, 8.0), sar_offset=(0.0, 0.0)).open()
     number = np.arange(coarse.sar_shape[0] * coarse.sar_shape[1], dtype=np.float32).reshape(coarse.sar_shape)
-    ground = Ground(coarse, CellGrid(number, 1, coarse.sar_shape), (CellGrid(number, 1, coarse.sar_shape),) * len(MEASURES))
+    ground = Ground(coarse, (), (CellGrid(number, 1, coarse.sar_shape),) * len(MEASURES))
     found = ground.evidence(rows([[48.0, 32.0], [40.1, 24.1], [55.9, 39.9], [39.9, 32.0]], np.zeros((4, 2))))["surface_dark"]
     assert found.tolist() == [number[2, 3]] * 3 + [number[2, 2]]
 
@@ -92,10 +92,13 @@ def test_measures_are_those_of_the_ground(pair):
 
 def test_a_classifier_says_what_moves_and_statistics_still_measure(pair):
     table = rows([[120.0, 200.0], [440.0, 200.0]], [[0, 0], [0, 0]])
-    plain, asked = Ground.of(pair), Ground.of(pair, net())
+    plain, asked = Ground.of(pair), Ground.of(pair, net(), by_statistics=False)
     assert plain.moves(table).tolist() == [False, True] and asked.moves(table).tolist() == [True, False]
-    assert asked.moving.values.max() == pytest.approx(0.8, abs=1e-3)
+    assert Ground.of(pair, net()).moves(table).tolist() == [True, True]  # either says so
+    assert asked.moving[0].values.max() == pytest.approx(0.8, abs=1e-3)
     assert asked.evidence(table)["surface_moving"].tolist() == [1.0, 0.0]  # as from statistics: never a number between
+    neither = Ground.of(pair, by_statistics=False)
+    assert neither.moves(table).tolist() == [False, False] and np.isnan(neither.evidence(table)["surface_moving"]).all()
     for name in MEASURES:
         np.testing.assert_array_equal(plain.evidence(table)[name], asked.evidence(table)[name])
 
@@ -113,7 +116,7 @@ def test_a_classifier_reads_a_sar_image_of_another_crs(pair, tmp_path):
         file.write(warped, 1)
     table = rows([[120.0, 200.0], [440.0, 200.0]], [[0, 0], [0, 0]])
     there = open_pair(pair.optical, target)
-    assert there.reproject_sar and Ground.of(there, net()).moves(table).tolist() == [True, False]
+    assert there.reproject_sar and Ground.of(there, net(), by_statistics=False).moves(table).tolist() == [True, False]
 
 
 def test_a_classifier_of_other_bands_and_a_tiny_image_are_refused(pair, make_scene):
@@ -139,7 +142,7 @@ def test_an_image_smaller_than_a_cell_says_nothing(pair, tmp_path):
 
 def test_evidence_holds_the_ground_and_takes_one_that_is_known(pair):
     table = rows([[120.0, 200.0], [440.0, 200.0], [np.nan, 200.0]], np.zeros((3, 2)))
-    own, given = evidence.features(pair, table), evidence.features(pair, table, ground=Ground.of(pair, net()))
+    own, given = evidence.features(pair, table), evidence.features(pair, table, ground=Ground.of(pair, net(), by_statistics=False))
     assert own["surface_moving"].tolist()[:2] == [0.0, 1.0] and np.isnan(own["surface_moving"][2])
     assert given["surface_moving"].tolist()[:2] == [1.0, 0.0]
     only = evidence.features(pair, table, rows=np.array([False, True, False]))
@@ -187,8 +190,6 @@ def test_a_prediction_reports_what_lay_on_water(pair, trained, run, tmp_path):
     code, told, _ = run("predict", pair.optical, pair.sar, out, *asked)
     assert code in (0, 3, 4) and "written" in told and "skipped" not in told
     assert not (candidates.read(out.with_suffix(".candidates.parquet"))["outlier"] == "surface").any()
-    code, _, err = run("predict", pair.optical, pair.sar, out, *asked, "--surface-model", trained.folds / "0" / "flow.safetensors")
-    assert code == 2 and "give one of the two" in err
 
 
 def test_a_prediction_asks_the_surface_model(pair, trained, run, tmp_path, monkeypatch):
@@ -211,7 +212,8 @@ def test_a_prediction_asks_the_surface_model(pair, trained, run, tmp_path, monke
     assert code in (0, 3, 4), err
     table = candidates.read(out.with_suffix(".candidates.parquet"))
     aside, moving = (table["outlier"] == "surface").to_numpy(), Ground.of(pair, net()).moves(table)
-    assert aside.any() and moving[aside].all() and (table["outlier"] != "")[moving].all()
+    assert moving[aside].all() and (table["outlier"] != "")[moving].all()
+    assert (aside & ~Ground.of(pair).moves(table)).any()
 
 
 @pytest.mark.parametrize("wrong", ["stage", "bands"])
