@@ -26,7 +26,7 @@ from solution.warped import Translate
 REPORT = "reranker.json"
 FIGURE = "reranker.png"
 _WORK = ".work"
-_VERSION = 1  # of the features; a change of their meaning must raise it
+_VERSION = 2  # of the features; a change of their meaning must raise it
 
 TranslateOf = Callable[[Path], tuple[Translate, str]]
 """A team's folder -> its translator, and a hash of its weights."""
