@@ -68,7 +68,7 @@ def split(
 ) -> None:
     """Say which fold holds which scene out: the present split where it names every labelled scene, and else a new one."""
     from solution import split as splits
-    from solution.scene import discover
+    from solution.finding import discover
 
     path = output or splits.SPLIT_CSV
     table, new = splits.split_for(discover(folder), path)
@@ -95,23 +95,24 @@ def score(
     Ends with code 1 where a map is missing or gets no finite score.
     """
     from solution import score as scorer
+    from solution import score_tables
     from solution.artefact import write_text
 
     folders, files = (data_dir, maps_dir), (evaluation_tiepoints, optical_image, sar_image, output_offset_image)
     if all(folders) and not any([*files, score_file]):
         scores = scorer.score_folder(data_dir, maps_dir)
-        table = scorer.folder_table(scores)
+        table = score_tables.folder_table(scores)
     elif all(files) and not any(folders):
         scores = [scorer.score_pair_to_file(*files, score_file)]
-        table = scorer.pair_table(scores[0])
+        table = score_tables.pair_table(scores[0])
     else:
         raise InputError(
             "score: pass DATA_DIR and MAPS_DIR, or all of --evaluation_tiepoints --output_offset_image --optical_image --sar_image"
             " (and --score_file, which goes with these only)"
         )
     if json_file is not None:
-        write_text(json_file, scorer.to_json(scores))
-    scorer.show(table, scores)
+        write_text(json_file, score_tables.to_json(scores))
+    score_tables.show(table, scores)
     if any(result.problem for result in scores):
         raise typer.Exit(1)
 
@@ -127,12 +128,12 @@ def propose(
     source: list[str] = typer.Option([], help=f"{_SOURCE_HELP} Default: all that the team has weights for."),
 ) -> None:
     """Every team proposes candidates for the scenes that it never saw."""
-    from solution import teams
+    from solution import out_of_fold
     from solution.propose import Proposing
     from solution.show import tile_progress
 
     with tile_progress(Console(stderr=True)) as progress:
-        teams.propose_out_of_fold(*scenes_and_split(folder, folds), folds, Proposing(tuple(source), finest), device, progress, say)
+        out_of_fold.propose_out_of_fold(*scenes_and_split(folder, folds), folds, Proposing(tuple(source), finest), device, progress, say)
 
 
 @app.command("score-folds")
@@ -143,11 +144,11 @@ def score_folds(
     ),
 ) -> None:
     """Out-of-fold scores, leave one scene out and leave one AOI out, from the candidate tables."""
-    from solution import teams
+    from solution import fold_scores
 
-    result = teams.score_folds(*scenes_and_split(folder, folds), folds)
-    teams.show_scores(result, console)
-    say(f"written to {folds / teams.SCORES}")
+    result = fold_scores.score_folds(*scenes_and_split(folder, folds), folds)
+    fold_scores.show_scores(result, console)
+    say(f"written to {folds / fold_scores.SCORES}")
 
 
 @app.command()
@@ -258,7 +259,7 @@ def benchmark(
 
     A scene of the split is judged by the team that never saw it. A method that fails on a scene is a result, and does not end the run.
     """
-    from solution import score as scorer
+    from solution import score_tables
     from solution.benchmark import run as benchmarks
     from solution.benchmark import scenes, table
 
@@ -268,7 +269,7 @@ def benchmark(
     scenes.check(pairs)
     cells = benchmarks.run(benchmarks.Plan(methods, tuple(pairs), folds, device, out), fresh, say)
     for shown in [*(table.detail(*item) for item in cells.items() if detail), table.summary(cells)]:
-        scorer.show(shown, [])
+        score_tables.show(shown, [])
     for line in table.problems(cells):
         say(line)
 

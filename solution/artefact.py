@@ -15,6 +15,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from solution import artefact
 from solution.errors import InputError
 
 _KEY = "manifest"
@@ -128,3 +129,14 @@ def _manifest(path: Path, metadata: dict | None) -> Manifest:
         return Manifest(**{**content, "trained_on": tuple(content["trained_on"])})
     except (ValueError, TypeError, KeyError) as error:
         raise InputError(f"{path}: carries a manifest that this version cannot read; train it with ./train.sh DATA") from error
+
+
+def needs_work(out: Path, manifest: Manifest, replace: bool) -> bool:
+    """False where `out` was made by the same run; refuses to overwrite another one unless told to."""
+    if not Path(out).is_file():
+        return True
+    if artefact.read_manifest(out).digest() == manifest.digest():
+        return False
+    if not replace:
+        raise InputError(f"{out}: was trained with other settings or data; pass --replace to overwrite it, or another --folds folder")
+    return True

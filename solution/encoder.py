@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from solution.config import CELL_PX
+from solution.tile_settings import CELL_PX
 
 _ORIENTATIONS = 6
 _BORDER_PX = 8

@@ -14,8 +14,9 @@ from rich.text import Text
 
 from solution import geometry, score
 from solution.errors import InputError
+from solution.finding import SceneFiles, find_scenes
 from solution.raster import open_raster
-from solution.scene import SceneFiles, ScenePair, find_scenes
+from solution.scene import ScenePair
 
 _WIDEST = 10_000
 
@@ -51,7 +52,7 @@ def take_inventory(folder: Path, pixels: bool = True) -> Iterator[SceneReport]:
     """Look at every pair of a folder, one after the other.
 
     Args:
-        folder: as in `scene.find_scenes`.
+        folder: as in `finding.find_scenes`.
         pixels: also read both images whole, which finds truncated and empty ones.
 
     Raises:

@@ -13,7 +13,9 @@ from scipy.ndimage import gaussian_filter
 from scipy.sparse.linalg import SuperLU, splu
 
 from solution import geometry
-from solution.points import MEDIAN_LENGTH, RADIUS_68, WINDOWED, FitConfig, Points, scale, student
+from solution.fit_settings import FitConfig
+from solution.gate import WINDOWED, Points
+from solution.robust import MEDIAN_LENGTH, RADIUS_68, scale, student
 from solution.shiftfield import Fit, cell, corner_weights, within_limits
 
 _REWEIGHTINGS = 2

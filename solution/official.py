@@ -16,10 +16,10 @@ from torch import Tensor
 
 from solution import artefact
 from solution.artefact import Manifest, file_hash
-from solution.config import MatcherConfig
 from solution.errors import InputError
 from solution.matcher import MatcherNet
-from solution.train import compact
+from solution.matcher_settings import MatcherConfig
+from solution.weights import compact
 
 DATA_SEEN = "MegaDepth"
 _DROPPED = ("token_confidence.", "confidence_thresholds")  # of the adaptive depth, which the matcher does not use

@@ -1,11 +1,11 @@
 """From candidates to the offset map: robust gate, a smooth random field, nodes, and a piecewise-affine map written block by block.
 
-1. `points.consensus` sets aside rows that their neighbours do not support (relaxation labelling: rows vote with a weight that is their own
+1. `consensus.consensus` sets aside rows that their neighbours do not support (relaxation labelling: rows vote with a weight that is their own
    support).
 2. The kept shifts are a robust affine plus a Gaussian field with Matern covariance (nu = 1), given by its sparse precision matrix on a
    regular lattice (Lindgren, Rue & Lindstrom 2011, eq. 10-12) and fitted by iterated reweighting with Student-t noise. Both components are
    taken along the principal axes of the affine's residual: one of them is the SAR range, which carries the terrain and needs far less
-   smoothing than the other (`points.robust_affine`, `lattice.LatticeField`).
+   smoothing than the other (`robust.robust_affine`, `lattice.LatticeField`).
 3. The lattice nodes span the map. On a square lattice the Delaunay triangulation is known: every cell is cut along its anti-diagonal, so the
    piecewise-affine map has a closed form (`shiftfield.Fit`) and 170 million pixels take seconds to write (`offset_map`).
 """
@@ -19,9 +19,12 @@ import numpy as np
 import pandas as pd
 
 from solution import candidates
+from solution.consensus import consensus
+from solution.fit_settings import FitConfig
+from solution.gate import Points, distinct, simple_gate
 from solution.gaussian import GaussianField
 from solution.lattice import LatticeField, exact_step
-from solution.points import MEDIAN_LENGTH, RADIUS_68, FitConfig, Points, consensus, distinct, robust_affine, simple_gate
+from solution.robust import MEDIAN_LENGTH, RADIUS_68, robust_affine
 from solution.shiftfield import Fit, from_affine, within_limits
 
 _RIGHT = 0.5  # least probability of a given point that is kept

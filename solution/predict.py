@@ -15,17 +15,19 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from solution import artefact, candidates, offset_map, offsets, sample, score, verdict
+from solution import artefact, candidates, offset_map, offsets, sample, score, score_tables, verdict
+from solution.devices import torch_device
 from solution.errors import InputError
+from solution.finding import discover
 from solution.progress import Progress
 from solution.propose import Proposer, Proposing
 from solution.reranker import FILE as RERANKER
 from solution.reranker import Reranker, rank
-from solution.scene import ScenePair, discover, open_pair, without_labels
+from solution.scene import ScenePair, open_pair, without_labels
+from solution.stages import FLOW
 from solution.submission import build_zip, map_name
 from solution.surface.ground import Ground, check_model
 from solution.surface.network import load_classifier
-from solution.train import FLOW, torch_device
 
 _WORK = ".work"
 
@@ -268,5 +270,5 @@ def _predict_folder(
     say(f"{archive}: {len(results)} map(s) in the contest's layout")
     if any(pair.tiepoints_csv for pair in pairs):
         scores = score.score_pairs([pair for pair in pairs if pair.tiepoints_csv], out)
-        score.show(score.folder_table(scores), scores)
+        score_tables.show(score_tables.folder_table(scores), scores)
     return [result.verdict for result in results.values()]

@@ -12,15 +12,14 @@ import torch
 
 from solution import candidates, offsets
 from solution.artefact import Manifest, file_hash
-from solution.config import MatchingConfig, PyramidConfig, TemplateConfig
 from solution.errors import InputError
-from solution.matching import propose_match
+from solution.matching import MatchingConfig, propose_match
 from solution.offsets import Fit
 from solution.progress import Progress
-from solution.pyramid import propose_flow
+from solution.pyramid import PyramidConfig, propose_flow
 from solution.scene import ScenePair
-from solution.template import propose_gradient
-from solution.train import FLOW, MATCHER, TRANSLATOR, Stage, load_stage
+from solution.stages import FLOW, MATCHER, TRANSLATOR, Stage, load_stage
+from solution.template import TemplateConfig, propose_gradient
 from solution.translator import translate
 
 _NEEDS = {"flow": (FLOW,), "match": (MATCHER,), "match_translated": (MATCHER, TRANSLATOR), "gradient": ()}

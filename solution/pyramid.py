@@ -14,14 +14,45 @@ import torch
 from torch import Tensor
 
 from solution import candidates, offsets
-from solution.config import CELL_PX, PyramidConfig
 from solution.encoder import cell_valid
 from solution.flow import FlowNet
 from solution.geometry import Window
 from solution.offsets import Fit
 from solution.progress import Progress, counted
 from solution.scene import ScenePair
+from solution.tile_settings import CELL_PX
 from solution.warped import TILES_A_PASS, finest_level, read_tile
+
+
+@dataclass(frozen=True)
+class PyramidConfig:
+    """How a flow regressor goes over a whole scene.
+
+    Attributes:
+        reach_px: shifts that the coarse pass must find, optical px.
+        max_coarse_volume: the coarse pass takes the finest of the levels 8, 4, 2, 1 that has no more blocks x displacements than this.
+        refine_radius_cells, finest_radius_cells: search radius of the finer passes, and of those on the finest level.
+        tile_px: side of a tile at its level, margin included.
+        margin_px: border of a tile whose blocks are left to its neighbours.
+        fine_passes: how often the finest level is matched; every pass starts from the field of the one before.
+        min_confidence: blocks below are not proposed.
+        min_valid: share of valid px that a block needs.
+        emit_levels: how many of the finest passes go into the table.
+        large_scene_px: above this many optical px the finest level is 2 instead of 1, unless a finest level is asked for.
+    """
+
+    reach_px: float = 300.0
+    max_coarse_volume: float = 4e6
+    refine_radius_cells: int = 8
+    finest_radius_cells: int = 6
+    tile_px: int = 1024
+    margin_px: int = 64
+    fine_passes: int = 1
+    min_confidence: float = 0.05
+    min_valid: float = 0.5
+    emit_levels: int = 1
+    large_scene_px: float = 100e6
+
 
 _BLOCK_PX = 16  # for the estimate of the coarse pass's size only
 

@@ -15,12 +15,14 @@ import pyarrow.parquet as pq
 
 from solution import artefact, candidates, evidence, offsets, score
 from solution.errors import InputError
+from solution.finding import discover
+from solution.out_of_fold import CANDIDATES, LABEL_RADIUS_PX
 from solution.reranker import FILE, Labelled, Reranker, RerankerConfig, rank, train
 from solution.reranker_report import evaluate, line, save_figure
-from solution.scene import ScenePair, discover, without_labels
+from solution.scene import ScenePair, without_labels
 from solution.submission import map_name
 from solution.surface.ground import Ground
-from solution.teams import BASE, CANDIDATES, LABEL_RADIUS_PX, Team, aoi_teams, fold_teams
+from solution.team import BASE, Team, aoi_teams, fold_teams
 from solution.warped import Translate
 
 REPORT = "reranker.json"

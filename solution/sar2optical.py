@@ -23,10 +23,10 @@ from torchmetrics.functional.image import peak_signal_noise_ratio, structural_si
 from solution.artefact import Manifest, atomic_path
 from solution.errors import InputError
 from solution.geometry import Window, tile_grid
+from solution.images import byte_values, to_bytes
 from solution.pairs import ImagePair, read_image
 from solution.progress import Progress
 from solution.raster import check_sar, open_raster, read_sar, sar_overview
-from solution.tiles import byte_values, to_bytes
 from solution.warped import Translate
 
 TILE_PX = 640
@@ -301,7 +301,7 @@ def as_json(means: dict[str, dict], results: Sequence[Judged], **about: object) 
 
 
 def picture_rows(pairs: Sequence[ImagePair], paint: Translate) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Rows for `translator.write_grid`: the middle of a few pairs, evenly spaced over the list."""
+    """Rows for `translator_training.write_grid`: the middle of a few pairs, evenly spaced over the list."""
     chosen = np.unique(np.linspace(0, len(pairs) - 1, _SHOWN).round().astype(int))
     rows = []
     for pair in (pairs[number] for number in chosen):

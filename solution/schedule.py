@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import torch
 
-from solution.config import TileConfig
+from solution.tile_settings import TileConfig
 
 
 def adamw_one_cycle(parameters: Iterable[torch.nn.Parameter], config: TileConfig) -> dict:

@@ -7,19 +7,47 @@ shadows fall, and it adds noise. So it speaks on coarse scenes only (`TemplateCo
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 import torch
 
 from solution import candidates
-from solution.config import TemplateConfig
 from solution.geometry import Window
 from solution.gradients import oriented, peak, window_norm
 from solution.offsets import Fit
 from solution.progress import Progress, counted
 from solution.scene import ScenePair
 from solution.warped import WarpedTile, finest_level, read_tile
+
+
+@dataclass(frozen=True)
+class TemplateConfig:
+    """Template matching on oriented gradients; lengths in px of the level that it works on.
+
+    Attributes:
+        least_gsd_m: scenes with smaller optical pixels, or of unknown size, are not matched.
+        window_px: side of a template.
+        spacing_px: distance of the templates.
+        reach_px: search radius around the field.
+        core_px: side of the ground that a tile is read for at once; a multiple of the spacing.
+        min_valid: share of valid px that a template needs, in both images.
+        large_scene_px: above this many optical px the level is 2 instead of 1, unless a finest level is asked for.
+    """
+
+    least_gsd_m: float = 3.0
+    window_px: int = 64
+    spacing_px: int = 40
+    reach_px: int = 8
+    core_px: int = 960
+    min_valid: float = 0.5
+    large_scene_px: float = 100e6
+
+    @property
+    def margin_px(self) -> int:
+        """Border of a tile: half a template, the search, and what the gradients look at."""
+        return self.window_px // 2 + self.reach_px + 8
 
 
 def propose_gradient(

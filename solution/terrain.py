@@ -21,8 +21,8 @@ from rasterio.windows import Window as RasterWindow
 from solution import offsets
 from solution.errors import InputError
 from solution.geometry import Window
-from solution.points import scale, student
 from solution.raster import open_raster
+from solution.robust import scale, student
 from solution.scene import ScenePair
 from solution.shiftfield import QUANTUM, Fit
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from solution.baseline.settings import BaselineConfig
 from solution.geometry import Window
+from solution.images import Source, byte_values, take, to_bytes
 from solution.scene import ScenePair
-from solution.tiles import Source, byte_values, take, to_bytes
 
 _BLOCK = 256
 _KEPT_BLOCKS = 256  # 67 MB: more than two rows of them across the widest scene

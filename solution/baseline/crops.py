@@ -12,7 +12,7 @@ from solution.baseline.common import HeldScene, around
 from solution.baseline.network import NETWORKS
 from solution.baseline.settings import BaselineConfig
 from solution.errors import InputError
-from solution.tiles import Source
+from solution.images import Source
 
 
 class TiePointCrops(Dataset):

@@ -15,9 +15,10 @@ from solution.baseline.heatmap import gaussian, peak
 from solution.baseline.keypoints import heatmaps
 from solution.baseline.network import NETWORKS
 from solution.baseline.training import BASELINE
+from solution.devices import torch_device
 from solution.errors import InputError
 from solution.scene import ScenePair
-from solution.train import config_of, load_stage, torch_device
+from solution.stages import config_of, load_stage
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
 _TITLES = ("optical, centred on its point", "SAR, same place", "reference: the SAR point", "predicted, and its peak")

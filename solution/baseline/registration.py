@@ -16,11 +16,12 @@ from solution.baseline.common import CommonGrid
 from solution.baseline.keypoints import find_keypoints
 from solution.baseline.settings import BaselineConfig, SearchConfig
 from solution.baseline.training import BASELINE
+from solution.devices import torch_device
 from solution.errors import InputError
 from solution.progress import Progress
 from solution.scene import ScenePair, without_labels
 from solution.shiftfield import Fit
-from solution.train import config_of, load_stage, torch_device
+from solution.stages import config_of, load_stage
 
 _ENOUGH = 3  # keypoints that an affine needs
 _MAX_ITERATIONS = 10_000

@@ -19,10 +19,11 @@ from solution.baseline.network import NETWORKS
 from solution.baseline.registration import register
 from solution.baseline.settings import SearchConfig
 from solution.baseline.training import BASELINE
+from solution.devices import torch_device
 from solution.geometry import affine_of_shifts
 from solution.progress import Progress
 from solution.scene import ScenePair
-from solution.train import config_of, load_stage, torch_device
+from solution.stages import config_of, load_stage
 
 
 @dataclass(frozen=True)

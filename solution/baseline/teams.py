@@ -7,21 +7,22 @@ from pathlib import Path
 
 import pandas as pd
 
-from solution import artefact, teams
+from solution import artefact, team, team_training
 from solution.baseline import UNTRAINED
 from solution.baseline.settings import BaselineConfig
 from solution.baseline.training import BASELINE
 from solution.errors import InputError
+from solution.images import Source
 from solution.scene import ScenePair
-from solution.tiles import Source
-from solution.train import config_of, train_stage
+from solution.stages import config_of
+from solution.train import train_stage
 
-BASE = str(teams.BASE)
+BASE = str(team.BASE)
 
 
 def chosen(names: Sequence[str], split: pd.DataFrame) -> list[str]:
     """The teams of these names, base first; all without any. Raises `InputError` for an unknown one."""
-    known = [BASE, *(team.name for team in teams.fold_teams(split))]
+    known = [BASE, *(one.name for one in team.fold_teams(split))]
     for name in names:
         if name not in known:
             raise InputError(f"--team {name}: is none of {', '.join(known)}")
@@ -31,7 +32,7 @@ def chosen(names: Sequence[str], split: pd.DataFrame) -> list[str]:
 def train_base(
     sources: Sequence[Source], config: BaselineConfig, folds: Path, device: str, replace: bool, say: Callable[[str], None]
 ) -> None:
-    """Train the base model on simulated scenes; arguments as in `teams.train_teams`."""
+    """Train the base model on simulated scenes; arguments as in `team_training.train_teams`."""
     say(train_stage(BASELINE, sources, config, weights(folds / BASE), -1, 0, folds / ".work", None, device, replace))
 
 
@@ -52,7 +53,7 @@ def train_folds(
     else:
         start = None
     if names:
-        teams.train_teams(lambda _: BASELINE, pairs, split, folds, config, list, start, device, replace, say, names)
+        team_training.train_teams(lambda _: BASELINE, pairs, split, folds, config, list, start, device, replace, say, names)
 
 
 def found(folds: Path) -> dict[str, list[Path]]:
@@ -71,7 +72,7 @@ def judges(pair: ScenePair, folds: Path, names: Sequence[str] = ()) -> list[Path
     trained = found(folds)
     if not trained:
         raise InputError(f"{folds}: {UNTRAINED}")
-    unseen = teams.unseen_by(pair, folds, trained)
+    unseen = team.unseen_by(pair, folds, trained)
     if not unseen:
         raise InputError(
             f"scene {pair.name}: every team that could judge it was trained on it, or the one that holds it out has no {BASELINE.file}"

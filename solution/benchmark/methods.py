@@ -109,8 +109,8 @@ def _affine(task: Task) -> np.ndarray:
 def _source(source: str, task: Task) -> pd.DataFrame:
     """What the teams propose from one source; the matcher looks around the flow field, as it does in the pipeline."""
     from solution import candidates
+    from solution.devices import torch_device
     from solution.propose import Proposer, Proposing
-    from solution.train import torch_device
 
     settings, tables = task.settings(), []
     config = Proposing(sources=tuple(dict.fromkeys(("flow", source))))

@@ -21,7 +21,7 @@ from solution.benchmark.methods import METHODS, Method
 from solution.benchmark.sources import PACKAGE
 from solution.errors import InputError
 from solution.scene import ScenePair
-from solution.teams import held_out_by_split, unseen_by
+from solution.team import held_out_by_split, unseen_by
 
 RESULTS = "benchmark.json"
 NOT_INSTALLED = "not installed"
@@ -63,7 +63,7 @@ def chosen(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def teams_for(pair: ScenePair, folds: Path, method: Method = METHODS["pipeline"]) -> tuple[str, ...]:
-    """Names of the teams that may judge a scene with a method: `teams.unseen_by`; none where it takes no weights. Raises `InputError` where the pipeline has
+    """Names of the teams that may judge a scene with a method: `team.unseen_by`; none where it takes no weights. Raises `InputError` where the pipeline has
     no teams."""
     return unseen_by(pair, folds, method.teams(folds)) if method.teams else ()
 

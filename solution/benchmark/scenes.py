@@ -7,7 +7,8 @@ from pathlib import Path
 
 from solution import score
 from solution.errors import InputError
-from solution.scene import ScenePair, discover
+from solution.finding import discover
+from solution.scene import ScenePair
 from solution.simulate import scene_writer
 
 

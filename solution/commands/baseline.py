@@ -59,9 +59,10 @@ def baseline_predict(
     device: Device = "auto",
 ) -> None:
     """Write offset maps of one pair or of all pairs of a folder, with the keypoints beside them; the labelled ones of a folder are scored."""
-    from solution import score
+    from solution import score, score_tables
     from solution.baseline import registration, teams
-    from solution.scene import discover, open_pair
+    from solution.finding import discover
+    from solution.scene import open_pair
     from solution.show import tile_progress
     from solution.submission import map_name
 
@@ -77,7 +78,7 @@ def baseline_predict(
     labelled = [pair for pair, _ in jobs if pair.tiepoints_csv is not None]
     if labelled:
         scores = score.score_pairs(labelled, out)
-        score.show(score.folder_table(scores), scores)
+        score_tables.show(score_tables.folder_table(scores), scores)
 
 
 @app.command("report")
@@ -91,7 +92,7 @@ def baseline_report(
     json_file: Path | None = typer.Option(None, "--json", help="All numbers, for machines."),
 ) -> None:
     """Print what the paper reports: keypoint distances, inliers, and the map's error beside zero shift and the affine fitted to the labels."""
-    from solution import score
+    from solution import score_tables
     from solution.artefact import write_text
     from solution.baseline import report, teams
     from solution.benchmark.scenes import labelled
@@ -103,7 +104,7 @@ def baseline_report(
     if json_file is not None:
         write_text(json_file, report.as_json(reports))
     for table in report.tables(reports):
-        score.show(table, [])
+        score_tables.show(table, [])
 
 
 @app.command("picture")

@@ -64,9 +64,9 @@ def fit_benchmark(
     ),
 ) -> None:
     """Compare transformations on held-out tie-points, clean, noisy and with wrong ones among them (10-fold cross-validation)."""
-    from solution import score as scorer
+    from solution import score_tables
     from solution.benchmark import transforms
     from solution.simulate.statistics import tiepoint_sets
 
     for shown in transforms.tables(transforms.run(tiepoint_sets(folder), say)):
-        scorer.show(shown, [])
+        score_tables.show(shown, [])

@@ -53,8 +53,8 @@ def end_with(found: Verdict) -> None:
 
 def shared_sources(simulated: list[Path], pairs: list[Path], exclude: list[str]) -> list:
     """What every team may see, in memory."""
-    from solution.scene import discover
-    from solution.tiles import pair_sources, scene_source
+    from solution.finding import discover
+    from solution.images import pair_sources, scene_source
 
     scenes = [scene_source(pair, place.name) for place in simulated for pair in discover(place)]
     return scenes + [source for place in pairs for source in pair_sources(place, exclude)]
@@ -62,7 +62,7 @@ def shared_sources(simulated: list[Path], pairs: list[Path], exclude: list[str])
 
 def scenes_and_split(folder: Path, folds: Path) -> tuple:
     from solution import split as splits
-    from solution.scene import discover
+    from solution.finding import discover
 
     table = splits.read_split(folds / "split.csv")
     return discover(folder), table

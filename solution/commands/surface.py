@@ -156,11 +156,11 @@ def _read(patches: Path):
 
 def _judge(found, weights: Path, place: Path, device: str, title: str):
     """Classify patches, print how good that was, and return it."""
-    from solution import train
+    from solution import devices
     from solution.surface.evaluation import Result
     from solution.surface.network import check_channels, load_classifier, probabilities
 
-    net, _ = load_classifier(weights, train.torch_device(device))
+    net, _ = load_classifier(weights, devices.torch_device(device))
     check_channels(net, found.pixels.shape[1], place)
     result = Result.of(found.labels, probabilities(net, found.pixels).argmax(axis=1))
     console.print(result.table(title))
@@ -178,12 +178,12 @@ def surface_segment(
     device: str = typer.Option("auto", help="auto, cpu, cuda, cuda:N."),
 ) -> None:
     """Segment a whole scene into sea, ice and land; CRS and transform kept, 0 = no data."""
-    from solution import train
+    from solution import devices
     from solution.show import tile_progress
     from solution.surface import segment
     from solution.surface.network import load_classifier
 
-    net, _ = load_classifier(weights, train.torch_device(device))
+    net, _ = load_classifier(weights, devices.torch_device(device))
     with tile_progress(Console(stderr=True)) as progress:
         shares = segment.segment(image, out, net, stride, progress, bands)
     say(f"{out}: {', '.join(f'{name} {share:.1%}' for name, share in shares.items())}")

@@ -48,22 +48,23 @@ def train_base(
     replace: Replace = False,
 ) -> None:
     """Train the model that every fold starts from, on registered pairs and simulated scenes only: it sees no labelled scene."""
-    from solution import teams, train
+    from solution import stages, train
+    from solution.team import BASE
 
     _one_start(init, init_weights)
     chosen = _matching_stage(stage, translator, init_weights)
-    config = train.chosen_config(chosen, steps, smoke, fine_tune=False)
+    config = stages.chosen_config(chosen, steps, smoke, fine_tune=False)
     if init_weights is not None:
         config, init = config.official(), _official(init_weights, folds)
     elif init is not None:
-        config = train.sized_like(config, chosen, init)
+        config = stages.sized_like(config, chosen, init)
     sources = shared_sources(simulated, pairs, exclude)
-    say(train.train_stage(chosen, sources, config, folds / teams.BASE / chosen.file, -1, 0, folds / ".work", init, device, replace))
+    say(train.train_stage(chosen, sources, config, folds / BASE / chosen.file, -1, 0, folds / ".work", init, device, replace))
 
 
 def _matching_stage(stage: str, translator: Path | None, init_weights: Path | None):
     """The stage of a name, with the translator that helps it."""
-    from solution import train
+    from solution import stages
 
     if stage not in ("flow", "matcher"):
         raise InputError(
@@ -71,7 +72,7 @@ def _matching_stage(stage: str, translator: Path | None, init_weights: Path | No
         )
     if stage == "flow" and (translator or init_weights):
         raise InputError("--translator and --init-weights belong to the matcher; add --stage matcher")
-    return train.matcher_with(translator) if stage == "matcher" else train.FLOW
+    return stages.matcher_with(translator) if stage == "matcher" else stages.FLOW
 
 
 def _one_start(init: Path | None, init_weights: Path | None) -> None:
@@ -103,19 +104,21 @@ def train_flow(
     replace: Replace = False,
 ) -> None:
     """Train the flow regressor of every team; finished teams are skipped, a killed run goes on."""
-    from solution import teams, train
+    from solution import stages, team_training
 
-    start = init or _base(train.FLOW, folds, smoke)
-    config = train.chosen_config(train.FLOW, steps, smoke, fine_tune=start is not None)
+    start = init or _base(stages.FLOW, folds, smoke)
+    config = stages.chosen_config(stages.FLOW, steps, smoke, fine_tune=start is not None)
     shared = partial(shared_sources, simulated, pairs, exclude)
-    teams.train_teams(lambda _: train.FLOW, *scenes_and_split(folder, folds), folds, config, shared, start, device, replace, say, team)
+    team_training.train_teams(
+        lambda _: stages.FLOW, *scenes_and_split(folder, folds), folds, config, shared, start, device, replace, say, team
+    )
 
 
 def _base(stage, folds: Path, smoke: bool) -> Path | None:
     """The stage's base model below `folds`, where there is one and the run is meant."""
-    from solution import teams
+    from solution.team import BASE
 
-    path = folds / teams.BASE / stage.file
+    path = folds / BASE / stage.file
     return path if path.is_file() and not smoke else None
 
 
@@ -135,22 +138,22 @@ def train_matcher(
     replace: Replace = False,
 ) -> None:
     """Train the matcher of every team; a part of its tiles goes through the team's translator, where there is one."""
-    from solution import artefact, teams, train
+    from solution import artefact, stages, team_training
 
     def stage_of(team: Path):
-        translator = team / train.TRANSLATOR.file
-        return train.matcher_with(translator if translator.is_file() else None)
+        translator = team / stages.TRANSLATOR.file
+        return stages.matcher_with(translator if translator.is_file() else None)
 
     _one_start(init, init_weights)
-    start = init or (None if init_weights else _base(train.MATCHER, folds, smoke))
-    own = start is not None and artefact.read_manifest(start).stage == train.MATCHER.name
-    config = train.chosen_config(train.MATCHER, steps, smoke, fine_tune=own)
+    start = init or (None if init_weights else _base(stages.MATCHER, folds, smoke))
+    own = start is not None and artefact.read_manifest(start).stage == stages.MATCHER.name
+    config = stages.chosen_config(stages.MATCHER, steps, smoke, fine_tune=own)
     if init_weights is not None:
         config, start = config.official(), _official(init_weights, folds)
     elif own:
-        config = train.sized_like(config, train.MATCHER, start)
+        config = stages.sized_like(config, stages.MATCHER, start)
     shared = partial(shared_sources, simulated, pairs, exclude)
-    teams.train_teams(stage_of, *scenes_and_split(folder, folds), folds, config, shared, start, device, replace, say, team)
+    team_training.train_teams(stage_of, *scenes_and_split(folder, folds), folds, config, shared, start, device, replace, say, team)
 
 
 @app.command()
@@ -187,17 +190,17 @@ def train_translator(
     replace: Replace = False,
 ) -> None:
     """Train the translator of every team on scene tiles in register; finished teams are skipped, a killed run goes on."""
-    from solution import teams, train
+    from solution import stages, team_training
+    from solution.images import pair_source
     from solution.pairs import parted
-    from solution.tiles import pair_source
 
     def shared() -> list:
         return [pair_source(pair) for pair in parted(pairs, split, exclude)["train"]] + shared_sources(simulated, [], [])
 
-    start = init or _base(train.TRANSLATOR, folds, smoke)
-    config = train.chosen_config(train.TRANSLATOR, steps, smoke, fine_tune=start is not None)
-    teams.train_teams(
-        lambda _: train.TRANSLATOR, *scenes_and_split(folder, folds), folds, config, shared, start, device, replace, say, team
+    start = init or _base(stages.TRANSLATOR, folds, smoke)
+    config = stages.chosen_config(stages.TRANSLATOR, steps, smoke, fine_tune=start is not None)
+    team_training.train_teams(
+        lambda _: stages.TRANSLATOR, *scenes_and_split(folder, folds), folds, config, shared, start, device, replace, say, team
     )
 
 

@@ -54,15 +54,15 @@ def translate_train(
     replace: bool = typer.Option(False, "--replace", help="Overwrite weights made with other settings or data."),
 ) -> None:
     """Train the translator on the training part of image pairs; a killed run goes on."""
-    from solution import train
+    from solution import stages, train
+    from solution.images import pair_source
     from solution.pairs import parted
-    from solution.tiles import pair_source
 
     parts = parted(folders, split, exclude)
     sources = [pair_source(pair) for pair in parts["train"]] + shared_sources(simulated, [], [])
-    config = train.chosen_config(train.TRANSLATOR, steps, smoke, fine_tune=False)
+    config = stages.chosen_config(stages.TRANSLATOR, steps, smoke, fine_tune=False)
     watched = [pair_source(pair) for pair in parts["val"]]
-    say(train.train_stage(train.TRANSLATOR, sources, config, out, -1, 0, out.parent / ".work", init, device, replace, watched))
+    say(train.train_stage(stages.TRANSLATOR, sources, config, out, -1, 0, out.parent / ".work", init, device, replace, watched))
 
 
 @app.command("evaluate")
@@ -79,7 +79,7 @@ def translate_evaluate(
     from solution import pairs, sar2optical
     from solution.artefact import write_text
     from solution.show import step_progress
-    from solution.translator import write_grid
+    from solution.translator_training import write_grid
 
     found = pairs.find_pairs(folder)
     judged = pairs.part_of(found, split, part) if split else found
@@ -121,8 +121,8 @@ def translate_run(
 
 def _translator(weights: Path, device: str) -> tuple:
     """A translator as a function of SAR tile and validity, and its manifest."""
-    from solution import train
+    from solution import devices, stages
     from solution.translator import translate as paint_tile
 
-    net, manifest = train.load_stage(train.TRANSLATOR, weights)
-    return partial(paint_tile, net.to(train.torch_device(device))), manifest
+    net, manifest = stages.load_stage(stages.TRANSLATOR, weights)
+    return partial(paint_tile, net.to(devices.torch_device(device))), manifest

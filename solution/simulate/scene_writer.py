@@ -16,6 +16,7 @@ from solution import __version__
 from solution.artefact import atomic_path, write_text
 from solution.errors import InputError
 from solution.simulate import layout, optical, presets, sar, sensors
+from solution.simulate.blocks import build_block
 from solution.simulate.ground import Ground, draw_palette, fill_cover
 from solution.simulate.structures import Town, collapse, park_vehicles
 from solution.tiepoints import TIEPOINT_COLUMNS
@@ -81,7 +82,7 @@ def build_scene(size: tuple[int, int], seed: int, preset: str, sar_dtype: str = 
     palette = draw_palette(landscape, rng[3])
     ground = Ground.empty(grids.ground_shape)
     fill_cover(ground, plan, palette)
-    slots = Town(ground, plan, palette, rng[4]).fill()
+    slots = Town(ground, plan, palette, rng[4]).fill(build_block)
     photo, seen = _photograph(ground, slots, displacement, grids, views, rng[5], rng[6])
     collapse(ground, rng[7].uniform(*landscape.collapsed), rng[7])
     park_vehicles(ground, views.cell_m, slots, rng[7].uniform(0.3, 0.9), rng[7])

@@ -11,7 +11,7 @@ from scipy.spatial.distance import pdist
 
 from solution import geometry
 from solution.errors import InputError
-from solution.scene import discover
+from solution.finding import discover
 from solution.tiepoints import read_tiepoint_csv
 
 DISTANCE_BINS_PX = ((100, 200), (400, 800), (1600, 3200))

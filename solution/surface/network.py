@@ -15,7 +15,7 @@ from solution import artefact
 from solution.artefact import Manifest
 from solution.errors import InputError
 from solution.surface import LETTERS
-from solution.train import load_network, settings_of
+from solution.weights import load_network, settings_of
 
 STAGE = "surface"
 _BATCH = 256

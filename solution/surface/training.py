@@ -19,12 +19,13 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Sampler, TensorDataset
 
 from solution import artefact
-from solution.artefact import Manifest
+from solution.artefact import Manifest, needs_work
+from solution.devices import trainer_device
 from solution.errors import InputError
 from solution.surface import LETTERS, NAMES
 from solution.surface.network import STAGE, PatchClassifier, SurfaceConfig
 from solution.surface.patches import PatchSet
-from solution.train import compact, needs_work, trainer_device
+from solution.weights import compact
 
 _BYTE = 256.0
 

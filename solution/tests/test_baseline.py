@@ -26,7 +26,7 @@ from solution.baseline.teams import found
 from solution.benchmark import cell
 from solution.benchmark import run as benchmarks
 from solution.simulate import scene_writer
-from solution.teams import fold_teams
+from solution.team import fold_teams
 from solution.tests.conftest import Recipe, Scene, invoke, write_scene
 
 CONFIG = replace(BaselineConfig().smoke(), factor=1)

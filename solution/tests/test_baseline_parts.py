@@ -20,7 +20,7 @@ from solution.baseline.settings import BaselineConfig, SearchConfig
 from solution.baseline.training import BaselineModule, CropData
 from solution.errors import InputError
 from solution.geometry import Window
-from solution.tiles import Source, scene_source
+from solution.images import Source, scene_source
 
 SMOKE = BaselineConfig().smoke()
 FULL = replace(SMOKE, factor=1, turns=False)

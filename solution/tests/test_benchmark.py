@@ -18,8 +18,8 @@ from solution.benchmark import cell, methods, peers, scenes, table, template
 from solution.benchmark import run as benchmarks
 from solution.benchmark.methods import METHODS, Method
 from solution.errors import InputError
+from solution.finding import discover
 from solution.pyramid import Pass
-from solution.scene import discover
 from solution.tests.conftest import Scene, write_tiepoints
 from solution.tests.handmade import handmade_net
 

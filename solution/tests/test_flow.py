@@ -9,9 +9,12 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from solution import encoder, flow
-from solution.config import CELL_PX, FlowConfig
-from solution.flow import FlowModule, FlowNet, FlowOutput, block_correlation, flow_loss, pair_counts, peak_position, window_means
+from solution import encoder, flow, flow_correlation
+from solution.flow import FlowNet, FlowOutput, peak_position
+from solution.flow_correlation import block_correlation, pair_counts, window_means
+from solution.flow_settings import FlowConfig
+from solution.flow_training import FlowModule, flow_loss
+from solution.tile_settings import CELL_PX
 from solution.tiles import IGNORE, NEGATIVE, POSITIVE
 
 CONFIG = replace(FlowConfig().smoke(), radius_cells=5)
@@ -52,7 +55,7 @@ def test_block_correlation_is_its_definition():
 def test_the_chunks_of_the_correlation_join(monkeypatch):
     optical, sar = random_cells(1, 2, 6, 6), random_cells(1, 2, 6 + 2, 6 + 2, seed=1)
     whole = block_correlation(optical, sar, 2, 1)
-    monkeypatch.setattr(flow._BlockCorrelation, "CHUNK", 2)  # nine blocks: the last chunk is a short one
+    monkeypatch.setattr(flow_correlation._BlockCorrelation, "CHUNK", 2)  # nine blocks: the last chunk is a short one
     torch.testing.assert_close(block_correlation(optical, sar, 2, 1), whole)
     inputs = optical.requires_grad_(), sar.requires_grad_()
     assert torch.autograd.gradcheck(lambda a, b: block_correlation(a, b, 2, 1), inputs)

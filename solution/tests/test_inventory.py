@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from rasterio.transform import Affine
 
-from solution import inventory, scene
+from solution import finding, inventory
 from solution.errors import InputError
 from solution.tests.conftest import ORIGIN, write_raster
 
@@ -88,7 +88,7 @@ def test_half_a_pair(make_scene, run, kind):
     code, out, _ = run("data", made.folder)
     assert code == 2 and f"{path.name} is missing beside" in out
     with pytest.raises(InputError, match="is missing beside"):
-        scene.discover(made.folder)
+        finding.discover(made.folder)
 
 
 def test_a_good_folder(make_scene, run, tmp_path):

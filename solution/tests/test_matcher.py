@@ -10,25 +10,19 @@ import torch
 from kornia.feature.lightglue import CrossBlock
 from torch.nn import functional as F
 
-from solution import matcher, tiles
-from solution.config import FlowConfig, MatcherConfig
+from solution import images, matcher, matcher_training
+from solution.attention import cross_attention
 from solution.flow import FlowNet
-from solution.matcher import (
-    Dense,
-    Keypoints,
-    MatcherModule,
-    MatcherNet,
-    Truth,
-    cross_attention,
-    glue_loss,
-    lattice_offsets,
-    place_loss,
-    rows_at,
-    square_offsets,
-    start_from_flow,
-)
+from solution.flow_settings import FlowConfig
+from solution.images import Source
+from solution.keypoints import Dense, Keypoints, lattice_offsets, rows_at, square_offsets
+from solution.matcher import MatcherNet
+from solution.matcher_settings import MatcherConfig
+from solution.matcher_training import MatcherModule, Truth, glue_loss, place_loss
 from solution.tests.handmade import handmade_matcher
-from solution.tiles import IGNORE, NEGATIVE, POSITIVE, RegisteredField, Source, TilePairs
+from solution.tiles import IGNORE, NEGATIVE, POSITIVE, TilePairs
+from solution.truth import RegisteredField
+from solution.warm_start import start_from_flow
 
 TINY = replace(
     MatcherConfig(),
@@ -278,7 +272,7 @@ def test_a_blank_tile_gives_no_match_and_finite_gradients(net):
     with torch.no_grad():
         assert len(net.match(net.dense(optical, valid, "optical"), net.dense(sar, nothing, "sar"))[0].first) == 0
     sample = {"optical": optical, "shift": torch.zeros(1, 2, 8, 8), "label": torch.full((1, 8, 8), NEGATIVE), "index": torch.tensor([0])}
-    loss = matcher.matcher_loss(net, net.dense(optical, valid, "optical"), net.dense(sar, nothing, "sar"), sample)
+    loss = matcher_training.matcher_loss(net, net.dense(optical, valid, "optical"), net.dense(sar, nothing, "sar"), sample)
     loss.total.backward()
     assert torch.isfinite(loss.total) and all(torch.isfinite(p.grad).all() for p in net.parameters() if p.grad is not None)
 
@@ -293,7 +287,7 @@ def test_a_flat_image_is_finite(net):
 @pytest.fixture
 def batch() -> dict[str, torch.Tensor]:
     image = (255 * smooth_image(5, 1, 160)[0, 0].sub(0.3).mul(2.5).clamp(0.01, 1)).numpy().astype(np.uint8)
-    source = Source("pairs/a", "registered", tiles._pyramid(np.dstack([image] * 3)), tiles._pyramid(255 - image), RegisteredField(0.5))
+    source = Source("pairs/a", "registered", images.pyramid(np.dstack([image] * 3)), images.pyramid(255 - image), RegisteredField(0.5))
     samples = TilePairs([source], replace(TINY, inversion_share=0.0), 4, 0)
     return torch.utils.data.default_collate([samples[index] for index in range(4)])
 
@@ -305,14 +299,14 @@ def test_a_few_steps_teach_it_a_tile(batch):
     losses = []
     for _ in range(25):
         optical, sar = module.net.dense_pair(batch["optical"], batch["optical_valid"], batch["sar"], batch["sar_valid"], "sar")
-        loss = matcher.matcher_loss(module.net, optical, sar, batch)
+        loss = matcher_training.matcher_loss(module.net, optical, sar, batch)
         optimizer.zero_grad()
         loss.total.backward()
         optimizer.step()
         losses.append(float(loss.place.detach()))
         if len(losses) == 1:
-            before = matcher.match_errors(module.net, optical, sar, batch)
-    after = matcher.match_errors(module.net, optical, sar, batch)
+            before = matcher_training.match_errors(module.net, optical, sar, batch)
+    after = matcher_training.match_errors(module.net, optical, sar, batch)
     assert losses[-1] < 0.3 * losses[0]
     assert (after < 3).float().mean() > max(0.4, 2 * (before < 3).float().mean())
 

@@ -10,10 +10,9 @@ import pytest
 import torch
 
 from solution import candidates, matching, offsets
-from solution.config import MatchingConfig
 from solution.geometry import Window
 from solution.matcher import MatcherNet
-from solution.matching import consensus, level_windows, plan, propose_match
+from solution.matching import MatchingConfig, consensus, level_windows, plan, propose_match
 from solution.offsets import Fit
 from solution.tests.conftest import Recipe, Scene, write_scene
 from solution.tests.handmade import handmade_matcher

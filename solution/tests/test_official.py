@@ -12,9 +12,10 @@ import pytest
 import torch
 from kornia.feature import DISK, LightGlue
 
-from solution import artefact, official, train
-from solution.config import FlowConfig, MatcherConfig
+from solution import artefact, official, stages
 from solution.errors import InputError
+from solution.flow_settings import FlowConfig
+from solution.matcher_settings import MatcherConfig
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +53,7 @@ def trust(monkeypatch, folder: Path) -> None:
 def test_the_published_weights_arrive_where_they_belong(folder, states, tmp_path):
     out = tmp_path / "start.safetensors"
     official.convert(folder, out)
-    net, manifest = train.load_stage(train.MATCHER, out)
+    net, manifest = stages.load_stage(stages.MATCHER, out)
     assert manifest.trained_on == ("MegaDepth",) and manifest.fold == -1 and set(manifest.config["published"]) == set(states)
     assert net.config.stride == 1 and net.config.patch == 1
     for name, value in states["depth-save.pth"]["extractor"].items():
@@ -130,10 +131,10 @@ def test_only_the_matcher_takes_them(folder, run):
 def test_teams_continue_at_the_size_of_the_base_that_started_from_them(folder, tmp_path):
     out = tmp_path / "start.safetensors"
     official.convert(folder, out)
-    config = train.sized_like(MatcherConfig().fine_tuned(), train.MATCHER, out)
+    config = stages.sized_like(MatcherConfig().fine_tuned(), stages.MATCHER, out)
     assert (config.trunk, config.descriptor_dim, config.patch, config.glue_layers) == ("", 128, 1, 9)
     assert config.steps == MatcherConfig().fine_tuned().steps
-    assert train.sized_like(FlowConfig(), train.FLOW, out) == FlowConfig()
+    assert stages.sized_like(FlowConfig(), stages.FLOW, out) == FlowConfig()
 
 
 def test_two_places_to_start_from_are_refused(folder, run, trained):

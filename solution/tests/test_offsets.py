@@ -3,8 +3,8 @@ import pandas as pd
 import pytest
 
 from solution import candidates, offsets
+from solution.gate import distinct
 from solution.geometry import Window
-from solution.points import distinct
 from solution.tests.scattered import SHAPE, scattered, smooth
 
 

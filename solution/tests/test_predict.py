@@ -14,19 +14,19 @@ import pandas as pd
 import pytest
 import rasterio
 
-from solution import candidates, offsets, predict, propose, pyramid, sample, train, verdict
+from solution import candidates, offsets, predict, propose, pyramid, sample, stages, verdict
+from solution.finding import discover
 from solution.geometry import Window
 from solution.pyramid import Pass
 from solution.reranker import RerankerConfig
 from solution.reranker import train as train_reranker
-from solution.scene import discover
 from solution.tests.conftest import Recipe, Scene, write_raster, write_scene
 from solution.tests.handmade import handmade_net
 from solution.tests.labels import labelled
 
 SHAPE = (96, 112)
 REAL_PLAN, REAL_MARGIN = pyramid.plan, pyramid._margin
-LOADED = functools.cache(train.load_stage)  # most of a tiny prediction's time would go into building networks
+LOADED = functools.cache(stages.load_stage)  # most of a tiny prediction's time would go into building networks
 
 
 def slanted(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -45,7 +45,7 @@ def quick_plan(monkeypatch) -> None:
 @pytest.fixture
 def good_teams(monkeypatch) -> None:
     """Networks that find the truth of the fixture's scenes, in the place of the smoke run's."""
-    monkeypatch.setattr(propose, "load_stage", lambda stage, path: (handmade_net(), train.load_stage(stage, path)[1]))
+    monkeypatch.setattr(propose, "load_stage", lambda stage, path: (handmade_net(), stages.load_stage(stage, path)[1]))
 
 
 @pytest.fixture
@@ -126,7 +126,7 @@ def test_rerankers_judge_their_own_teams_candidates(scene, trained, run, tmp_pat
 def test_the_whole_plan_writes_a_map_with_untrained_weights(scene, go, tmp_path, monkeypatch):
     monkeypatch.setattr(pyramid, "plan", REAL_PLAN)
     monkeypatch.setattr(pyramid, "_margin", REAL_MARGIN)
-    monkeypatch.setattr(propose, "load_stage", train.load_stage)
+    monkeypatch.setattr(propose, "load_stage", stages.load_stage)
     code, _, _ = go(scene.optical, scene.sar, tmp_path / "map.tif", "--team", "0")
     assert code in verdict.EXIT_CODES.values()
     check_map(tmp_path / "map.tif", scene.optical)

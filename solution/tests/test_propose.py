@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 import torch
 
-from solution import artefact, candidates, propose, pyramid, train, verdict
-from solution.config import TemplateConfig
+from solution import artefact, candidates, propose, pyramid, stages, verdict
 from solution.propose import Proposing
 from solution.pyramid import Pass
+from solution.template import TemplateConfig
 from solution.tests.conftest import Scene, invoke
 from solution.tests.handmade import handmade_matcher, handmade_net
 
@@ -55,7 +55,7 @@ class _Negative(torch.nn.Module):
 def good(monkeypatch) -> None:
     """Networks that find the truth of the fixture's scenes; weights and manifests stay those of the smoke run."""
     nets = {"flow": handmade_net(), "matcher": handmade_matcher(), "translator": _Negative()}
-    whole = train.load_stage
+    whole = stages.load_stage
 
     def load(stage, path):
         _, manifest = whole(stage, path)
@@ -93,7 +93,7 @@ def test_a_second_training_skips_and_another_translator_means_another_matcher(wh
 
 
 def test_what_the_translator_saw_counts_as_seen_by_the_matcher(whole):
-    stage = train.matcher_with(whole.folds / "0" / "translator.safetensors")
+    stage = stages.matcher_with(whole.folds / "0" / "translator.safetensors")
     assert stage.seen == ("03_train_01",)
 
 
@@ -182,4 +182,4 @@ def test_weights_of_another_family_are_refused(whole, tmp_path):
     from solution.errors import InputError
 
     with pytest.raises(InputError, match="holds the weights of a translator, not of a matcher"):
-        train.load_stage(train.MATCHER, whole.folds / "0" / "translator.safetensors")
+        stages.load_stage(stages.MATCHER, whole.folds / "0" / "translator.safetensors")

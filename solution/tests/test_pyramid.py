@@ -11,12 +11,12 @@ import pytest
 import rasterio
 
 from solution import candidates, offsets, pyramid
-from solution.config import CELL_PX, PyramidConfig
 from solution.flow import FlowNet
-from solution.pyramid import Pass, plan, propose_flow
+from solution.pyramid import Pass, PyramidConfig, plan, propose_flow
 from solution.scene import without_labels
 from solution.tests.conftest import Recipe, Scene, write_scene
 from solution.tests.handmade import handmade_net
+from solution.tile_settings import CELL_PX
 
 DEFAULT = PyramidConfig()
 SMALL = PyramidConfig(reach_px=60.0, max_coarse_volume=2e5, tile_px=320)

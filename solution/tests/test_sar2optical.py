@@ -14,10 +14,10 @@ import rasterio
 import torch
 from rasterio.transform import Affine
 
-from solution import artefact, sar2optical, tiles, train
+from solution import artefact, images, sar2optical, stages
 from solution.artefact import Manifest
-from solution.config import FlowConfig, TranslatorConfig
 from solution.errors import InputError
+from solution.flow_settings import FlowConfig
 from solution.geometry import Window
 from solution.pairs import find_pairs
 from solution.raster import read_sar
@@ -25,6 +25,7 @@ from solution.sar2optical import Baselines, evaluate, paint_image, painted_rows,
 from solution.scene import open_pair
 from solution.tests.conftest import invoke, write_raster
 from solution.translator import Generator, translate
+from solution.translator_settings import TranslatorConfig
 
 TRANSFORM = Affine(0.7, 0.0, 500_000.0, 0.0, -0.6, 5_000_000.0)
 
@@ -93,7 +94,7 @@ def test_rows_come_in_order_and_few_at_a_time():
 
     def read(window: Window) -> tuple[np.ndarray, np.ndarray]:
         assert window.height <= sar2optical.TILE_PX and window.stop[1] <= 1700
-        values = tiles.byte_values(image[window.y : window.stop[1], window.x : window.stop[0]])
+        values = images.byte_values(image[window.y : window.stop[1], window.x : window.stop[0]])
         return values, np.ones_like(values)
 
     blocks = list(painted_rows(read, image.shape, grey, lambda: steps.append(1)))
@@ -146,7 +147,7 @@ def test_pictures_are_those_that_training_knows(tmp_path):
 
     image = np.arange(256, dtype=np.uint8).reshape(16, 16)
     paint_image(image, note)
-    source_values, _ = tiles.take(
+    source_values, _ = images.take(
         (np.maximum(image, 1),), np.stack(np.meshgrid(np.arange(16), np.arange(16)), -1).astype(float), 1.0, np.zeros(4)
     )
     assert np.array_equal(seen[0], source_values)
@@ -211,9 +212,9 @@ def test_pngs_and_folders_of_them(tmp_path, made, run):
     assert (tmp_path / "one.png").read_bytes() == (tmp_path / "out" / name).read_bytes()
     picture = cv2.imread(str(tmp_path / "one.png"), cv2.IMREAD_UNCHANGED)
     assert picture.shape == (128, 128, 3) and picture.dtype == np.uint8 and picture.min() >= 1
-    net, _ = train.load_stage(train.TRANSLATOR, made.weights)
-    sar = tiles.byte_values(cv2.imread(str(folder / name), cv2.IMREAD_GRAYSCALE))
-    expected = tiles.to_bytes(translate(net, sar, np.ones_like(sar)), np.ones_like(sar))
+    net, _ = stages.load_stage(stages.TRANSLATOR, made.weights)
+    sar = images.byte_values(cv2.imread(str(folder / name), cv2.IMREAD_GRAYSCALE))
+    expected = images.to_bytes(translate(net, sar, np.ones_like(sar)), np.ones_like(sar))
     assert np.abs(picture[..., ::-1].astype(int) - np.moveaxis(expected, 0, -1)).max() <= 1  # red first
 
 
@@ -229,7 +230,7 @@ def test_baselines_are_what_they_say(tmp_path):
     matched = baselines.pictures(sar)["SAR, matched histogram"]
     assert np.array_equal(matched[..., 0], optical[..., 0]) and (matched[..., 2] == 7).all()
     assert np.array_equal(np.sort(matched[..., 1].ravel()), np.sort(optical[..., 1].ravel())) and matched[0, 0, 1] < matched[-1, -1, 1]
-    (judged,) = evaluate(found, baselines, lambda s, v: np.moveaxis(tiles.byte_values(optical + 8), -1, 0), lambda: None)
+    (judged,) = evaluate(found, baselines, lambda s, v: np.moveaxis(images.byte_values(optical + 8), -1, 0), lambda: None)
     # The painter is 8 grey levels off everywhere.
     assert judged.psnr_db["translated"] == pytest.approx(20 * np.log10(255 / 8), abs=0.01)
     error = np.mean((baselines.colour / 255 - optical / 255) ** 2)

@@ -9,7 +9,7 @@ from rasterio.crs import CRS
 from rasterio.transform import Affine
 from rasterio.warp import transform as warp_points
 
-from solution import scene
+from solution import finding, scene
 from solution.geometry import Window
 from solution.raster import OVERVIEW_CELL, open_raster, output_grid
 from solution.scene import open_pair
@@ -248,11 +248,11 @@ def test_discovery(make_scene, tmp_path):
     make_scene("02_train_01", folder / "train")
     (folder / "02_optical_train_01.tif.aux.xml").write_text("<PAMDataset/>")
     (folder / "notes.csv").write_text("a\n")
-    pairs = scene.discover(folder)
+    pairs = finding.discover(folder)
     assert [pair.name for pair in pairs] == ["02_publictest", "02_train_01", "03_train_01"]
     assert [pair.aoi for pair in pairs] == ["02", "02", "03"]
     assert [pair.tiepoints_csv is None for pair in pairs] == [True, False, False]
-    assert [pair.name for pair in scene.discover(folder, "publictest")] == ["02_publictest"]
+    assert [pair.name for pair in finding.discover(folder, "publictest")] == ["02_publictest"]
     assert scene.without_labels(pairs[1]).tiepoints_csv is None
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import rasterio
 
-from solution import scene as scenes
+from solution import finding
 from solution.errors import InputError
 from solution.simulate import optical, presets, sar, sensors, statistics, write_scene
 from solution.simulate import scene_writer as writer
@@ -68,7 +68,7 @@ def test_another_seed_gives_another_scene():
 
 
 def test_files_have_the_layout_of_the_challenge(written):
-    (pair,) = scenes.discover(written.optical.parent)
+    (pair,) = finding.discover(written.optical.parent)
     assert pair.name == "01_train_01" and pair.shape == SIZE
     assert pair.sar_to_optical[0, 0] != 1.0 and (pair.sar_to_optical[:2, 2] != 0).all()
     pair.check()
@@ -81,7 +81,7 @@ def test_files_have_the_layout_of_the_challenge(written):
 
 
 def test_noise_free_tiepoints_agree_with_the_truth_map_to_the_rounding(written):
-    (pair,) = scenes.discover(written.optical.parent)
+    (pair,) = finding.discover(written.optical.parent)
     points = pair.tiepoints()
     with rasterio.open(written.truth) as dataset:
         truth = dataset.read()

@@ -18,7 +18,7 @@ from solution.surface.network import STAGE, PatchClassifier, SurfaceConfig, prob
 from solution.surface.scenes import as_channels, open_scene
 from solution.tests import polar
 from solution.tests.conftest import invoke, write_raster
-from solution.train import compact
+from solution.weights import compact
 
 
 @pytest.fixture(scope="module")

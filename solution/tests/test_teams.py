@@ -12,14 +12,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from solution import candidates, propose, pyramid, score, teams, train
+from solution import candidates, propose, pyramid, score, stages, team_training
 from solution import split as splits
 from solution.errors import InputError
+from solution.finding import discover
 from solution.pyramid import Pass
-from solution.scene import discover
-from solution.teams import Team, aoi_teams, fold_teams, team_of
+from solution.stages import FLOW
+from solution.team import Team, aoi_teams, fold_teams, team_of
 from solution.tests.handmade import handmade_net
-from solution.train import FLOW
 
 SN9 = pd.DataFrame({"scene": ["02_train_01", "02_train_02", "03_train_01"], "aoi": ["02", "02", "03"], "fold": [0, 1, 2]})
 WHOLE_AOIS = pd.DataFrame({"scene": ["02_a", "02_b", "03_a"], "aoi": ["02", "02", "03"], "fold": [0, 0, 1]})
@@ -34,7 +34,7 @@ def folds(trained, tmp_path) -> Path:
 @pytest.fixture
 def good_teams(monkeypatch) -> None:
     """The networks find the truth of the fixture's scenes; weights and manifests stay those of the smoke run. One pass is enough for small shifts."""
-    monkeypatch.setattr(propose, "load_stage", lambda stage, path: (handmade_net(), train.load_stage(stage, path)[1]))
+    monkeypatch.setattr(propose, "load_stage", lambda stage, path: (handmade_net(), stages.load_stage(stage, path)[1]))
     monkeypatch.setattr(pyramid, "plan", lambda *_: [Pass(1, 8, True)])
 
 
@@ -72,9 +72,9 @@ def test_training_hands_every_team_what_it_may_see(trained, make_scene, monkeypa
         assert stage is FLOW
         return "done"
 
-    monkeypatch.setattr(teams, "train_stage", note)
-    shared = teams.scene_source(discover(trained.data)[0], "simulated")
-    teams.train_teams(
+    monkeypatch.setattr(team_training, "train_stage", note)
+    shared = team_training.scene_source(discover(trained.data)[0], "simulated")
+    team_training.train_teams(
         lambda _: FLOW, discover(tmp_path / "data"), SN9, tmp_path / "folds", None, lambda: [shared], None, "cpu", True, lambda _: None
     )
     extra = "simulated/02_train_01"

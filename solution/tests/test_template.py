@@ -10,11 +10,10 @@ import pytest
 import torch
 
 from solution import candidates
-from solution.config import TemplateConfig
 from solution.errors import InputError
 from solution.propose import Proposing
 from solution.shiftfield import Fit, from_affine
-from solution.template import propose_gradient
+from solution.template import TemplateConfig, propose_gradient
 from solution.tests.conftest import Recipe, write_scene
 
 SHAPE = (240, 272)

@@ -11,14 +11,16 @@ import numpy as np
 import pytest
 import torch
 
-from solution import artefact, split, tiles, train
+from solution import artefact, devices, images, split, stages, train, weights
 from solution.artefact import Manifest
-from solution.config import FlowConfig
 from solution.errors import InputError
-from solution.flow import FlowModule, FlowNet
+from solution.flow import FlowNet
+from solution.flow_settings import FlowConfig
+from solution.flow_training import FlowModule
+from solution.images import Source
 from solution.simulate import scene_writer
-from solution.teams import aoi_teams, fold_teams
-from solution.tiles import RegisteredField, Source
+from solution.team import aoi_teams, fold_teams
+from solution.truth import RegisteredField
 
 SMOKE = dataclasses.replace(FlowConfig().smoke(), batch_size=1)
 SHIPPED = split.SPLIT_CSV.parent
@@ -34,13 +36,13 @@ def folds(trained, tmp_path) -> Path:
 def sources() -> list[Source]:
     image = np.random.default_rng(0).integers(1, 255, (160, 160), dtype=np.uint8)
     smooth = cv2.GaussianBlur(image, (0, 0), 2)
-    return [Source("pairs/a", "registered", tiles._pyramid(np.dstack([smooth] * 3)), tiles._pyramid(smooth), RegisteredField(1.0))]
+    return [Source("pairs/a", "registered", images.pyramid(np.dstack([smooth] * 3)), images.pyramid(smooth), RegisteredField(1.0))]
 
 
 @pytest.fixture
 def short_epochs(monkeypatch) -> None:
     """Two epochs in a smoke run."""
-    monkeypatch.setattr(train, "_STEPS_PER_EPOCH", 2)
+    monkeypatch.setattr(stages, "_STEPS_PER_EPOCH", 2)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -51,7 +53,7 @@ def test_every_team_saw_the_other_scenes_only(trained):
     for fold, other in ((0, "03_train_01"), (1, "02_train_01")):
         manifest = artefact.read_manifest(trained.folds / str(fold) / "flow.safetensors")
         assert (manifest.stage, manifest.fold, manifest.trained_on, manifest.seed) == ("flow", fold, (other,), 0)
-        assert train.config_of(manifest) == FlowConfig().smoke() and manifest.config["init"] is None
+        assert stages.config_of(manifest) == FlowConfig().smoke() and manifest.config["init"] is None
     assert trained.output.count("wrote") == 2
     assert sorted(contents(trained.folds)) == ["0/flow.safetensors", "1/flow.safetensors", "split.csv"]
 
@@ -61,10 +63,10 @@ def test_weights_are_small_and_load_again(trained):
     tensors, _ = artefact.load_weights(path)
     assert {value.dtype for value in tensors.values() if value.ndim >= 2} == {np.dtype(np.float16)}
     assert {value.dtype for value in tensors.values() if value.ndim == 1 and value.dtype.kind == "f"} == {np.dtype(np.float32)}
-    net, manifest = train.load_stage(train.FLOW, path)
+    net, manifest = stages.load_stage(stages.FLOW, path)
     assert not net.training and manifest.fold == 0
     assert all(value.dtype == torch.float32 for value in net.parameters())
-    again = train.compact(net)
+    again = weights.compact(net)
     assert all(value.tobytes() == again[name].tobytes() for name, value in tensors.items())
 
 
@@ -106,7 +108,7 @@ def test_replace_overwrites_what_has_other_settings(sources, tmp_path):
     out = tmp_path / "flow.safetensors"
     artefact.save_weights(out, {"a": np.zeros(1)}, Manifest("flow", 0, (), {}, 0))
     one_step = dataclasses.replace(SMOKE, steps=1)
-    assert "wrote" in train.train_stage(train.FLOW, sources, one_step, out, 0, 0, tmp_path / "work", device="cpu", replace=True)
+    assert "wrote" in train.train_stage(stages.FLOW, sources, one_step, out, 0, 0, tmp_path / "work", device="cpu", replace=True)
     assert artefact.read_manifest(out).config["steps"] == 1
 
 
@@ -160,7 +162,7 @@ def record_tiles(monkeypatch) -> list[int]:
 def test_a_killed_run_goes_on_to_the_same_weights(sources, tmp_path, monkeypatch):
     def go(name: str) -> str:
         return train.train_stage(
-            train.FLOW, sources, SMOKE, tmp_path / name / "flow.safetensors", 0, 0, tmp_path / name / "work", device="cpu"
+            stages.FLOW, sources, SMOKE, tmp_path / name / "flow.safetensors", 0, 0, tmp_path / name / "work", device="cpu"
         )
 
     with monkeypatch.context() as patch:
@@ -198,14 +200,14 @@ def test_a_start_is_inherited_with_what_it_saw(sources, tmp_path):
     torch.manual_seed(5)
     net = FlowNet(config)
     base = Manifest("flow", -1, ("pairs/z", "02_train_02"), dataclasses.asdict(config), 0)
-    artefact.save_weights(tmp_path / "base.safetensors", train.compact(net), base)
+    artefact.save_weights(tmp_path / "base.safetensors", weights.compact(net), base)
     still = dataclasses.replace(config, learning_rate=0.0)
     train.train_stage(
-        train.FLOW, sources, still, tmp_path / "out.safetensors", 0, 0, tmp_path / "work", tmp_path / "base.safetensors", "cpu"
+        stages.FLOW, sources, still, tmp_path / "out.safetensors", 0, 0, tmp_path / "work", tmp_path / "base.safetensors", "cpu"
     )
     tensors, manifest = artefact.load_weights(tmp_path / "out.safetensors")
     assert manifest.trained_on == ("02_train_02", "pairs/a", "pairs/z") and manifest.config["init"] == base.digest()
-    assert all(np.array_equal(tensors[name], train.compact(net)[name]) for name, _ in net.named_parameters())
+    assert all(np.array_equal(tensors[name], weights.compact(net)[name]) for name, _ in net.named_parameters())
     with pytest.raises(InputError, match="was trained on scene 02_train_02"):
         manifest.guard_held_out("02_train_02")
 
@@ -225,8 +227,8 @@ def test_the_base_model_is_trained_on_pairs_and_never_on_the_excluded(tmp_path, 
 
 
 def test_epochs_take_consecutive_stretches_and_never_more_than_the_steps(sources, monkeypatch):
-    monkeypatch.setattr(train, "_STEPS_PER_EPOCH", 3)
-    data = train.TileData(sources, dataclasses.replace(SMOKE, steps=7, batch_size=2), seed=0, workers=0)
+    monkeypatch.setattr(stages, "_STEPS_PER_EPOCH", 3)
+    data = stages.TileData(sources, dataclasses.replace(SMOKE, steps=7, batch_size=2), seed=0, workers=0)
     seen = []
     for epoch in range(3):
         data.trainer = type("Trainer", (), {"current_epoch": epoch})
@@ -238,7 +240,7 @@ def test_epochs_take_consecutive_stretches_and_never_more_than_the_steps(sources
 def test_half_precision_costs_little_and_vectors_nothing():
     torch.manual_seed(0)
     net, copy = FlowNet(SMOKE), FlowNet(SMOKE)
-    train.load_network(copy, train.compact(net), Path("x"))
+    weights.load_network(copy, weights.compact(net), Path("x"))
     for (name, old), new in zip(net.state_dict().items(), copy.state_dict().values(), strict=True):
         if old.ndim >= 2:
             torch.testing.assert_close(new, old, rtol=1e-3, atol=1e-6)
@@ -249,31 +251,31 @@ def test_half_precision_costs_little_and_vectors_nothing():
 def test_weights_of_another_network_are_refused():
     other = FlowNet(dataclasses.replace(SMOKE, feature_channels=8))
     with pytest.raises(InputError, match=r"flow\.safetensors: does not fit the configured network"):
-        train.load_network(FlowNet(SMOKE), train.compact(other), Path("flow.safetensors"))
+        weights.load_network(FlowNet(SMOKE), weights.compact(other), Path("flow.safetensors"))
 
 
 def test_the_settings_come_back_from_a_manifest():
     config = dataclasses.replace(SMOKE, factors=(2, 4))
     content = {name: list(value) if isinstance(value, tuple) else value for name, value in dataclasses.asdict(config).items()}
-    assert train.config_of(Manifest("flow", 0, (), {**content, "init": "abc", "of an older version": 1}, 0)) == config
+    assert stages.config_of(Manifest("flow", 0, (), {**content, "init": "abc", "of an older version": 1}, 0)) == config
 
 
 def test_settings_follow_the_arguments():
-    assert train.chosen_config(train.FLOW, None, False, False) == FlowConfig()
-    assert train.chosen_config(train.FLOW, None, False, True) == FlowConfig().fine_tuned()
-    assert train.chosen_config(train.FLOW, 7, True, False) == dataclasses.replace(FlowConfig().smoke(), steps=7)
+    assert stages.chosen_config(stages.FLOW, None, False, False) == FlowConfig()
+    assert stages.chosen_config(stages.FLOW, None, False, True) == FlowConfig().fine_tuned()
+    assert stages.chosen_config(stages.FLOW, 7, True, False) == dataclasses.replace(FlowConfig().smoke(), steps=7)
 
 
 def test_devices(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert train.trainer_device("auto") == train.trainer_device("cpu") == ("cpu", 1)
-    assert train.torch_device("auto") == torch.device("cpu")
+    assert devices.trainer_device("auto") == devices.trainer_device("cpu") == ("cpu", 1)
+    assert devices.torch_device("auto") == torch.device("cpu")
     for wrong in ("gpu", "cuda:x", "cuda0", "", "cuda"):
         with pytest.raises(InputError, match="--device"):
-            train.trainer_device(wrong)
+            devices.trainer_device(wrong)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert train.trainer_device("auto") == train.trainer_device("cuda") == ("cuda", "auto")
-    assert train.trainer_device("cuda:1") == ("cuda", [1]) and train.torch_device("cuda:1") == torch.device("cuda:1")
+    assert devices.trainer_device("auto") == devices.trainer_device("cuda") == ("cuda", "auto")
+    assert devices.trainer_device("cuda:1") == ("cuda", [1]) and devices.torch_device("cuda:1") == torch.device("cuda:1")
 
 
 def test_the_shipped_teams_never_saw_what_they_hold_out():

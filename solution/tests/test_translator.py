@@ -14,21 +14,15 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from solution import artefact, tiles, train
-from solution.config import TranslatorConfig
+from solution import artefact, images, stages, train
 from solution.errors import InputError
-from solution.tiles import IGNORE, NEGATIVE, POSITIVE, RegisteredField, Source
-from solution.translator import (
-    Generator,
-    PatchDiscriminator,
-    TranslatorModule,
-    Views,
-    adversarial_loss,
-    loss_mask,
-    masked_l1,
-    translate,
-    write_grid,
-)
+from solution.images import Source
+from solution.tiles import IGNORE, NEGATIVE, POSITIVE
+from solution.translator import Generator, PatchDiscriminator, translate
+from solution.translator_settings import TranslatorConfig
+from solution.translator_training import TranslatorModule, Views, adversarial_loss, loss_mask, masked_l1, write_grid
+from solution.truth import RegisteredField
+from solution.weights import compact
 
 SMOKE = TranslatorConfig().smoke()
 
@@ -247,7 +241,7 @@ def test_the_learning_rate_warms_up_stays_and_falls_to_nothing():
 
 
 def test_the_shipped_network_is_small():
-    weights = train.compact(TranslatorModule(TranslatorConfig()).net)
+    weights = compact(TranslatorModule(TranslatorConfig()).net)
     assert sum(value.nbytes for value in weights.values()) < 3e6
 
 
@@ -264,7 +258,7 @@ def test_a_grid_shows_sar_translated_and_optical_side_by_side(tmp_path):
 def source() -> Source:
     rough = np.random.default_rng(0).integers(1, 255, (160, 160), dtype=np.uint8)
     smooth = cv2.GaussianBlur(rough, (0, 0), 2)
-    return Source("pairs/a", "registered", tiles._pyramid(np.dstack([smooth] * 3)), tiles._pyramid(smooth), RegisteredField(1.0))
+    return Source("pairs/a", "registered", images.pyramid(np.dstack([smooth] * 3)), images.pyramid(smooth), RegisteredField(1.0))
 
 
 def test_tiles_are_in_register_and_keep_their_colours(source):
@@ -305,14 +299,14 @@ def dying(monkeypatch) -> Iterator[list[int]]:
 
 
 def test_a_killed_run_goes_on_to_the_same_weights(source, tmp_path, monkeypatch, dying):
-    monkeypatch.setattr(train, "_STEPS_PER_EPOCH", 2)
+    monkeypatch.setattr(stages, "_STEPS_PER_EPOCH", 2)
     kept = []
     monkeypatch.setattr(train.shutil, "rmtree", lambda folder, **_: kept.append(folder))
     config = replace(SMOKE, batch_size=1, tile_px=64)
 
     def go(name: str) -> Path:
         out = tmp_path / name / "translator.safetensors"
-        line = train.train_stage(train.TRANSLATOR, [source], config, out, 0, 0, tmp_path / name / "work", device="cpu")
+        line = train.train_stage(stages.TRANSLATOR, [source], config, out, 0, 0, tmp_path / name / "work", device="cpu")
         assert "translator fold 0: wrote" in line and "mean absolute error 0." in line
         return out
 
@@ -328,14 +322,14 @@ def test_a_killed_run_goes_on_to_the_same_weights(source, tmp_path, monkeypatch,
     tensors, manifest = artefact.load_weights(whole)
     assert (manifest.stage, manifest.trained_on) == ("translator", ("pairs/a",))
     assert set(tensors) == set(Generator(config).state_dict())  # without the discriminator
-    net, _ = train.load_stage(train.TRANSLATOR, whole)
+    net, _ = stages.load_stage(stages.TRANSLATOR, whole)
     assert not net.training and np.isfinite(translate(net, np.zeros((64, 64)), np.ones((64, 64)))).all()
 
 
 def test_validation_pairs_are_watched_and_not_learnt(source, tmp_path):
     config = replace(SMOKE, batch_size=1, tile_px=64, steps=1)
-    data = train.TileData([source], config, 0, [replace(source, name="pairs/b")])
+    data = stages.TileData([source], config, 0, [replace(source, name="pairs/b")])
     assert [s.name for s in data.train_tiles.sources] == ["pairs/a"] and [s.name for s in data.validation_tiles.sources] == ["pairs/b"]
     out = tmp_path / "t.safetensors"
-    train.train_stage(train.TRANSLATOR, [source], config, out, -1, 0, tmp_path, device="cpu", validation=[replace(source, name="pairs/b")])
+    train.train_stage(stages.TRANSLATOR, [source], config, out, -1, 0, tmp_path, device="cpu", validation=[replace(source, name="pairs/b")])
     assert artefact.read_manifest(out).trained_on == ("pairs/a",)

@@ -1,0 +1,113 @@
+"""Block correlations of two feature maps, and their means over windows."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+class _BlockCorrelation(torch.autograd.Function):
+    """sum over the cells of a block of <optical feature, SAR feature displaced by d>, for every d: one matrix product per block.
+
+    The product compares all cells with all cells; the wanted ones lie on its displaced diagonals, which `as_strided` reads in place.
+    """
+
+    CHUNK = 64
+
+    @staticmethod
+    def _diagonals(product: Tensor, block: int, span: int) -> Tensor:
+        """(N, block^2, S^2) -> view (N, block, block, span, span), S = block + span - 1."""
+        side = block + span - 1
+        n, y, x = side * side * block * block, block * side * side, side * side
+        return product.as_strided((len(product), block, block, span, span), (n, y + side, x + 1, side, 1))
+
+    @staticmethod
+    def forward(ctx, optical: Tensor, sar: Tensor, block: int, span: int) -> Tensor:
+        """optical (N, block^2, C), sar (N, C, S^2) -> (N, span, span)."""
+        ctx.save_for_backward(optical, sar)
+        ctx.sizes = (block, span)
+        parts = [
+            _BlockCorrelation._diagonals(torch.bmm(a, b), block, span).sum(dim=(1, 2))
+            for a, b in zip(optical.split(_BlockCorrelation.CHUNK), sar.split(_BlockCorrelation.CHUNK), strict=True)
+        ]
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor, Tensor, None, None]:
+        optical, sar = ctx.saved_tensors
+        block, span = ctx.sizes
+        chunk = _BlockCorrelation.CHUNK
+        left, right = [], []
+        for a, b, g in zip(optical.split(chunk), sar.split(chunk), gradient.split(chunk), strict=True):
+            product = torch.zeros(len(a), a.shape[1], b.shape[2], dtype=a.dtype, device=a.device)
+            _BlockCorrelation._diagonals(product, block, span).copy_(g.to(a.dtype)[:, None, None])
+            left.append(torch.bmm(product, b.transpose(1, 2)))
+            right.append(torch.bmm(a.transpose(1, 2), product))
+        return torch.cat(left), torch.cat(right), None, None
+
+
+def block_correlation(optical: Tensor, sar: Tensor, block: int, radius: int) -> Tensor:
+    """Sums of feature products per block and displacement.
+
+    Args:
+        optical: (B, C, H, W) cells, H and W multiples of `block`.
+        sar: (B, C, H + 2 radius, W + 2 radius): the same cells with a margin.
+        block: side of a block in cells.
+        radius: search radius in cells.
+
+    Returns:
+        (B, H / block, W / block, 2 radius + 1, 2 radius + 1); the last two axes are the displacement in y and x, from -radius.
+    """
+    if torch.is_grad_enabled() or optical.shape[2] == block:
+        return _correlate_rows(optical, sar, block, radius)
+    # The displaced copies of a whole tile would take gigabytes at a large radius; one row of blocks at a time takes megabytes.
+    rows = [
+        _correlate_rows(optical[:, :, top : top + block], sar[:, :, top : top + block + 2 * radius], block, radius)
+        for top in range(0, optical.shape[2], block)
+    ]
+    return torch.cat(rows, dim=1)
+
+
+def _correlate_rows(optical: Tensor, sar: Tensor, block: int, radius: int) -> Tensor:
+    batch, channels, height, width = optical.shape
+    rows, columns, span = height // block, width // block, 2 * radius + 1
+    left = optical.reshape(batch, channels, rows, block, columns, block).permute(0, 2, 4, 3, 5, 1)
+    left = left.reshape(batch * rows * columns, block * block, channels)
+    side = block + 2 * radius
+    right = sar.unfold(2, side, block).unfold(3, side, block).permute(0, 2, 3, 1, 4, 5)
+    right = right.reshape(batch * rows * columns, channels, side * side)
+    return _BlockCorrelation.apply(left, right, block, span).reshape(batch, rows, columns, span, span)
+
+
+def pair_counts(optical_valid: Tensor, sar_valid: Tensor, block: int, radius: int) -> Tensor:
+    """How many valid cell pairs each sum of `block_correlation` holds (same shapes, one channel).
+
+    The count is taken as the product of both valid shares: exact where either is whole, close elsewhere, and far cheaper.
+    """
+    span = 2 * radius + 1
+    optical = F.avg_pool2d(optical_valid, block)[:, 0]
+    sar = F.avg_pool2d(sar_valid, block, 1)[:, 0].unfold(1, span, block).unfold(2, span, block)
+    return block * block * optical[..., None, None] * sar
+
+
+def window_means(volume: Tensor, weight: Tensor, windows: tuple[int, ...]) -> Tensor:
+    """Weighted means of block correlations over square windows.
+
+    Args:
+        volume: (B, h, w, D, D) sums.
+        weight: (B, h, w, D, D) how many cell pairs each sum holds.
+        windows: odd sides in blocks.
+
+    Returns:
+        (B, h, w, len(windows), D, D).
+    """
+    batch, rows, columns, span, _ = volume.shape
+    flat = torch.cat([volume, weight]).reshape(2 * batch, rows, columns, span * span).permute(0, 3, 1, 2)
+    means = []
+    for side in windows:
+        pooled = flat if side == 1 else F.avg_pool2d(flat, side, 1, side // 2)
+        total, count = pooled.chunk(2)
+        means.append(total / count.clamp_min(1.0))
+    stacked = torch.stack(means, dim=1)
+    return stacked.permute(0, 3, 4, 1, 2).reshape(batch, rows, columns, len(windows), span, span)

@@ -1,0 +1,56 @@
+"""Settings of training tiles and optimisation, which every network has."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+CELL_PX = 2
+
+
+@dataclass(frozen=True)
+class TileConfig:
+    """Training tiles and optimisation, which every stage has.
+
+    A *cell* is `CELL_PX` = 2 px of the level that is worked on. A *block* is block_cells x block_cells cells and gets one label. A *level* is the scene
+    averaged down by an integer factor.
+
+    Attributes:
+        tile_px: side of a training tile at its level.
+        factors: levels that training tiles are drawn from.
+        block_cells: side of a block.
+        residual_slope: standard deviation of the residual shift's linear change over a tile, px per px.
+        residual_wave: likewise of a wave that makes the residual curved; 0 = none.
+        max_label_sigma_px: a block is labelled (positive) where the interpolated truth is surer than this, in px of its level.
+        photometric: which of the two images is changed in brightness, contrast and noise: ``both``, ``sar`` or ``none``.
+        inversion_share: share of tiles whose SAR contrast is inverted, and likewise of the optical one.
+        labelled_share, simulated_share, registered_share: how tiles are shared out among the kinds of sources that are given, relative to each other.
+        steps, batch_size, learning_rate, weight_decay, warmup_steps: optimisation.
+        ema_decay: of the averaged weights that are kept.
+    """
+
+    SIZES: ClassVar[tuple[str, ...]] = ()
+    """Settings that a run takes over from the network that it continues."""
+
+    tile_px: int = 256
+    factors: tuple[int, ...] = (1, 2, 4, 8)
+    block_cells: int = 8
+    residual_slope: float = 0.02
+    residual_wave: float = 0.0
+    max_label_sigma_px: float = 3.0
+    photometric: str = "both"
+    inversion_share: float = 0.1
+    labelled_share: float = 0.4
+    simulated_share: float = 0.4
+    registered_share: float = 0.4
+    steps: int = 1200
+    batch_size: int = 8
+    learning_rate: float = 1.5e-3
+    weight_decay: float = 1e-2
+    warmup_steps: int = 100
+    ema_decay: float = 0.995
+
+    @property
+    def reach_px(self) -> float:
+        """Largest residual shift that is left in a tile, px along each axis; 0 = tiles in register."""
+        return 0.0
