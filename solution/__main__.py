@@ -129,8 +129,8 @@ def propose(
 ) -> None:
     """Every team proposes candidates for the scenes that it never saw."""
     from solution import out_of_fold
+    from solution.progress import tile_progress
     from solution.propose import Proposing
-    from solution.show import tile_progress
 
     with tile_progress(Console(stderr=True)) as progress:
         out_of_fold.propose_out_of_fold(*scenes_and_split(folder, folds), folds, Proposing(tuple(source), finest), device, progress, say)
@@ -178,8 +178,8 @@ def predict(
     """
     from solution import predict as prediction
     from solution import verdict
+    from solution.progress import tile_progress
     from solution.propose import Proposing
-    from solution.show import tile_progress
 
     proposing = Proposing(tuple(source), finest)
     settings = prediction.Settings(folds, device, tuple(team), warped_sar, uncertainty, rerank, surface_model, keep_water, proposing)

@@ -19,7 +19,7 @@ from scipy.optimize import minimize
 from scipy.spatial import cKDTree
 
 from solution import geometry
-from solution.neighbourhood import spacing
+from solution.geometry import spacing
 
 _SQRT5 = np.sqrt(5.0)
 _TREND_PX = 100.0  # standard deviation of what is left of the affine, across the scene

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.spatial import cKDTree
 
 Matrix = np.ndarray
 
@@ -124,3 +125,11 @@ def tile_grid(shape: tuple[int, int], tile: int, overlap: int = 0) -> Iterator[W
     for y in range(0, max(height - overlap, 1), step):
         for x in range(0, max(width - overlap, 1), step):
             yield Window(x, y, tile, tile)
+
+
+def spacing(xy: np.ndarray) -> float:
+    """Typical distance of candidates (N, 2), px: the median distance to the fourth nearest, which is the step of a regular grid."""
+    if len(xy) < 2:
+        return 1.0
+    distance, _ = cKDTree(xy).query(xy, k=min(5, len(xy)))
+    return max(float(np.median(distance[:, -1])), 1e-6)

@@ -8,6 +8,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial import cKDTree
 
+from solution.geometry import spacing
+
 NEIGHBOURHOODS = ("same8", "same24", "other8", "within2", "within4")
 """Nearest 8 and 24 rows of the same source, nearest 8 of other sources, and rows of any source within 2 and 4 typical spacings."""
 
@@ -23,14 +25,6 @@ _OTHER_REACH = 6.0  # spacings; a row of another source farther away says nothin
 _AGREE_PX = 3.0
 _LEAST_SPREAD_PX = 1.0
 _RIDGE = 0.5  # rows' worth of belief, per spacing, that a neighbourhood has no slope: keeps borders from extrapolating
-
-
-def spacing(xy: np.ndarray) -> float:
-    """Typical distance of candidates (N, 2), px: the median distance to the fourth nearest, which is the step of a regular grid."""
-    if len(xy) < 2:
-        return 1.0
-    distance, _ = cKDTree(xy).query(xy, k=min(5, len(xy)))
-    return max(float(np.median(distance[:, -1])), 1e-6)
 
 
 def agreement(xy: np.ndarray, shift: np.ndarray, source: np.ndarray, confidence: np.ndarray, axis: np.ndarray) -> dict[str, np.ndarray]:

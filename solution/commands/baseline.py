@@ -62,8 +62,8 @@ def baseline_predict(
     from solution import score, score_tables
     from solution.baseline import registration, teams
     from solution.finding import discover
+    from solution.progress import tile_progress
     from solution.scene import open_pair
-    from solution.show import tile_progress
     from solution.submission import map_name
 
     if len(inputs) not in (1, 3):
@@ -96,7 +96,7 @@ def baseline_report(
     from solution.artefact import write_text
     from solution.baseline import report, teams
     from solution.benchmark.scenes import labelled
-    from solution.show import tile_progress
+    from solution.progress import tile_progress
 
     jobs = [(pair, teams.judges(pair, folds, team)) for pair in labelled([folder])]
     with tile_progress(Console(stderr=True)) as progress:

@@ -26,7 +26,7 @@ def surface_simulate(
 ) -> None:
     """Simulate extra-wide-swath scenes (HH, HV) with exact polygons of sea, ice and land."""
     from solution.errors import InputError
-    from solution.show import tile_progress
+    from solution.progress import tile_progress
     from solution.surface import simulate
 
     if min(size) < simulate.SMALLEST:
@@ -56,7 +56,7 @@ def surface_sample(
     ignore: list[str] = typer.Option([], help="Value of the class to leave out, for example N; may be given again."),
 ) -> None:
     """Cut 64 x 64 px patches from images and label each by the polygon under its middle."""
-    from solution.show import tile_progress
+    from solution.progress import tile_progress
     from solution.surface import sampler
     from solution.surface.polygons import find_shapefiles
     from solution.surface.scenes import find_images
@@ -147,7 +147,7 @@ def surface_compare(
 
 
 def _read(patches: Path):
-    from solution.show import tile_progress
+    from solution.progress import tile_progress
     from solution.surface.patches import read_patches
 
     with tile_progress(Console(stderr=True)) as progress:
@@ -179,7 +179,7 @@ def surface_segment(
 ) -> None:
     """Segment a whole scene into sea, ice and land; CRS and transform kept, 0 = no data."""
     from solution import devices
-    from solution.show import tile_progress
+    from solution.progress import tile_progress
     from solution.surface import segment
     from solution.surface.network import load_classifier
 

@@ -78,7 +78,7 @@ def translate_evaluate(
     """PSNR and SSIM on held-out pairs, by class, beside two trivial baselines taken from the training part (without a split: from the pairs themselves)."""
     from solution import pairs, sar2optical
     from solution.artefact import write_text
-    from solution.show import step_progress
+    from solution.progress import step_progress
     from solution.translator_training import write_grid
 
     found = pairs.find_pairs(folder)
@@ -111,7 +111,7 @@ def translate_run(
 ) -> None:
     """Paint a SAR image as an optical one: whole scenes in blended tiles, CRS and transform kept; uint8 RGB, 0 = no data."""
     from solution import sar2optical
-    from solution.show import tile_progress
+    from solution.progress import tile_progress
 
     paint, _ = _translator(weights, device)
     with tile_progress(Console(stderr=True)) as progress:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from solution import candidates, evidence, neighbourhood, patches
+from solution import candidates, evidence, geometry, neighbourhood, patches
 
 NOT_IMAGE = [name for family, names in evidence.FAMILIES.items() if family not in ("image", "surface") for name in names]
 SHAPE = (400, 480)
@@ -70,7 +70,7 @@ def test_neighbourhood_of_a_grid_is_what_can_be_counted_by_hand():
     middle = 40
     shift[middle] += [3.0, 4.0]
     found = neighbourhood.agreement(xy, shift, np.repeat("flow", 81), np.full(81, 0.25), np.array([1.0, 0.0]))
-    assert neighbourhood.spacing(xy) == 10.0
+    assert geometry.spacing(xy) == 10.0
     expected = {"same8_count": 8, "same24_count": 24, "other8_count": 0, "same8_residual": 5, "same8_along": 3, "same8_across": 4}
     expected |= {"same8_affine": 5, "same8_confidence": 0.25, "same8_distance": (1 + np.sqrt(2)) / 2, "within2_count": 8}
     for name, value in expected.items():

@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 from solution import artefact, images, stages, train
 from solution.errors import InputError
 from solution.images import Source
-from solution.tiles import IGNORE, NEGATIVE, POSITIVE
+from solution.tiles import IGNORE, NEGATIVE, POSITIVE, TilePairs
 from solution.translator import Generator, PatchDiscriminator, translate
 from solution.translator_settings import TranslatorConfig
 from solution.translator_training import TranslatorModule, Views, adversarial_loss, loss_mask, masked_l1, write_grid
@@ -262,7 +262,7 @@ def source() -> Source:
 
 
 def test_tiles_are_in_register_and_keep_their_colours(source):
-    samples = tiles.TilePairs([source], replace(TranslatorConfig(), tile_px=96, factors=(1,)), 6, 0)
+    samples = TilePairs([source], replace(TranslatorConfig(), tile_px=96, factors=(1,)), 6, 0)
     for sample in (samples[index] for index in range(6)):
         mask = loss_mask(sample_batch(sample))[0, 0]
         assert not sample["shift"].any() and mask.mean() > 0.3
