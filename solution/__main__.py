@@ -8,9 +8,9 @@ from pathlib import Path
 import typer
 from rich.console import Console
 
-from solution.commands import baseline, fitting, surface, training, translating
-from solution.commands.shared import FOLDS, FOLDS_SHOWN, console, say, scenes_and_split
-from solution.errors import InputError
+from solution.cli import baseline, fitting, surface, training, translating
+from solution.cli.shared import FOLDS, FOLDS_SHOWN, console, say, scenes_and_split
+from solution.core.errors import InputError
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, pretty_exceptions_show_locals=False, help="SAR-to-optical registration (SpaceNet 9)."
@@ -36,7 +36,7 @@ def download(
     base_url: str | None = typer.Option(None, help="Another place that serves the same archives."),
 ) -> None:
     """Fetch the official SpaceNet 9 archives: resumes, verifies, unpacks, skips what is done."""
-    from solution import download as downloads
+    from solution.data import download as downloads
 
     downloads.fetch_all(folder, base_url or downloads.BASE_URL, downloads.ARCHIVES, console)
     console.print(f"next: python -m solution data {folder}", highlight=False, markup=False, soft_wrap=True)
@@ -50,7 +50,7 @@ def data(
     """Show what a folder holds: sizes, GSD, CRS, tie-points, shifts. Ends with code 2 where a pair has a problem."""
     from rich.progress import track
 
-    from solution import inventory
+    from solution.scoring import inventory
 
     progress = Console(stderr=True)
     reports = list(
@@ -67,8 +67,8 @@ def split(
     output: Path | None = typer.Option(None, help="Default: folds/split.csv beside the package."),
 ) -> None:
     """Say which fold holds which scene out: the present split where it names every labelled scene, and else a new one."""
-    from solution import split as splits
-    from solution.finding import discover
+    from solution.data import folds as splits
+    from solution.data.finding import discover
 
     path = output or splits.SPLIT_CSV
     table, new = splits.split_for(discover(folder), path)
@@ -94,9 +94,9 @@ def score(
 
     Ends with code 1 where a map is missing or gets no finite score.
     """
-    from solution import score as scorer
-    from solution import score_tables
-    from solution.artefact import write_text
+    from solution.core.artefact import write_text
+    from solution.scoring import score as scorer
+    from solution.scoring import score_tables
 
     folders, files = (data_dir, maps_dir), (evaluation_tiepoints, optical_image, sar_image, output_offset_image)
     if all(folders) and not any([*files, score_file]):
@@ -128,9 +128,9 @@ def propose(
     source: list[str] = typer.Option([], help=f"{_SOURCE_HELP} Default: all that the team has weights for."),
 ) -> None:
     """Every team proposes candidates for the scenes that it never saw."""
-    from solution import out_of_fold
-    from solution.progress import tile_progress
-    from solution.propose import Proposing
+    from solution.core.progress import tile_progress
+    from solution.teams import out_of_fold
+    from solution.teams.propose import Proposing
 
     with tile_progress(Console(stderr=True)) as progress:
         out_of_fold.propose_out_of_fold(*scenes_and_split(folder, folds), folds, Proposing(tuple(source), finest), device, progress, say)
@@ -144,7 +144,7 @@ def score_folds(
     ),
 ) -> None:
     """Out-of-fold scores, leave one scene out and leave one AOI out, from the candidate tables."""
-    from solution import fold_scores
+    from solution.teams import fold_scores
 
     result = fold_scores.score_folds(*scenes_and_split(folder, folds), folds)
     fold_scores.show_scores(result, console)
@@ -176,10 +176,10 @@ def predict(
 
     Ends with code 4 where a map is weak, and with 3 where one failed; the report beside it says why.
     """
-    from solution import predict as prediction
-    from solution import verdict
-    from solution.progress import tile_progress
-    from solution.propose import Proposing
+    from solution.core.progress import tile_progress
+    from solution.field import verdict
+    from solution.products import predict as prediction
+    from solution.teams.propose import Proposing
 
     proposing = Proposing(tuple(source), finest)
     settings = prediction.Settings(folds, device, tuple(team), warped_sar, uncertainty, rerank, surface_model, keep_water, proposing)
@@ -233,9 +233,9 @@ def picture(
     window: tuple[int, int, int, int] | None = typer.Option(None, metavar="X Y W H", help="Part of the optical image, px."),
 ) -> None:
     """Draw a result: optical, SAR before and after as a chequerboard, and the offset map."""
-    from solution import picture as pictures
-    from solution.geometry import Window
-    from solution.scene import open_pair
+    from solution.core.geometry import Window
+    from solution.data.scene import open_pair
+    from solution.products import picture as pictures
 
     pictures.draw(open_pair(optical, sar), offset_map, out, Window(*window) if window else None)
     say(f"{out}: written")
@@ -259,9 +259,9 @@ def benchmark(
 
     A scene of the split is judged by the team that never saw it. A method that fails on a scene is a result, and does not end the run.
     """
-    from solution import score_tables
     from solution.benchmark import run as benchmarks
     from solution.benchmark import scenes, table
+    from solution.scoring import score_tables
 
     methods = benchmarks.chosen(method)
     pairs = scenes.labelled(folders or [])

@@ -8,9 +8,9 @@ from functools import lru_cache
 import numpy as np
 
 from solution.baseline.settings import BaselineConfig
-from solution.geometry import Window
-from solution.images import Source, byte_values, take, to_bytes
-from solution.scene import ScenePair
+from solution.core.geometry import Window
+from solution.data.scene import ScenePair
+from solution.samples.images import Source, byte_values, take, to_bytes
 
 _BLOCK = 256
 _KEPT_BLOCKS = 256  # 67 MB: more than two rows of them across the widest scene

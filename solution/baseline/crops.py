@@ -11,8 +11,8 @@ from torch.utils.data import Dataset
 from solution.baseline.common import HeldScene, around
 from solution.baseline.network import NETWORKS
 from solution.baseline.settings import BaselineConfig
-from solution.errors import InputError
-from solution.images import Source
+from solution.core.errors import InputError
+from solution.samples.images import Source
 
 
 class TiePointCrops(Dataset):

@@ -13,8 +13,8 @@ from solution.baseline.common import ScenePixels, around
 from solution.baseline.heatmap import peak
 from solution.baseline.network import BaselineNets, HeatmapNet
 from solution.baseline.settings import BaselineConfig, SearchConfig
-from solution.progress import Progress
-from solution.scene import ScenePair
+from solution.core.progress import Progress
+from solution.data.scene import ScenePair
 
 COLUMNS = ("x", "y", "dx", "dy", "confidence")
 

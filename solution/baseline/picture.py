@@ -8,17 +8,17 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from solution.artefact import atomic_path
 from solution.baseline import teams
 from solution.baseline.common import ScenePixels, around
 from solution.baseline.heatmap import gaussian, peak
 from solution.baseline.keypoints import heatmaps
 from solution.baseline.network import NETWORKS
 from solution.baseline.training import BASELINE
-from solution.devices import torch_device
-from solution.errors import InputError
-from solution.scene import ScenePair
-from solution.stages import config_of, load_stage
+from solution.core.artefact import atomic_path
+from solution.core.devices import torch_device
+from solution.core.errors import InputError
+from solution.data.scene import ScenePair
+from solution.training.stages import config_of, load_stage
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
 _TITLES = ("optical, centred on its point", "SAR, same place", "reference: the SAR point", "predicted, and its peak")

@@ -9,19 +9,19 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from solution import offset_map, shiftfield
-from solution.artefact import write_text
 from solution.baseline import teams
 from solution.baseline.common import CommonGrid
 from solution.baseline.keypoints import find_keypoints
 from solution.baseline.settings import BaselineConfig, SearchConfig
 from solution.baseline.training import BASELINE
-from solution.devices import torch_device
-from solution.errors import InputError
-from solution.progress import Progress
-from solution.scene import ScenePair, without_labels
-from solution.shiftfield import Fit
-from solution.stages import config_of, load_stage
+from solution.core.artefact import write_text
+from solution.core.devices import torch_device
+from solution.core.errors import InputError
+from solution.core.progress import Progress
+from solution.data.scene import ScenePair, without_labels
+from solution.field import offset_map, shiftfield
+from solution.field.shiftfield import Fit
+from solution.training.stages import config_of, load_stage
 
 _ENOUGH = 3  # keypoints that an affine needs
 _MAX_ITERATIONS = 10_000

@@ -11,7 +11,6 @@ import numpy as np
 from rich import box
 from rich.table import Table
 
-from solution import score
 from solution.baseline import teams
 from solution.baseline.common import ScenePixels
 from solution.baseline.keypoints import look
@@ -19,11 +18,12 @@ from solution.baseline.network import NETWORKS
 from solution.baseline.registration import register
 from solution.baseline.settings import SearchConfig
 from solution.baseline.training import BASELINE
-from solution.devices import torch_device
-from solution.geometry import affine_of_shifts
-from solution.progress import Progress
-from solution.scene import ScenePair
-from solution.stages import config_of, load_stage
+from solution.core.devices import torch_device
+from solution.core.geometry import affine_of_shifts
+from solution.core.progress import Progress
+from solution.data.scene import ScenePair
+from solution.scoring import score
+from solution.training.stages import config_of, load_stage
 
 
 @dataclass(frozen=True)

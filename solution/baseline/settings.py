@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from solution.devices import trainer_device
-from solution.errors import InputError
+from solution.core.devices import trainer_device
+from solution.core.errors import InputError
 
 
 @dataclass(frozen=True)

@@ -7,15 +7,16 @@ from pathlib import Path
 
 import pandas as pd
 
-from solution import artefact, team, team_training
 from solution.baseline import UNTRAINED
 from solution.baseline.settings import BaselineConfig
 from solution.baseline.training import BASELINE
-from solution.errors import InputError
-from solution.images import Source
-from solution.scene import ScenePair
-from solution.stages import config_of
-from solution.train import train_stage
+from solution.core import artefact
+from solution.core.errors import InputError
+from solution.data.scene import ScenePair
+from solution.samples.images import Source
+from solution.teams import team, training
+from solution.training.run import train_stage
+from solution.training.stages import config_of
 
 BASE = str(team.BASE)
 
@@ -32,7 +33,7 @@ def chosen(names: Sequence[str], split: pd.DataFrame) -> list[str]:
 def train_base(
     sources: Sequence[Source], config: BaselineConfig, folds: Path, device: str, replace: bool, say: Callable[[str], None]
 ) -> None:
-    """Train the base model on simulated scenes; arguments as in `team_training.train_teams`."""
+    """Train the base model on simulated scenes; arguments as in `training.train_teams`."""
     say(train_stage(BASELINE, sources, config, weights(folds / BASE), -1, 0, folds / ".work", None, device, replace))
 
 
@@ -53,7 +54,7 @@ def train_folds(
     else:
         start = None
     if names:
-        team_training.train_teams(lambda _: BASELINE, pairs, split, folds, config, list, start, device, replace, say, names)
+        training.train_teams(lambda _: BASELINE, pairs, split, folds, config, list, start, device, replace, say, names)
 
 
 def found(folds: Path) -> dict[str, list[Path]]:

@@ -16,8 +16,8 @@ from solution.baseline.crops import TiePointCrops
 from solution.baseline.heatmap import balanced_mse, gaussian, peak
 from solution.baseline.network import NETWORKS, BaselineNets
 from solution.baseline.settings import BaselineConfig
-from solution.images import Source
-from solution.stages import Samples, Stage, default_workers
+from solution.samples.images import Source
+from solution.training.stages import Samples, Stage, default_workers
 
 
 class CropData(Samples):

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
-from solution import score
-from solution.artefact import write_text
 from solution.benchmark.methods import METHODS, Task
-from solution.errors import InputError
-from solution.scene import open_pair, without_labels
+from solution.core.artefact import write_text
+from solution.core.errors import InputError
+from solution.data.scene import open_pair, without_labels
+from solution.scoring import score
 
 DONE, FAILED = "done", "failed"
 

@@ -17,14 +17,14 @@ import pandas as pd
 
 from solution.baseline import UNTRAINED
 from solution.benchmark import peers
-from solution.benchmark.sources import reached
-from solution.candidates import LEARNED
-from solution.geometry import affine_of_shifts
-from solution.scene import ScenePair
-from solution.score import Reference, predicted_shift
+from solution.benchmark.code import reached
+from solution.core.geometry import affine_of_shifts
+from solution.data.scene import ScenePair
+from solution.field.candidates import LEARNED
+from solution.scoring.score import Reference, predicted_shift
 
 if TYPE_CHECKING:
-    from solution.predict import Settings
+    from solution.products.predict import Settings
 
 REQUIREMENTS = "requirements-benchmark.txt"
 
@@ -56,7 +56,7 @@ class Task:
 
     def settings(self) -> Settings:
         """How the teams predict."""
-        from solution.predict import Settings
+        from solution.products.predict import Settings
 
         return Settings(self.folds, self.device, teams=self.teams)
 
@@ -84,7 +84,7 @@ class Method:
 
     def code(self) -> tuple[str, ...]:
         """This file, the measuring process, and all that the score and `starts` reach: rather too much than too little."""
-        return tuple(sorted({"benchmark/methods.py", "benchmark/cell.py", *reached("score.py", *self.starts)}))
+        return tuple(sorted({"benchmark/methods.py", "benchmark/cell.py", *reached("scoring/score.py", *self.starts)}))
 
     def package_version(self) -> str | None:
         """Version of `package`; None where it is not installed, or none is needed."""
@@ -108,9 +108,9 @@ def _affine(task: Task) -> np.ndarray:
 
 def _source(source: str, task: Task) -> pd.DataFrame:
     """What the teams propose from one source; the matcher looks around the flow field, as it does in the pipeline."""
-    from solution import candidates
-    from solution.devices import torch_device
-    from solution.propose import Proposer, Proposing
+    from solution.core.devices import torch_device
+    from solution.field import candidates
+    from solution.teams.propose import Proposer, Proposing
 
     settings, tables = task.settings(), []
     config = Proposing(sources=tuple(dict.fromkeys(("flow", source))))
@@ -126,17 +126,17 @@ PROPOSERS: dict[str, Callable[[Task], pd.DataFrame]] = {source: partial(_source,
 
 def _alone(proposer: Callable[[Task], pd.DataFrame], task: Task) -> np.ndarray:
     """The field that is fitted to one proposer's candidates, as in the pipeline."""
-    from solution import offsets
+    from solution.field import fitting
     from solution.surface.ground import Ground
 
     table = proposer(task)
-    fit, _ = offsets.fit(table, task.pair.shape, task.pair.gsd_m, moving=Ground.of(task.pair).moves(table))
+    fit, _ = fitting.fit(table, task.pair.shape, task.pair.gsd_m, moving=Ground.of(task.pair).moves(table))
     return fit.shift_at(task.xy)
 
 
 def _pipeline(task: Task) -> np.ndarray:
     """What `predict` writes, read as the scorer reads it."""
-    from solution.predict import predict_pair
+    from solution.products.predict import predict_pair
 
     out = task.work / "map.tif"
     predict_pair(task.pair, out, task.settings())
@@ -153,8 +153,8 @@ def _baseline(task: Task) -> np.ndarray:
 
 def pipeline_teams(folds: Path) -> dict[str, list[Path]]:
     """Raises `InputError` where there is no team."""
-    from solution.predict import Settings
-    from solution.propose import Proposing
+    from solution.products.predict import Settings
+    from solution.teams.propose import Proposing
 
     return {folder.name: Proposing().weights(folder) for folder in Settings(folds).folders()}
 
@@ -177,14 +177,14 @@ def _template(task: Task) -> np.ndarray:
     return template.register(task.pair, task.xy)
 
 
-_PROPOSED = ("propose.py", "offsets.py", "candidates.py", "surface/ground.py")
+_PROPOSED = ("teams/propose.py", "field/fitting.py", "field/candidates.py", "surface/ground.py")
 _PEERS = ("benchmark/peers.py",)
 
 METHODS: dict[str, Method] = {
     "zero": Method(_zero),
-    "affine": Method(_affine, ("geometry.py",), sees_labels=True),
+    "affine": Method(_affine, ("core/geometry.py",), sees_labels=True),
     **{source: Method(partial(_alone, proposer), _PROPOSED, teams=pipeline_teams) for source, proposer in PROPOSERS.items()},
-    "pipeline": Method(_pipeline, ("predict.py",), teams=pipeline_teams),
+    "pipeline": Method(_pipeline, ("products/predict.py",), teams=pipeline_teams),
     "baseline": Method(_baseline, ("baseline/registration.py",), teams=_baseline_teams, untrained=UNTRAINED),
     "template": Method(_template, ("benchmark/template.py",)),
     # Beyond these sizes the first needs minutes and the second, direct convolutions in numpy, the better part of an hour.

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from solution.geometry import Window
-from solution.raster import output_grid
-from solution.scene import ScenePair
+from solution.core.geometry import Window
+from solution.data.raster import output_grid
+from solution.data.scene import ScenePair
 
 _STRIP = 256
 

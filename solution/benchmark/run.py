@@ -15,13 +15,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from solution import artefact
 from solution.benchmark.cell import DONE, Request, failed
+from solution.benchmark.code import PACKAGE
 from solution.benchmark.methods import METHODS, Method
-from solution.benchmark.sources import PACKAGE
-from solution.errors import InputError
-from solution.scene import ScenePair
-from solution.team import held_out_by_split, unseen_by
+from solution.core import artefact
+from solution.core.errors import InputError
+from solution.data.scene import ScenePair
+from solution.teams.team import held_out_by_split, unseen_by
 
 RESULTS = "benchmark.json"
 NOT_INSTALLED = "not installed"

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from solution import score
-from solution.errors import InputError
-from solution.finding import discover
-from solution.scene import ScenePair
+from solution.core.errors import InputError
+from solution.data.finding import discover
+from solution.data.scene import ScenePair
+from solution.scoring import score
 from solution.simulate import scene_writer
 
 

@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 from scipy import fft
 
-from solution import candidates, offsets
 from solution.benchmark.peers import Level, read_level
-from solution.gradients import oriented, peak, window_norm
-from solution.scene import ScenePair
+from solution.data.scene import ScenePair
+from solution.field import candidates, fitting
+from solution.proposers.gradient.oriented import oriented, peak, window_norm
 
 WINDOW_PX = 300
 _LARGEST_PX = 6000  # beyond, all levels are coarser, or the features of a whole level would not fit into memory
@@ -42,17 +42,17 @@ PASSES = (Pass(4, 100, 200, together=True), Pass(4, 75, 100), Pass(2, 75, 40))
 
 def register(pair: ScenePair, xy: np.ndarray) -> np.ndarray:
     """Index shifts (N, 2) in optical px at positions (N, 2)."""
-    field = offsets.fit(_candidate(pair, np.zeros((1, 2)), np.zeros((1, 2)), 1.0), pair.shape)[0]
+    field = fitting.fit(_candidate(pair, np.zeros((1, 2)), np.zeros((1, 2)), 1.0), pair.shape)[0]
     coarser = -(-max(pair.shape) // _LARGEST_PX)
     for step in (replace(step, factor=step.factor * coarser) for step in PASSES):
 
-        def apparent(grid: np.ndarray, field: offsets.Fit = field) -> np.ndarray:
+        def apparent(grid: np.ndarray, field: fitting.Fit = field) -> np.ndarray:
             return field.shift_at(grid.reshape(-1, 2)).reshape(grid.shape) + pair.centre_offset_px
 
         level = read_level(pair, step.factor, apparent)
         centre, shift, confidence = _matches(level, step)
         # The SAR image was read through the field, so what is left adds to the field's shift where the match landed.
-        field = offsets.fit(_candidate(pair, centre, shift + field.shift_at(centre + shift), confidence), pair.shape)[0]
+        field = fitting.fit(_candidate(pair, centre, shift + field.shift_at(centre + shift), confidence), pair.shape)[0]
     return field.shift_at(xy)
 
 

@@ -17,8 +17,9 @@ from rich import box
 from rich.table import Table
 from scipy.interpolate import LinearNDInterpolator, NearestNDInterpolator, RBFInterpolator
 
-from solution import candidates, geometry, offsets
-from solution.errors import InputError
+from solution.core import geometry
+from solution.core.errors import InputError
+from solution.field import candidates, fitting
 
 FOLDS = 10
 _BEYOND_PX = 50.0  # wrong shifts are drawn from the box of the right ones, widened by this
@@ -130,10 +131,10 @@ def ours(xy: np.ndarray, shift: np.ndarray) -> Predict:
     return fitted(xy, shift).shift_at
 
 
-def fitted(xy: np.ndarray, shift: np.ndarray) -> offsets.Fit:
+def fitted(xy: np.ndarray, shift: np.ndarray) -> fitting.Fit:
     """Over an image that ends a little beyond the points."""
     shape = tuple(int(size) for size in (xy.max(axis=0) + _MARGIN_PX)[::-1])
-    return offsets.quiet_fit(candidates.make("", -1, candidates.GIVEN, xy, shift), shape)
+    return fitting.quiet_fit(candidates.make("", -1, candidates.GIVEN, xy, shift), shape)
 
 
 METHODS: dict[str, Method] = {

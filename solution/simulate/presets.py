@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from solution.errors import InputError
+from solution.core.errors import InputError
 from solution.simulate.materials import Material
 
 M = Material  # the table below is dense

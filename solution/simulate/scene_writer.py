@@ -13,13 +13,13 @@ import rasterio
 from rasterio import Affine
 
 from solution import __version__
-from solution.artefact import atomic_path, write_text
-from solution.errors import InputError
+from solution.core.artefact import atomic_path, write_text
+from solution.core.errors import InputError
+from solution.data.tiepoints import TIEPOINT_COLUMNS
 from solution.simulate import layout, optical, presets, sar, sensors
 from solution.simulate.blocks import build_block
 from solution.simulate.ground import Ground, draw_palette, fill_cover
 from solution.simulate.structures import Town, collapse, park_vehicles
-from solution.tiepoints import TIEPOINT_COLUMNS
 
 CRS = "EPSG:32637"
 ORIGIN_M = (354_000.0, 4_107_000.0)

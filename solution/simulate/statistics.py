@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 from scipy.spatial.distance import pdist
 
-from solution import geometry
-from solution.errors import InputError
-from solution.finding import discover
-from solution.tiepoints import read_tiepoint_csv
+from solution.core import geometry
+from solution.core.errors import InputError
+from solution.data.finding import discover
+from solution.data.tiepoints import read_tiepoint_csv
 
 DISTANCE_BINS_PX = ((100, 200), (400, 800), (1600, 3200))
 _GEOTRANSFORMS = "geotransforms.json"

@@ -15,12 +15,12 @@ import lightgbm
 import numpy as np
 from rich.table import Table
 
-from solution.artefact import digest
-from solution.errors import InputError
+from solution.core.artefact import digest
+from solution.core.errors import InputError
 from solution.surface import LETTERS, NAMES
 from solution.surface.evaluation import Result
 from solution.surface.network import SurfaceConfig, probabilities
-from solution.surface.patches import PatchSet
+from solution.surface.patchset import PatchSet
 from solution.surface.training import Split, class_weights, fit
 
 METHODS = ("commonest class", "forest on statistics", "network")

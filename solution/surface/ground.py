@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from solution.errors import InputError
-from solution.progress import Progress
-from solution.scene import ScenePair
+from solution.core.errors import InputError
+from solution.core.progress import Progress
+from solution.data.scene import ScenePair
 from solution.surface import PATCH_PX, water
 from solution.surface.cellgrid import CellGrid
 from solution.surface.network import PatchClassifier, check_channels

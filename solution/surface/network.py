@@ -11,11 +11,11 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from solution import artefact
-from solution.artefact import Manifest
-from solution.errors import InputError
+from solution.core import artefact
+from solution.core.artefact import Manifest
+from solution.core.errors import InputError
+from solution.core.weights import load_network, settings_of
 from solution.surface import LETTERS
-from solution.weights import load_network, settings_of
 
 STAGE = "surface"
 _BATCH = 256

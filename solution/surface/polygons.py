@@ -10,7 +10,7 @@ import numpy as np
 import shapely
 from pyogrio.errors import DataLayerError, DataSourceError, FeatureError
 
-from solution.errors import InputError
+from solution.core.errors import InputError
 
 ATTRIBUTES = ("poly_type", "class", "label")
 """Where the class is looked for when nobody says; the first one is that of ice charts in SIGRID-3."""

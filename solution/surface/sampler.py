@@ -9,11 +9,11 @@ from pathlib import Path
 import geopandas
 import numpy as np
 
-from solution.errors import InputError
-from solution.geometry import Window
-from solution.progress import Progress, counted
+from solution.core.errors import InputError
+from solution.core.geometry import Window
+from solution.core.progress import Progress, counted
 from solution.surface import LETTERS, PATCH_PX
-from solution.surface.patches import PatchWriter, new_folder
+from solution.surface.patchset import PatchWriter, new_folder
 from solution.surface.polygons import UNLABELLED, classes_at, read_polygons
 from solution.surface.scenes import SurfaceScene, open_scene
 

@@ -13,9 +13,9 @@ from rasterio.crs import CRS
 from rasterio.transform import Affine
 from rasterio.windows import Window as RasterWindow
 
-from solution import raster
-from solution.errors import InputError
-from solution.geometry import Window
+from solution.core.errors import InputError
+from solution.core.geometry import Window
+from solution.data import raster
 from solution.surface import RATIO_SCALE
 
 _STRIP_ROWS = 512

@@ -19,10 +19,10 @@ from matplotlib.patches import Patch
 from rasterio.transform import Affine
 from rasterio.windows import Window as RasterWindow
 
-from solution.artefact import atomic_path
-from solution.errors import InputError
-from solution.geometry import Window
-from solution.progress import Progress
+from solution.core.artefact import atomic_path
+from solution.core.errors import InputError
+from solution.core.geometry import Window
+from solution.core.progress import Progress
 from solution.surface import COLOURS, LETTERS, NAMES, PATCH_PX
 from solution.surface.network import PatchClassifier, check_channels, probabilities
 from solution.surface.scenes import SurfaceScene, open_scene

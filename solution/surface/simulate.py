@@ -19,12 +19,12 @@ from rasterio.windows import Window as RasterWindow
 from scipy.ndimage import distance_transform_edt
 from shapely.geometry import shape as as_polygon
 
-from solution.progress import Progress, counted
+from solution.core.progress import Progress, counted
 from solution.simulate.noise import STEP, CoarseField, Texture
 from solution.surface import LETTERS
 from solution.surface.backscatter import CELL_M, Ice, Land, Rows, Sea, coarse_field, foreshortened
 from solution.surface.instrument import Instrument
-from solution.surface.patches import new_folder
+from solution.surface.patchset import new_folder
 from solution.surface.polygons import ATTRIBUTES
 
 CRS = "EPSG:3995"

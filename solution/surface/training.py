@@ -18,14 +18,14 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Sampler, TensorDataset
 
-from solution import artefact
-from solution.artefact import Manifest, needs_work
-from solution.devices import trainer_device
-from solution.errors import InputError
+from solution.core import artefact
+from solution.core.artefact import Manifest, needs_work
+from solution.core.devices import trainer_device
+from solution.core.errors import InputError
+from solution.core.weights import compact
 from solution.surface import LETTERS, NAMES
 from solution.surface.network import STAGE, PatchClassifier, SurfaceConfig
-from solution.surface.patches import PatchSet
-from solution.weights import compact
+from solution.surface.patchset import PatchSet
 
 _BYTE = 256.0
 

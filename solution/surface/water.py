@@ -17,9 +17,9 @@ import rasterio
 from rasterio.windows import Window as RasterWindow
 from scipy import ndimage
 
-from solution import raster
-from solution.errors import InputError
-from solution.progress import Progress
+from solution.core.errors import InputError
+from solution.core.progress import Progress
+from solution.data import raster
 from solution.surface import NAMES
 from solution.surface.cellgrid import CellGrid
 from solution.surface.network import PatchClassifier, check_channels

@@ -21,8 +21,8 @@ from rasterio.warp import transform as warp_points
 from typer.testing import CliRunner
 
 from solution import __main__ as command_line
-from solution.scene import ScenePair, open_pair
-from solution.tiepoints import TIEPOINT_COLUMNS
+from solution.data.scene import ScenePair, open_pair
+from solution.data.tiepoints import TIEPOINT_COLUMNS
 
 ORIGIN = (500_000.0, 5_000_000.0)
 """Geographic position of optical index (0, 0): the central meridian of UTM 37N."""

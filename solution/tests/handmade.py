@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from solution.flow import FlowNet
-from solution.flow_settings import FlowConfig
-from solution.matcher import MatcherNet
-from solution.matcher_settings import MatcherConfig
-from solution.tile_settings import CELL_PX
+from solution.proposers.flow.network import FlowNet
+from solution.proposers.flow.settings import FlowConfig
+from solution.proposers.matcher.network import MatcherNet
+from solution.proposers.matcher.settings import MatcherConfig
+from solution.samples.settings import CELL_PX
 
 CONFIG = replace(FlowConfig(), windows_blocks=(1, 3))
 MATCHER_CONFIG = replace(MatcherConfig(), glue_layers=1, patch=1)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from solution import evidence
-from solution.reranker import Labelled
+from solution.reranker import features as evidence
+from solution.reranker.model import Labelled
 
 TELLING = tuple(name for name in evidence.FEATURES if name.endswith("_residual"))
 

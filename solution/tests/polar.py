@@ -9,7 +9,7 @@ import numpy as np
 from rasterio.transform import Affine
 from shapely.geometry import box
 
-from solution.surface.patches import PatchWriter
+from solution.surface.patchset import PatchWriter
 from solution.tests.conftest import write_raster
 
 CRS = "EPSG:3995"

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from solution import candidates
+from solution.field import candidates
 
 SHAPE = (500, 640)
 

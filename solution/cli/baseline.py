@@ -1,0 +1,128 @@
+"""The SpaceNet 9 paper's baseline: the verbs below ``baseline``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+from rich.console import Console
+
+from solution.cli.shared import FOLDS, FOLDS_SHOWN, Device, Folds, Labelled, Replace, Smoke, say, scenes_and_split, shared_sources
+from solution.core.errors import InputError
+
+app = typer.Typer(no_args_is_help=True, help="The SpaceNet 9 paper's baseline: two keypoint U-Nets and one affine.")
+
+
+@app.command("train")
+def baseline_train(
+    folder: Labelled,
+    simulated: list[Path] = typer.Option(
+        [], help="Folder of simulated scenes, from which the base model learns that every team starts from; may be given again."
+    ),
+    folds: Folds = FOLDS,
+    team: list[str] = typer.Option([], help="Only this one, of base and the folds; may be given again. Default: all."),
+    setting: str = typer.Option("auto", help="paper, small, or auto: the paper's on a GPU, the small one on a CPU."),
+    epochs: int | None = typer.Option(
+        None,
+        help="Of the base model, and of teams that start from chance, instead of the setting's; teams that start from the base take half of them.",
+    ),
+    device: Device = "auto",
+    smoke: Smoke = False,
+    replace: Replace = False,
+) -> None:
+    """Train both networks: the base model on simulated scenes, then each fold's team on the labelled scenes that it may see, from the base on.
+
+    What is finished is skipped, a killed run goes on.
+    """
+    from solution.baseline import settings, teams
+
+    config = settings.chosen(setting, device, epochs, smoke)
+    pairs, split = scenes_and_split(folder, folds)
+    wanted = teams.chosen(team, split)
+    if teams.BASE in wanted and (simulated or team):
+        if not simulated:
+            raise InputError(
+                "--team base: learns from simulated scenes alone; add --simulated DIR, made with: python -m solution simulate DIR"
+            )
+        teams.train_base(shared_sources(simulated, [], []), config, folds, device, replace, say)
+    teams.train_folds(pairs, split, [name for name in wanted if name != teams.BASE], config, folds, device, replace, say)
+
+
+@app.command("predict")
+def baseline_predict(
+    inputs: list[Path] = typer.Argument(..., metavar="DATA_DIR | OPTICAL SAR OUT.tif"),
+    folds: Path = typer.Option(FOLDS, show_default=FOLDS_SHOWN, help="Where the teams are."),
+    out: Path = typer.Option(Path("runs/baseline"), help="Where the maps of DATA_DIR go."),
+    team: list[str] = typer.Option(
+        [], help="Only this team; may be given again. Default: the one that holds the scene out, or else all folds' teams."
+    ),
+    device: Device = "auto",
+) -> None:
+    """Write offset maps of one pair or of all pairs of a folder, with the keypoints beside them; the labelled ones of a folder are scored."""
+    from solution.baseline import registration, teams
+    from solution.core.progress import tile_progress
+    from solution.data.finding import discover
+    from solution.data.scene import open_pair
+    from solution.scoring import score, score_tables
+    from solution.scoring.submission import map_name
+
+    if len(inputs) not in (1, 3):
+        raise InputError("baseline predict: takes DATA_DIR, or OPTICAL SAR OUT.tif")
+    jobs = (
+        [(open_pair(*inputs[:2]), inputs[2])] if len(inputs) == 3 else [(pair, out / map_name(pair.name)) for pair in discover(inputs[0])]
+    )
+    judges = [teams.judges(pair, folds, team) for pair, _ in jobs]
+    with tile_progress(Console(stderr=True)) as progress:
+        for (pair, path), folders in zip(jobs, judges, strict=True):
+            say(registration.predict_pair(pair, path, folders, device, progress))
+    labelled = [pair for pair, _ in jobs if pair.tiepoints_csv is not None]
+    if labelled:
+        scores = score.score_pairs(labelled, out)
+        score_tables.show(score_tables.folder_table(scores), scores)
+
+
+@app.command("report")
+def baseline_report(
+    folder: Labelled,
+    folds: Path = typer.Option(FOLDS, show_default=FOLDS_SHOWN, help="Where split.csv and the teams are."),
+    team: list[str] = typer.Option(
+        [], help="Only this team; may be given again. Default: the one that holds the scene out, or else all folds' teams."
+    ),
+    device: Device = "auto",
+    json_file: Path | None = typer.Option(None, "--json", help="All numbers, for machines."),
+) -> None:
+    """Print what the paper reports: keypoint distances, inliers, and the map's error beside zero shift and the affine fitted to the labels."""
+    from solution.baseline import report, teams
+    from solution.benchmark.scenes import labelled
+    from solution.core.artefact import write_text
+    from solution.core.progress import tile_progress
+    from solution.scoring import score_tables
+
+    jobs = [(pair, teams.judges(pair, folds, team)) for pair in labelled([folder])]
+    with tile_progress(Console(stderr=True)) as progress:
+        reports = [report.report(pair, folders, device, progress) for pair, folders in jobs]
+    if json_file is not None:
+        write_text(json_file, report.as_json(reports))
+    for table in report.tables(reports):
+        score_tables.show(table, [])
+
+
+@app.command("picture")
+def baseline_picture(
+    folder: Labelled,
+    out: Path = typer.Argument(..., help="PNG or JPEG."),
+    scene: str | None = typer.Option(None, help="Name of the scene, as in 02_train_01. Default: the first labelled one."),
+    count: int = typer.Option(3, min=1, help="Tie-points to show."),
+    folds: Path = typer.Option(FOLDS, show_default=FOLDS_SHOWN, help="Where split.csv and the teams are."),
+    team: str | None = typer.Option(None, help="Default: the one that holds the scene out, or else the first one that never saw it."),
+    device: Device = "auto",
+) -> None:
+    """Draw crops around a few tie-points with the reference and the predicted heatmap."""
+    from solution.baseline import picture, teams
+    from solution.benchmark.scenes import labelled
+
+    pairs = [pair for pair in labelled([folder]) if scene in (None, pair.name)]
+    if not pairs:
+        raise InputError(f"--scene {scene}: is no labelled scene of {folder}")
+    picture.draw(pairs[0], teams.judges(pairs[0], folds, [team] if team else [])[0], device, out, count)
+    say(f"{out}: written")

@@ -1,0 +1,68 @@
+"""What verbs share: where they print, where the teams are, options, and what they read first."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+if TYPE_CHECKING:
+    from solution.field.verdict import Verdict
+
+console = Console()
+FOLDS = Path(__file__).resolve().parents[2] / "folds"
+FOLDS_SHOWN = "folds/ beside the package"
+
+# Options that the training verbs of all stages share.
+Labelled = Annotated[Path, typer.Argument(metavar="DATA_DIR", help="Labelled scenes.")]
+Simulated = Annotated[list[Path], typer.Option(help="Folder of simulated scenes that every team may see; may be given again.")]
+Pairs = Annotated[list[Path], typer.Option(help="Folder of registered image pairs that every team may see; may be given again.")]
+Exclude = Annotated[list[str], typer.Option(help="File stem of a pair to leave out, because it shows ground of a labelled scene.")]
+Folds = Annotated[Path, typer.Option(show_default=FOLDS_SHOWN, help="Where split.csv is and the artefacts go.")]
+Init = Annotated[
+    Path | None, typer.Option(help="Weights to start from; default: those of the stage in base/ below --folds, where present.")
+]
+InitWeights = Annotated[
+    Path | None,
+    typer.Option(help="Folder with the published DISK and LightGlue weights to start from, see: python -m solution weights."),
+]
+Team = Annotated[
+    list[str], typer.Option(help="Only this team; may be given again, so that several machines can share the work. Default: all.")
+]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda (all GPUs), cuda:N.")]
+Steps = Annotated[int | None, typer.Option(help="Optimisation steps instead of the configured number.")]
+Smoke = Annotated[bool, typer.Option("--smoke", help="Seconds instead of hours; the result is worthless.")]
+Replace = Annotated[bool, typer.Option("--replace", help="Overwrite artefacts made with other settings or data.")]
+
+
+def say(line: str) -> None:
+    """One line of result, unwrapped, so that it can be searched."""
+    console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def end_with(found: Verdict) -> None:
+    """Say a verdict, and end with its code unless it is ok."""
+    from solution.field import verdict
+
+    say(found.line())
+    if found.word != "ok":
+        raise typer.Exit(verdict.EXIT_CODES[found.word])
+
+
+def shared_sources(simulated: list[Path], pairs: list[Path], exclude: list[str]) -> list:
+    """What every team may see, in memory."""
+    from solution.data.finding import discover
+    from solution.samples.images import pair_sources, scene_source
+
+    scenes = [scene_source(pair, place.name) for place in simulated for pair in discover(place)]
+    return scenes + [source for place in pairs for source in pair_sources(place, exclude)]
+
+
+def scenes_and_split(folder: Path, folds: Path) -> tuple:
+    from solution.data import folds as splits
+    from solution.data.finding import discover
+
+    table = splits.read_split(folds / "split.csv")
+    return discover(folder), table

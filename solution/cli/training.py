@@ -1,0 +1,226 @@
+"""Verbs that train models and say what they may start from."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import typer
+
+from solution.cli.shared import (
+    FOLDS,
+    FOLDS_SHOWN,
+    Device,
+    Exclude,
+    Folds,
+    Init,
+    InitWeights,
+    Labelled,
+    Pairs,
+    Replace,
+    Simulated,
+    Smoke,
+    Steps,
+    Team,
+    console,
+    say,
+    scenes_and_split,
+    shared_sources,
+)
+from solution.core.errors import InputError
+
+app = typer.Typer()
+
+
+@app.command("train-base")
+def train_base(
+    stage: str = typer.Option("flow", help="What to train: flow or matcher. The translator has verbs of its own."),
+    pairs: Pairs = [],  # noqa: B006 (Typer copies it)
+    simulated: Simulated = [],  # noqa: B006
+    exclude: Exclude = [],  # noqa: B006
+    folds: Path = typer.Option(FOLDS, show_default=FOLDS_SHOWN, help="The artefact goes into base/ below it."),
+    init: Path | None = typer.Option(None, help="Weights to start from; default: chance."),
+    init_weights: InitWeights = None,
+    translator: Path | None = typer.Option(None, help="Matcher: translator through which a part of the SAR tiles goes."),
+    device: Device = "auto",
+    steps: Steps = None,
+    smoke: Smoke = False,
+    replace: Replace = False,
+) -> None:
+    """Train the model that every fold starts from, on registered pairs and simulated scenes only: it sees no labelled scene."""
+    from solution.teams.team import BASE
+    from solution.training import run, stages
+
+    _one_start(init, init_weights)
+    chosen = _matching_stage(stage, translator, init_weights)
+    config = stages.chosen_config(chosen, steps, smoke, fine_tune=False)
+    if init_weights is not None:
+        config, init = config.official(), _official(init_weights, folds)
+    elif init is not None:
+        config = stages.sized_like(config, chosen, init)
+    sources = shared_sources(simulated, pairs, exclude)
+    say(run.train_stage(chosen, sources, config, folds / BASE / chosen.file, -1, 0, folds / ".work", init, device, replace))
+
+
+def _matching_stage(stage: str, translator: Path | None, init_weights: Path | None):
+    """The stage of a name, with the translator that helps it."""
+    from solution.training import stages
+
+    if stage not in ("flow", "matcher"):
+        raise InputError(
+            f"--stage {stage}: is neither flow nor matcher; the translator is trained with: python -m solution translate train"
+        )
+    if stage == "flow" and (translator or init_weights):
+        raise InputError("--translator and --init-weights belong to the matcher; add --stage matcher")
+    return stages.matcher_with(translator) if stage == "matcher" else stages.FLOW
+
+
+def _one_start(init: Path | None, init_weights: Path | None) -> None:
+    if init and init_weights:
+        raise InputError("--init and --init-weights: both say where to start from; pass one of them")
+
+
+def _official(folder: Path, folds: Path) -> Path:
+    """The published weights of a folder as an artefact."""
+    from solution.proposers.matcher import published
+
+    out = folds / ".work" / "published.safetensors"
+    say(published.convert(folder, out))
+    return out
+
+
+@app.command("train-flow")
+def train_flow(
+    folder: Labelled,
+    simulated: Simulated = [],  # noqa: B006
+    pairs: Pairs = [],  # noqa: B006
+    exclude: Exclude = [],  # noqa: B006
+    folds: Folds = FOLDS,
+    init: Init = None,
+    team: Team = [],  # noqa: B006
+    device: Device = "auto",
+    steps: Steps = None,
+    smoke: Smoke = False,
+    replace: Replace = False,
+) -> None:
+    """Train the flow regressor of every team; finished teams are skipped, a killed run goes on."""
+    from solution.teams import training
+    from solution.training import stages
+
+    start = init or _base(stages.FLOW, folds, smoke)
+    config = stages.chosen_config(stages.FLOW, steps, smoke, fine_tune=start is not None)
+    shared = partial(shared_sources, simulated, pairs, exclude)
+    training.train_teams(lambda _: stages.FLOW, *scenes_and_split(folder, folds), folds, config, shared, start, device, replace, say, team)
+
+
+def _base(stage, folds: Path, smoke: bool) -> Path | None:
+    """The stage's base model below `folds`, where there is one and the run is meant."""
+    from solution.teams.team import BASE
+
+    path = folds / BASE / stage.file
+    return path if path.is_file() and not smoke else None
+
+
+@app.command("train-matcher")
+def train_matcher(
+    folder: Labelled,
+    simulated: Simulated = [],  # noqa: B006
+    pairs: Pairs = [],  # noqa: B006
+    exclude: Exclude = [],  # noqa: B006
+    folds: Folds = FOLDS,
+    init: Init = None,
+    init_weights: InitWeights = None,
+    team: Team = [],  # noqa: B006
+    device: Device = "auto",
+    steps: Steps = None,
+    smoke: Smoke = False,
+    replace: Replace = False,
+) -> None:
+    """Train the matcher of every team; a part of its tiles goes through the team's translator, where there is one."""
+    from solution.core import artefact
+    from solution.teams import training
+    from solution.training import stages
+
+    def stage_of(team: Path):
+        translator = team / stages.TRANSLATOR.file
+        return stages.matcher_with(translator if translator.is_file() else None)
+
+    _one_start(init, init_weights)
+    start = init or (None if init_weights else _base(stages.MATCHER, folds, smoke))
+    own = start is not None and artefact.read_manifest(start).stage == stages.MATCHER.name
+    config = stages.chosen_config(stages.MATCHER, steps, smoke, fine_tune=own)
+    if init_weights is not None:
+        config, start = config.official(), _official(init_weights, folds)
+    elif own:
+        config = stages.sized_like(config, stages.MATCHER, start)
+    shared = partial(shared_sources, simulated, pairs, exclude)
+    training.train_teams(stage_of, *scenes_and_split(folder, folds), folds, config, shared, start, device, replace, say, team)
+
+
+@app.command()
+def weights(
+    folder: Path | None = typer.Argument(None, metavar="[DIR]", help="Folder to look for them in."),
+) -> None:
+    """List the published weights that the matcher can start from, with their licences, and check those of a folder."""
+    from solution.proposers.matcher import published
+
+    found = published.states(folder) if folder else {}
+    console.print(published.overview(found))
+    for file in published.FILES:
+        say(f"{file.name}: {file.url}")
+        say(f"  sha256 {file.sha256}")
+    if folder is not None:
+        published.require(found, folder)
+
+
+@app.command("train-translator")
+def train_translator(
+    folder: Labelled,
+    simulated: Simulated = [],  # noqa: B006
+    pairs: Pairs = [],  # noqa: B006
+    split: list[Path] = typer.Option(
+        [], help="Split of the first --pairs folder, ..., as in translate train: only its training part is seen."
+    ),
+    exclude: Exclude = [],  # noqa: B006
+    folds: Folds = FOLDS,
+    init: Init = None,
+    team: Team = [],  # noqa: B006
+    device: Device = "auto",
+    steps: Steps = None,
+    smoke: Smoke = False,
+    replace: Replace = False,
+) -> None:
+    """Train the translator of every team on scene tiles in register; finished teams are skipped, a killed run goes on."""
+    from solution.data.registered import parted
+    from solution.samples.images import pair_source
+    from solution.teams import training
+    from solution.training import stages
+
+    def shared() -> list:
+        return [pair_source(pair) for pair in parted(pairs, split, exclude)["train"]] + shared_sources(simulated, [], [])
+
+    start = init or _base(stages.TRANSLATOR, folds, smoke)
+    config = stages.chosen_config(stages.TRANSLATOR, steps, smoke, fine_tune=start is not None)
+    training.train_teams(
+        lambda _: stages.TRANSLATOR, *scenes_and_split(folder, folds), folds, config, shared, start, device, replace, say, team
+    )
+
+
+@app.command("train-reranker")
+def train_reranker(
+    folder: Labelled,
+    folds: Folds = FOLDS,
+    predicted: tuple[Path, Path] | None = typer.Option(
+        None,
+        metavar="DATA_DIR MAPS_DIR",
+        help="Also learn from labelled scenes that no team saw, and what predict left about them in MAPS_DIR.",
+    ),
+) -> None:
+    """Train the rerankers on the candidates that propose left, judge each on the scenes its team never saw, and say what they are worth to the map."""
+    from solution.reranker import folds as reranker_folds
+
+    pairs, split = scenes_and_split(folder, folds)
+    extra = reranker_folds.predicted_tables(*predicted) if predicted else []
+    reranker_folds.train_folds(pairs, split, folds, extra, say=say)
+    reranker_folds.map_errors(pairs, split, folds, say)
+    say(f"written to {folds / reranker_folds.REPORT} and {folds / reranker_folds.FIGURE}")

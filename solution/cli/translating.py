@@ -1,0 +1,130 @@
+"""SAR2Optical: the verbs below ``translate``."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import typer
+from rich.console import Console
+
+from solution.cli.shared import FOLDS, console, say, shared_sources
+from solution.core.errors import InputError
+
+app = typer.Typer(no_args_is_help=True, help="SAR2Optical: paint SAR images as optical ones would look.")
+TRANSLATOR = FOLDS / "base" / "translator.safetensors"
+TRANSLATOR_SHOWN = "folds/base/translator.safetensors beside the package"
+
+
+@app.command("split")
+def translate_split(
+    folder: Path = typer.Argument(..., metavar="PAIRS_DIR", help="Registered image pairs, in any layout that the README names."),
+    out: Path = typer.Option(Path("split.csv"), help="The split: id,class,part."),
+    train: float = typer.Option(0.875, min=0, help="Share, or number, of the pairs to train on."),
+    val: float = typer.Option(0.0625, min=0, help="Of those to watch the training on."),
+    test: float = typer.Option(0.0625, min=0, help="Of those to judge the result on."),
+    seed: int = typer.Option(0, min=0, help="The same names and seed give the same split."),
+    whole_scenes: bool = typer.Option(False, "--whole-scenes", help="Keep the patches *_pN of one SEN1-2 scene together: they overlap."),
+    replace: bool = typer.Option(False, "--replace", help="Overwrite another split."),
+) -> None:
+    """Deal the pairs of a folder out to training, validation and test, evenly over its classes."""
+    from solution.data import registered
+
+    table = registered.make_split(registered.find_pairs(folder), (train, val, test), seed, whole_scenes)
+    written = registered.write_split(table, out, replace)
+    parts = table["part"].value_counts()
+    counts = ", ".join(f"{parts.get(part, 0):,} {part}" for part in registered.PARTS)
+    classes = sorted(set(table["class"]) - {""})
+    say(f"{out}: {'made' if written else 'up to date'}, {counts}{f' over {len(classes)} classes' if classes else ''}")
+
+
+@app.command("train")
+def translate_train(
+    folders: list[Path] = typer.Argument(..., metavar="PAIRS_DIR...", help="Folders of registered image pairs."),
+    split: list[Path] = typer.Option(
+        [], help="Split of the first folder; given again, of the second, ... Folders without are trained on whole."
+    ),
+    simulated: list[Path] = typer.Option([], help="Folder of simulated scenes to train on too; may be given again."),
+    exclude: list[str] = typer.Option([], help="File stem of a pair to leave out, because it shows ground of a labelled scene."),
+    out: Path = typer.Option(TRANSLATOR, show_default=TRANSLATOR_SHOWN, help="The weights."),
+    init: Path | None = typer.Option(None, help="Weights to start from; default: chance."),
+    device: str = typer.Option("auto", help="auto, cpu, cuda, cuda:N."),
+    steps: int | None = typer.Option(None, help="Optimisation steps instead of the configured number."),
+    smoke: bool = typer.Option(False, "--smoke", help="Seconds instead of hours; the result is worthless."),
+    replace: bool = typer.Option(False, "--replace", help="Overwrite weights made with other settings or data."),
+) -> None:
+    """Train the translator on the training part of image pairs; a killed run goes on."""
+    from solution.data.registered import parted
+    from solution.samples.images import pair_source
+    from solution.training import run, stages
+
+    parts = parted(folders, split, exclude)
+    sources = [pair_source(pair) for pair in parts["train"]] + shared_sources(simulated, [], [])
+    config = stages.chosen_config(stages.TRANSLATOR, steps, smoke, fine_tune=False)
+    watched = [pair_source(pair) for pair in parts["val"]]
+    say(run.train_stage(stages.TRANSLATOR, sources, config, out, -1, 0, out.parent / ".work", init, device, replace, watched))
+
+
+@app.command("evaluate")
+def translate_evaluate(
+    folder: Path = typer.Argument(..., metavar="PAIRS_DIR", help="Registered image pairs."),
+    split: Path | None = typer.Option(None, help="The split that the weights were trained with; default: judge every pair."),
+    part: str = typer.Option("test", help="Part of the split: train, val or test."),
+    weights: Path = typer.Option(TRANSLATOR, show_default=TRANSLATOR_SHOWN, help="The translator."),
+    device: str = typer.Option("auto", help="auto, cpu, cuda, cuda:N."),
+    json_file: Path | None = typer.Option(None, "--json", help="All numbers, for machines."),
+    picture: Path | None = typer.Option(None, help="PNG of a few of the pairs: SAR, translated, optical."),
+) -> None:
+    """PSNR and SSIM on held-out pairs, by class, beside two trivial baselines taken from the training part (without a split: from the pairs themselves)."""
+    from solution.core.artefact import write_text
+    from solution.core.progress import step_progress
+    from solution.data import registered
+    from solution.products import sar2optical
+    from solution.proposers.translator.training import write_grid
+
+    found = registered.find_pairs(folder)
+    judged = registered.part_of(found, split, part) if split else found
+    if not judged:
+        raise InputError(f"{split}: its part {part} is empty; judge another part, or make a split with more pairs")
+    reference = registered.part_of(found, split, "train") if split else found
+    paint, manifest = _translator(weights, device)
+    if split is None or part != "train":
+        sar2optical.guard_unseen(judged, manifest, weights)
+    terminal = Console(stderr=True)
+    with step_progress(terminal, "baselines", len(reference)) as step:
+        baselines = sar2optical.Baselines.of(reference, step)
+    with step_progress(terminal, "pairs", len(judged)) as step:
+        results = sar2optical.evaluate(judged, baselines, paint, step)
+    means = sar2optical.summary(results)
+    if json_file is not None:
+        write_text(json_file, sar2optical.as_json(means, results, folder=folder.name, part=part if split else None))
+    if picture is not None:
+        write_grid(picture, sar2optical.picture_rows(judged, paint))
+    console.print(sar2optical.as_table(means, f"{folder.name}, {part if split else 'all pairs'}"))
+
+
+@app.command("run")
+def translate_run(
+    sar: Path = typer.Argument(..., help="SAR GeoTIFF of one band, a grey PNG, or a folder of those PNGs."),
+    out: Path = typer.Argument(..., help="GeoTIFF, PNG, or folder, like the input."),
+    weights: Path = typer.Option(TRANSLATOR, show_default=TRANSLATOR_SHOWN, help="The translator."),
+    device: str = typer.Option("auto", help="auto, cpu, cuda, cuda:N."),
+) -> None:
+    """Paint a SAR image as an optical one: whole scenes in blended tiles, CRS and transform kept; uint8 RGB, 0 = no data."""
+    from solution.core.progress import tile_progress
+    from solution.products import sar2optical
+
+    paint, _ = _translator(weights, device)
+    with tile_progress(Console(stderr=True)) as progress:
+        count = sar2optical.run(sar, out, paint, progress)
+    say(f"{out}: {count} picture(s) written")
+
+
+def _translator(weights: Path, device: str) -> tuple:
+    """A translator as a function of SAR tile and validity, and its manifest."""
+    from solution.core import devices
+    from solution.proposers.translator.network import translate as paint_tile
+    from solution.training import stages
+
+    net, manifest = stages.load_stage(stages.TRANSLATOR, weights)
+    return partial(paint_tile, net.to(devices.torch_device(device))), manifest

@@ -1,1 +1,0 @@
-"""The command line in parts: what all verbs share, and the verbs that train and that translate. The others are in `solution.__main__`."""

@@ -1,0 +1,1 @@
+"""What knows nothing of SAR: errors, geometry, artefacts, progress, devices, weights."""

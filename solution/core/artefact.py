@@ -1,0 +1,142 @@
+"""What every artefact carries: a manifest (stage, fold, trained_on, config, seed, versions), and how files are written so that none is half there."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from solution.core import artefact
+from solution.core.errors import InputError
+
+_KEY = "manifest"
+_PACKAGES = ("torch", "timm", "numpy")
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Yield a temporary name beside `path`; rename it on success, remove it on failure."""
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{path.parent}: cannot be made a folder ({error.strerror}); choose another place") from error
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a small text file whole or not at all."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text)
+
+
+def digest(facts: object) -> str:
+    """Short hash of plain facts (whatever JSON can hold): two runs with the same one would make the same."""
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file's bytes."""
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Where an artefact comes from.
+
+    Attributes:
+        stage: ``flow``, ``matcher``, ...
+        fold: the fold whose scenes it never saw; -1 for a base model that saw no SN9-named scene.
+        trained_on: names of the scenes and image folders that it saw.
+        config: the stage's configuration as a plain dict.
+        seed: of the run.
+        versions: package -> version.
+    """
+
+    stage: str
+    fold: int
+    trained_on: tuple[str, ...]
+    config: dict
+    seed: int
+    versions: dict = field(default_factory=lambda: {name: version(name) for name in _PACKAGES})
+
+    def digest(self) -> str:
+        """Short hash of what makes two runs the same: all but the package versions."""
+        return digest({key: value for key, value in asdict(self).items() if key != "versions"})
+
+    def guard_held_out(self, scene: str) -> None:
+        """Refuse to propose for a scene that the artefact was trained on."""
+        if scene in self.trained_on:
+            raise InputError(
+                f"{self.stage} model of fold {self.fold}: was trained on scene {scene}; out-of-fold work must use the team that never saw it"
+            )
+
+
+def save_weights(path: Path, tensors: Mapping[str, np.ndarray], manifest: Manifest) -> None:
+    """Write tensors and their manifest as one safetensors file, atomically."""
+    with atomic_path(path) as temporary:
+        save_file(
+            {name: np.ascontiguousarray(value) for name, value in tensors.items()},
+            temporary,
+            {_KEY: json.dumps(asdict(manifest), sort_keys=True)},
+        )
+
+
+def read_manifest(path: Path) -> Manifest:
+    """The manifest alone. Raises `InputError` where the file is missing or is not one of ours."""
+    with _opened(path) as handle:
+        return _manifest(path, handle.metadata())
+
+
+def load_weights(path: Path) -> tuple[dict[str, np.ndarray], Manifest]:
+    """Tensors by name, and the manifest."""
+    with _opened(path) as handle:
+        return {name: handle.get_tensor(name) for name in handle.keys()}, _manifest(path, handle.metadata())  # noqa: SIM118
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator:
+    if not Path(path).is_file():
+        raise InputError(
+            f"{path}: no such weights; train them with ./train.sh DATA, or restore the shipped ones with: git checkout -- folds"
+        )
+    try:
+        with safe_open(path, framework="numpy") as handle:
+            yield handle
+    except SafetensorError as error:
+        raise InputError(f"{path}: is not a readable safetensors file ({error}); restore it with: git checkout -- {path}") from error
+
+
+def _manifest(path: Path, metadata: dict | None) -> Manifest:
+    if not metadata or _KEY not in metadata:
+        raise InputError(f"{path}: carries no manifest, so it was not written by this project; train it with ./train.sh DATA")
+    try:
+        content = json.loads(metadata[_KEY])
+        return Manifest(**{**content, "trained_on": tuple(content["trained_on"])})
+    except (ValueError, TypeError, KeyError) as error:
+        raise InputError(f"{path}: carries a manifest that this version cannot read; train it with ./train.sh DATA") from error
+
+
+def needs_work(out: Path, manifest: Manifest, replace: bool) -> bool:
+    """False where `out` was made by the same run; refuses to overwrite another one unless told to."""
+    if not Path(out).is_file():
+        return True
+    if artefact.read_manifest(out).digest() == manifest.digest():
+        return False
+    if not replace:
+        raise InputError(f"{out}: was trained with other settings or data; pass --replace to overwrite it, or another --folds folder")
+    return True

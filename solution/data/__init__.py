@@ -1,0 +1,1 @@
+"""What is read from disk: rasters, scenes, tie-points, archives, registered pairs, folds."""

@@ -1,0 +1,263 @@
+"""One raster: opened and checked, its validity and stretch, and its pixels at arbitrary positions.
+
+Nothing here ever holds a full-size float image: everything is read through windows, and the only whole-image state is an overview that is
+`OVERVIEW_CELL` times smaller on a side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import rasterio
+from rasterio.enums import Resampling
+from rasterio.errors import RasterioError
+from rasterio.vrt import WarpedVRT
+from rasterio.windows import Window as RasterWindow
+
+from solution.core import geometry
+from solution.core.errors import InputError
+from solution.core.geometry import Matrix, Window
+
+OVERVIEW_CELL = 8
+_MAX_OPEN_CACHE_MB = 256
+_STRIP_ROWS = 512
+
+
+@dataclass(frozen=True)
+class Radiometry:
+    """Maps raw values to [0, 1]: an optional logarithm, then a linear stretch between two robust percentiles.
+
+    The logarithm makes amplitude and intensity equal up to a factor that the stretch removes, and turns multiplicative speckle into
+    additive noise.
+    """
+
+    low: float
+    high: float
+    log: bool
+    floor: float = 1.0
+
+    def __call__(self, raw: np.ndarray) -> np.ndarray:
+        value = np.log(np.maximum(raw, 0) + self.floor) if self.log else raw
+        return np.clip((value - self.low) / max(self.high - self.low, 1e-12), 0.0, 1.0).astype(np.float32)
+
+    @property
+    def darkest(self) -> float:
+        """A raw value that maps to 0, to fill gaps with; 0 itself would be the brightest one in decibels."""
+        return 0.0 if self.log else self.low
+
+    @classmethod
+    def of_sample(cls, sample: np.ndarray, log: bool, percentiles: tuple[float, float]) -> Radiometry:
+        """From a sample of valid raw values. `floor`, which keeps log(0) finite, is 5 % of the median amplitude."""
+        if not log:
+            low, high = np.percentile(sample, percentiles)
+            return cls(float(low), float(high), False)
+        positive = sample[sample > 0]
+        floor = 0.05 * float(np.median(positive)) if len(positive) else 1.0
+        low, high = np.percentile(np.log(np.maximum(sample, 0) + floor), percentiles)
+        return cls(float(low), float(high), True, floor)
+
+
+@dataclass(frozen=True)
+class Overview:
+    """A whole image at 1/`OVERVIEW_CELL`: what is valid, and how its values are stretched.
+
+    Attributes:
+        valid: (h, w) bool, true where any pixel of the cell carries data.
+        radiometry: raw values to [0, 1].
+    """
+
+    valid: np.ndarray
+    radiometry: Radiometry
+
+
+@contextmanager
+def open_raster(path: Path) -> Iterator[rasterio.io.DatasetReader]:
+    """Open for reading; an unreadable file, or one that breaks while it is read, ends in a sentence that names it."""
+    if not Path(path).is_file():
+        raise InputError(f"{path}: no such file; check the path")
+    try:
+        with rasterio.Env(GDAL_CACHEMAX=_MAX_OPEN_CACHE_MB), rasterio.open(path) as dataset:
+            yield dataset
+    except RasterioError as error:
+        reason = str(error.__cause__ or error).splitlines()[0][:160]
+        raise InputError(f"{path}: unreadable or truncated raster ({reason}); copy or download it again") from error
+
+
+def read_header(path: Path, kind: str) -> tuple[Matrix, tuple[int, int], object, int, str]:
+    """Index -> geographic position, (height, width), CRS, number of bands and dtype of an image.
+
+    Raises:
+        InputError: unreadable, without a CRS or a geotransform, or complex; `kind` says which image it is.
+    """
+    with open_raster(path) as dataset:
+        if dataset.crs is None:
+            raise InputError(f"{path}: has no coordinate system (CRS); assign one, for example: gdal_edit.py -a_srs EPSG:32637 {path.name}")
+        _check_real(dataset, path)
+        matrix = geometry.matrix_from_gdal(dataset.transform.to_gdal())
+        if abs(np.linalg.det(matrix)) < 1e-30:
+            raise InputError(f"{path}: its geotransform has no area; the {kind} image must be georeferenced")
+        return matrix, (dataset.height, dataset.width), dataset.crs, dataset.count, dataset.dtypes[0]
+
+
+def _check_real(dataset: rasterio.io.DatasetReader, path: Path) -> None:
+    if dataset.dtypes[0].startswith("complex"):
+        raise InputError(f"{path}: is complex; write its amplitude first, for example: gdal_calc.py -A {path.name} --calc='abs(A)'")
+
+
+def check_bands(path: Path, bands: int, wanted: int) -> None:
+    """Raise `InputError` where a SAR image has another number of bands than wanted."""
+    if bands != wanted:
+        raise InputError(
+            f"{path}: has {bands} bands where a SAR image has {wanted}; pick one, for example: gdal_translate -b 1 {path.name} one_band.tif"
+        )
+
+
+def check_sar(dataset: rasterio.io.DatasetReader, path: Path) -> None:
+    """Raise `InputError` where a raster is no SAR image of one band of real values."""
+    _check_real(dataset, path)
+    check_bands(path, dataset.count, 1)
+
+
+def warped_vrt(dataset: rasterio.io.DatasetReader, crs: object) -> WarpedVRT:
+    """A raster as seen in another CRS, north up, bilinear; the caller closes it."""
+    nodata = dataset.nodata if dataset.nodata is not None else 0
+    return WarpedVRT(dataset, crs=crs, resampling=Resampling.bilinear, src_nodata=dataset.nodata, nodata=nodata)
+
+
+def optical_bands(dataset: rasterio.io.DatasetReader) -> list[int]:
+    """The first three bands, or the first one of a grey image (a second band is then its alpha)."""
+    return [1, 2, 3] if dataset.count >= 3 else [1]
+
+
+def optical_overview(dataset: rasterio.io.DatasetReader) -> Overview:
+    """Validity and stretch of an optical image (reads it once)."""
+    return _overview(dataset, optical_bands(dataset), log=False, percentiles=(0.5, 99.5))
+
+
+def sar_overview(dataset: rasterio.io.DatasetReader) -> Overview:
+    """Validity and stretch of a SAR image (reads it once)."""
+    return _overview(dataset, [1], log=True, percentiles=(1.0, 99.8))
+
+
+def read_sar(dataset: rasterio.io.DatasetReader, overview: Overview, window: Window) -> tuple[np.ndarray, np.ndarray]:
+    """A SAR image on its own grid, with the pixels that registration sees.
+
+    Args:
+        window: px of the SAR image; may reach past it, where validity is 0.
+
+    Returns:
+        (h, w) in [0, 1] and validity (h, w), both float32.
+    """
+    grid = output_grid(window, 1)
+    valid = sample_valid(overview.valid, grid, dataset.shape)
+    raw = sample_values(dataset, [1], grid, 1.0, overview.radiometry.darkest)
+    return overview.radiometry(raw[0]) * valid, valid
+
+
+def output_grid(window: Window, factor: int) -> np.ndarray:
+    """(h, w, 2) positions, in the optical array grid, of the centres of the window's output pixels."""
+    x = window.x + (np.arange(window.width // factor) + 0.5) * factor - 0.5
+    y = window.y + (np.arange(window.height // factor) + 0.5) * factor - 0.5
+    return np.stack(np.meshgrid(x, y), axis=-1)
+
+
+def has_data(block: np.ndarray, nodata: float | None) -> np.ndarray:
+    """(h, w) bool: finite in every band, and neither nodata nor zero in all of them."""
+    finite = np.isfinite(block).all(axis=0) if block.dtype.kind == "f" else np.ones(block.shape[1:], bool)
+    empty = (block == 0).all(axis=0)
+    if nodata is not None and np.isfinite(nodata):
+        empty |= (block == nodata).all(axis=0)
+    return finite & ~empty
+
+
+def _overview(dataset: rasterio.io.DatasetReader, bands: list[int], log: bool, percentiles: tuple[float, float]) -> Overview:
+    cell = OVERVIEW_CELL
+    height, width = dataset.shape
+    valid = np.zeros((-(-height // cell), -(-width // cell)), dtype=bool)
+    samples = []
+    stride = max(1, int(np.sqrt(height * width / 4e6)))
+    for top in range(0, height, _STRIP_ROWS):
+        rows = min(_STRIP_ROWS, height - top)
+        block = dataset.read(bands, window=RasterWindow(0, top, width, rows))
+        data = has_data(block, dataset.nodata)
+        padded = np.zeros((-(-rows // cell) * cell, valid.shape[1] * cell), dtype=bool)
+        padded[:rows, :width] = data
+        cells = padded.reshape(padded.shape[0] // cell, cell, -1, cell).any(axis=(1, 3))
+        valid[top // cell : top // cell + len(cells)] = cells
+        samples.append(block[:, ::stride, ::stride][:, data[::stride, ::stride]].astype(np.float32).ravel())
+    sample = np.concatenate(samples)
+    if len(sample) == 0:
+        return Overview(valid, Radiometry(0.0, 1.0, False))
+    decibel = log and float(np.percentile(sample, 2)) < 0
+    return Overview(valid, Radiometry.of_sample(sample, log and not decibel, percentiles))
+
+
+def sample_valid(overview: np.ndarray, xy: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """1 inside the image and inside a valid overview cell, (h, w) float32; `xy` are array coordinates of the full image."""
+    x, y = xy[..., 0] + 0.5, xy[..., 1] + 0.5
+    inside = (x >= 0) & (y >= 0) & (x < shape[1]) & (y < shape[0])
+    column = np.clip(x * (1 / OVERVIEW_CELL), 0, overview.shape[1] - 1).astype(np.int32)
+    row = np.clip(y * (1 / OVERVIEW_CELL), 0, overview.shape[0] - 1).astype(np.int32)
+    return (inside & overview[row, column]).astype(np.float32)
+
+
+def sample_values(dataset: rasterio.io.DatasetReader, bands: list[int], xy: np.ndarray, spacing_px: float, fill: float) -> np.ndarray:
+    """Raw values (bands, h, w) float32 at array positions xy (h, w, 2), averaged over whole pixels where the spacing is wide.
+
+    `fill` takes the place of nodata, and of what lies outside.
+    """
+    step = max(1, int(spacing_px + 1e-6))
+    (left, right), (top, bottom) = (_span(xy[..., axis], step, size) for axis, size in ((0, dataset.width), (1, dataset.height)))
+    if right <= left or bottom <= top:
+        return np.full((len(bands), *xy.shape[:2]), fill, dtype=np.float32)
+    block = dataset.read(bands, window=RasterWindow(left, top, right - left, bottom - top))
+    block = _average_down(block, step, dataset.nodata, fill)
+    column, row = (((xy[..., axis] + (0.5 - start)) / step - 0.5).astype(np.float32) for axis, start in ((0, left), (1, top)))
+    return _remap(block, column, row)
+
+
+def _span(position: np.ndarray, step: int, size: int) -> tuple[int, int]:
+    """First pixel and one past the last one that bilinear samples of `step` px cells need along an axis of `size` px.
+
+    The first one is a multiple of `step`, so that two windows average the same cells.
+    """
+    first = int(np.floor(position.min())) - 2 * step
+    return max(0, first // step * step), min(size, int(np.ceil(position.max())) + 2 * step + 1)
+
+
+def _remap(block: np.ndarray, column: np.ndarray, row: np.ndarray) -> np.ndarray:
+    """Bilinear samples of (bands, H, W) at (h, w) positions; borders repeat. OpenCV rounds positions to 1/32 px."""
+    limit = 32_000  # OpenCV indexes remap sources with 16 bits
+    if max(block.shape[1:]) >= limit:
+        raise ValueError(f"window of {block.shape[1:]} px is too large to resample at once")
+    return np.stack([cv2.remap(band, column, row, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE) for band in block])
+
+
+def _average_down(block: np.ndarray, step: int, nodata: float | None, fill: float) -> np.ndarray:
+    """Mean over step x step pixels that carry data, float32 (bands, H, W), `fill` where none does."""
+    values = block.astype(np.float32)
+    weight = None
+    if block.dtype.kind == "f" or (nodata is not None and nodata != 0):
+        data = has_data(block, nodata)
+        weight = data.astype(np.float32)
+        values = np.where(data, values, np.float32(fill))
+    if step == 1:
+        return values
+    pooled = np.stack([_pool_mean(band, step) for band in values])
+    if weight is None:
+        return pooled
+    share = _pool_mean(weight, step)
+    return np.where(share > 0, fill + (pooled - fill) / np.maximum(share, 1e-6), fill).astype(np.float32)
+
+
+def _pool_mean(band: np.ndarray, step: int) -> np.ndarray:
+    height, width = band.shape
+    bottom, right = -height % step, -width % step
+    if bottom or right:
+        band = cv2.copyMakeBorder(band, 0, bottom, 0, right, cv2.BORDER_REPLICATE)
+    return cv2.resize(band, (band.shape[1] // step, band.shape[0] // step), interpolation=cv2.INTER_AREA)

@@ -1,0 +1,295 @@
+"""Scene pairs: an optical and a SAR image of one place, both read on the optical grid, and the folders of SN9-named files that hold them."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import rasterio
+from rasterio.warp import transform as warp_points
+
+from solution.core import geometry
+from solution.core.errors import InputError
+from solution.core.geometry import Matrix, Window
+from solution.data.raster import (
+    Overview,
+    check_bands,
+    open_raster,
+    optical_bands,
+    optical_overview,
+    output_grid,
+    read_header,
+    sample_valid,
+    sample_values,
+    sar_overview,
+    warped_vrt,
+)
+from solution.data.tiepoints import TiePoints, check_range, read_tiepoint_csv, whole_tiepoints
+
+NAME = re.compile(r"^(?P<aoi>\d{2})_(?P<kind>optical|sar|tiepoints)_(?P<rest>.+)\.(?P<suffix>tiff?|csv)$", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Patch:
+    """Both images on one grid.
+
+    Attributes:
+        optical: (3, h, w) float32 in [0, 1].
+        sar: (1, h, w) float32 in [0, 1].
+        valid: (h, w) float32, 1 where both carry data.
+    """
+
+    optical: np.ndarray
+    sar: np.ndarray
+    valid: np.ndarray
+
+
+@dataclass(frozen=True)
+class ScenePair:
+    """An optical and a SAR image of one place, coarsely aligned by their geocoding.
+
+    Attributes:
+        name: SN9 scene name, for example ``02_train_01``.
+        aoi: its first two digits.
+        optical, sar: paths.
+        shape: (height, width) of the optical image.
+        transform: optical index -> geographic position, 3 x 3.
+        sar_to_optical: index of the SAR raster, as it is read, -> optical index, 3 x 3. A SAR image in another CRS, or a rotated one, is read
+            reprojected to the optical CRS.
+        centre_offset_px: (2,), apparent shift minus index shift; see the package's convention page.
+        crs: the optical CRS.
+        sar_shape: (height, width) of the SAR raster as it is read.
+        tiepoints_csv: path, or None where the scene has no labels.
+        tiepoint_sar: the raster whose pixels the tie-points count; None for `sar`.
+    """
+
+    name: str
+    aoi: str
+    optical: Path
+    sar: Path
+    shape: tuple[int, int]
+    transform: Matrix = field(repr=False)
+    sar_to_optical: Matrix = field(repr=False)
+    centre_offset_px: np.ndarray = field(repr=False)
+    crs: object = field(repr=False)
+    sar_shape: tuple[int, int] = field(repr=False)
+    reproject_sar: bool = field(default=False, repr=False)
+    tiepoints_csv: Path | None = field(default=None, repr=False)
+    tiepoint_sar: Path | None = field(default=None, repr=False)
+
+    @property
+    def gsd_m(self) -> float:
+        """Optical pixel size in metres (mean of both axes; degrees are converted at the scene's latitude)."""
+        size = np.hypot(*self.transform[:2, :2])
+        if getattr(self.crs, "is_geographic", False):
+            latitude = geometry.apply(self.transform, np.array([[self.shape[1] / 2, self.shape[0] / 2]]))[0, 1]
+            return float(np.mean(size * 111_320.0 * np.array([np.cos(np.deg2rad(latitude)), 1.0])))
+        factor = getattr(self.crs, "linear_units_factor", ("metre", 1.0))[1]
+        return float(np.mean(size) * factor)
+
+    @property
+    def sar_pixel_px(self) -> float:
+        """Side of a SAR pixel in optical px (geometric mean of both axes)."""
+        return float(np.sqrt(abs(np.linalg.det(self.sar_to_optical[:2, :2]))))
+
+    @contextmanager
+    def open_sar(self) -> Iterator[rasterio.io.DatasetReader]:
+        """The SAR raster in the optical CRS, north up."""
+        with open_raster(self.sar) as dataset:
+            if not self.reproject_sar:
+                yield dataset
+                return
+            with warped_vrt(dataset, self.crs) as vrt:
+                yield vrt
+
+    @cached_property
+    def optical_overview(self) -> Overview:
+        """Validity and stretch of the optical image (reads it once)."""
+        with open_raster(self.optical) as dataset:
+            return optical_overview(dataset)
+
+    @cached_property
+    def sar_overview(self) -> Overview:
+        """Validity and stretch of the SAR image (reads it once)."""
+        with self.open_sar() as dataset:
+            return sar_overview(dataset)
+
+    def fingerprint(self) -> str:
+        """Short hash of the files' names, sizes and times: equal as long as a finished stage need not be redone."""
+        facts = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in (self.optical, self.sar)]
+        return hashlib.sha256(repr(facts).encode()).hexdigest()[:12]
+
+    def check_overlap(self) -> None:
+        """Raise `InputError` where the extents of both images do not meet (headers only)."""
+        height, width = self.sar_shape
+        corners = geometry.apply(self.sar_to_optical, np.array([[0, 0], [width, 0], [0, height], [width, height]]))
+        if (corners.min(axis=0) >= np.array(self.shape[::-1])).any() or (corners.max(axis=0) <= 0).any():
+            raise self._apart()
+
+    def check(self) -> None:
+        """Read both images once and raise `InputError` where one is truncated, all nodata, or they do not overlap."""
+        self.check_overlap()
+        for path, overview in ((self.optical, self.optical_overview), (self.sar, self.sar_overview)):
+            if not overview.valid.any():
+                raise InputError(f"{path}: holds nothing but nodata; check that the right file was exported")
+        if self.valid_share() == 0:
+            raise self._apart()
+
+    def valid_share(self) -> float:
+        """Share of the optical image, in [0, 1], where both images carry data at the geocoded place (reads both once)."""
+        step = max(1, max(self.shape) // 1000)
+        xy = output_grid(Window(0, 0, *(max(size // step, 1) * step for size in self.shape[::-1])), step)
+        optical = sample_valid(self.optical_overview.valid, xy, self.shape)
+        sar = sample_valid(self.sar_overview.valid, self.sar_positions(xy), self.sar_shape)
+        return float((optical * sar).mean())
+
+    def _apart(self) -> InputError:
+        return InputError(
+            f"{self.sar}: does not overlap {self.optical.name}; check that both images show the same place and carry the right CRS"
+        )
+
+    def sar_positions(self, xy: np.ndarray) -> np.ndarray:
+        """Positions (..., 2) of the optical array grid in that of the SAR raster as it is read."""
+        return geometry.apply(geometry.centres(np.linalg.inv(self.sar_to_optical)), xy)
+
+    def with_sar(self, sar: Path) -> ScenePair:
+        """The same scene with its SAR picture exchanged for one made from it (a translated one, say), on whatever grid that has.
+
+        The new raster shows the ground where the old one did, so the apparent shift and the labels stay those of the old one.
+        """
+        exchanged = open_pair(self.optical, sar, self.tiepoints_csv, name=self.name, sar_bands=None)
+        return replace(exchanged, centre_offset_px=self.centre_offset_px, tiepoint_sar=self.tiepoint_sar or self.sar)
+
+    def read(self, window: Window, factor: int = 1, shift: np.ndarray | None = None) -> Patch:
+        """Both images over a window of the optical grid, averaged down `factor` times.
+
+        Args:
+            window: optical px; may reach past the image, where `valid` is 0. Its size must be a multiple of `factor`.
+            factor: integer; one output pixel is factor x factor optical pixels.
+            shift: (2, h, w) apparent shift in optical px at which the SAR image is read, or None for its geocoded place.
+
+        Returns:
+            Patch of (window.height / factor, window.width / factor).
+        """
+        if window.width % factor or window.height % factor:
+            raise ValueError(f"window {window} is not a multiple of factor {factor}")
+        xy = output_grid(window, factor)
+        sar_xy = xy if shift is None else xy + np.moveaxis(np.asarray(shift, np.float64), 0, -1)
+        optical, optical_valid = self.sample_optical(xy, factor)
+        sar, sar_valid = self.sample_sar(sar_xy, factor)
+        return Patch(optical, sar, optical_valid * sar_valid)
+
+    def sample_optical(self, xy: np.ndarray, spacing_px: float) -> tuple[np.ndarray, np.ndarray]:
+        """Optical values at positions of the optical array grid.
+
+        Args:
+            xy: (h, w, 2), integers are pixel centres.
+            spacing_px: distance of neighbouring positions; wider ones than a pixel are averaged, not aliased.
+
+        Returns:
+            (3, h, w) in [0, 1] and validity (h, w), both float32.
+        """
+        overview = self.optical_overview
+        with open_raster(self.optical) as dataset:
+            raw = sample_values(dataset, optical_bands(dataset), xy, spacing_px, overview.radiometry.darkest)
+        valid = sample_valid(overview.valid, xy, self.shape)
+        values = overview.radiometry(raw)
+        values = np.repeat(values, 3, axis=0) if len(values) == 1 else values
+        return values * valid, valid
+
+    def sample_sar(self, xy: np.ndarray, spacing_px: float) -> tuple[np.ndarray, np.ndarray]:
+        """SAR values at positions (h, w, 2) of the *optical* array grid; as `sample_optical`, with (1, h, w) values."""
+        sar_xy = self.sar_positions(xy)
+        overview = self.sar_overview
+        with self.open_sar() as dataset:
+            raw = sample_values(dataset, [1], sar_xy, spacing_px / self.sar_pixel_px, overview.radiometry.darkest)
+        valid = sample_valid(overview.valid, sar_xy, self.sar_shape)
+        return overview.radiometry(raw) * valid, valid
+
+    def tiepoints(self, path: Path | None = None, read: pd.DataFrame | None = None) -> TiePoints:
+        """Labels of the scene, or those of another file, which may have been `read` already; raises `InputError` where there are none or they are malformed."""
+        path = path or self.tiepoints_csv
+        if path is None:
+            raise InputError(f"scene {self.name}: has no tie-point CSV; expected {self.aoi}_tiepoints_{self.name[3:]}.csv")
+        table = read_tiepoint_csv(path) if read is None else whole_tiepoints(read, path)
+        if table.empty:
+            raise InputError(f"{path}: holds no tie-point; remove the file if the scene has no labels")
+        with open_raster(self.tiepoint_sar or self.sar) as sar:
+            check_range(table, path, self.shape, (sar.height, sar.width))
+            sar_matrix = geometry.matrix_from_gdal(sar.transform.to_gdal())
+            geo = geometry.apply(sar_matrix, table[["sar_col", "sar_row"]].to_numpy(np.float64))
+            geo = reproject_points(geo, sar.crs, self.crs)
+        xy = table[["optical_col", "optical_row"]].to_numpy(np.float64)
+        shift = geometry.shifts_from_positions(xy, geo, self.transform)
+        return TiePoints(xy[:, 0], xy[:, 1], shift[:, 0], shift[:, 1])
+
+
+def reproject_points(points: np.ndarray, source_crs: object, target_crs: object) -> np.ndarray:
+    """(N, 2) positions from one CRS to another; unchanged where they are equal."""
+    if source_crs == target_crs or len(points) == 0:
+        return points
+    x, y = warp_points(source_crs, target_crs, points[:, 0].tolist(), points[:, 1].tolist())
+    return np.column_stack([x, y])
+
+
+def open_pair(optical: Path, sar: Path, tiepoints_csv: Path | None = None, name: str | None = None, sar_bands: int | None = 1) -> ScenePair:
+    """Open a pair and check its headers (`ScenePair.check` also reads the pixels).
+
+    Args:
+        sar_bands: how many bands the SAR image must have; None takes any.
+
+    Raises:
+        InputError: missing file, missing CRS, wrong band count, complex data, rotated optical image.
+    """
+    optical, sar = Path(optical), Path(sar)
+    matrix, shape, crs, _, _ = read_header(optical, "optical")
+    sar_matrix, sar_shape, sar_crs, bands, _ = read_header(sar, "SAR")
+    if sar_bands is not None:
+        check_bands(sar, bands, sar_bands)
+    if abs(matrix[0, 1]) + abs(matrix[1, 0]) > 1e-9 * (abs(matrix[0, 0]) + abs(matrix[1, 1])):
+        raise InputError(
+            f"{optical}: is rotated against its CRS; write it north up first, for example: gdalwarp {optical.name} north_up.tif"
+        )
+    original = sar_matrix
+    rotated = abs(sar_matrix[0, 1]) + abs(sar_matrix[1, 0]) > 1e-9 * (abs(sar_matrix[0, 0]) + abs(sar_matrix[1, 1]))
+    reproject = sar_crs != crs or rotated
+    if reproject:
+        with open_raster(sar) as dataset, warped_vrt(dataset, crs) as vrt:
+            sar_matrix, sar_shape_read = geometry.matrix_from_gdal(vrt.transform.to_gdal()), (vrt.height, vrt.width)
+    else:
+        sar_shape_read = sar_shape
+    parsed = NAME.match(optical.name)
+    return ScenePair(
+        name=name or (f"{parsed['aoi']}_{parsed['rest']}" if parsed else optical.stem),
+        aoi=parsed["aoi"] if parsed else optical.stem[:2],
+        optical=optical,
+        sar=sar,
+        shape=shape,
+        transform=matrix,
+        sar_to_optical=np.linalg.inv(matrix) @ sar_matrix,
+        centre_offset_px=_centre_offset(matrix, crs, original, sar_crs, sar_shape),
+        crs=crs,
+        sar_shape=sar_shape_read,
+        reproject_sar=reproject,
+        tiepoints_csv=Path(tiepoints_csv) if tiepoints_csv else None,
+    )
+
+
+def _centre_offset(matrix: Matrix, crs: object, sar_matrix: Matrix, sar_crs: object, sar_shape: tuple[int, int]) -> np.ndarray:
+    """Half a SAR pixel, at the SAR image's centre, in optical px, less half an optical pixel."""
+    centre = np.array([sar_shape[1] / 2, sar_shape[0] / 2])
+    geo = reproject_points(geometry.apply(sar_matrix, np.stack([centre, centre + 0.5])), sar_crs, crs)
+    optical = geometry.apply(np.linalg.inv(matrix), geo)
+    return optical[1] - optical[0] - 0.5
+
+
+def without_labels(pair: ScenePair) -> ScenePair:
+    """The pair as a prediction sees it."""
+    return replace(pair, tiepoints_csv=None)

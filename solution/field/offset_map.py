@@ -1,0 +1,133 @@
+"""What is written of a fit, block by block: the offset map, and the SAR image resampled through it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import rasterio
+from rasterio.transform import Affine
+from rasterio.windows import Window as RasterWindow
+
+from solution.core import geometry
+from solution.core.artefact import atomic_path
+from solution.core.errors import InputError
+from solution.core.geometry import Window
+from solution.data.raster import open_raster
+from solution.data.scene import ScenePair
+from solution.field.shiftfield import Fit
+
+BAND_NAMES = ("dx", "dy")
+_BLOCK_ROWS = 512
+_TILE = 256
+_CACHE_MB = 128
+
+
+def write_map(path: Path, fit: Fit, pair: ScenePair) -> None:
+    """Write the offset map: (2, H, W) float32 on the optical grid, bands `dx` and `dy`; whole and checked, or not at all.
+
+    Memory stays at a few blocks of `_BLOCK_ROWS` rows. Equal fits give equal bytes.
+    """
+    with atomic_path(Path(path)) as temporary:
+        _write_bands(temporary, BAND_NAMES, fit.block, pair)
+        _check_map(temporary, fit, pair)
+
+
+def write_uncertainty(path: Path, fit: Fit, pair: ScenePair) -> None:
+    """Write how far off the map may be: (1, H, W) float32, the radius in px within which the true place lies with a probability of 68 %.
+
+    Raises:
+        InputError: a fit that knows nothing of its errors.
+    """
+    if fit.sigma is None:
+        raise InputError(f"{path}: a fit of kind {fit.kind} has no error estimate; it takes more tie-points that agree")
+    with atomic_path(Path(path)) as temporary:
+        _write_bands(temporary, ("sigma_px",), lambda window: fit.sigma_block(window)[None], pair)
+
+
+def _write_bands(path: Path, names: Sequence[str], read: Callable[[Window], np.ndarray], pair: ScenePair) -> None:
+    """Write a raster on the optical grid strip by strip; `read` gives (len(names), h, w) float32 for a window."""
+    height, width = pair.shape
+    profile = _profile(pair, count=len(names), dtype="float32", predictor=3)
+    with rasterio.Env(GDAL_CACHEMAX=_CACHE_MB), rasterio.open(path, "w", **profile) as target:
+        for band, name in enumerate(names, start=1):
+            target.set_band_description(band, name)
+        for top in range(0, height, _BLOCK_ROWS):
+            rows = min(_BLOCK_ROWS, height - top)
+            block = read(Window(0, top, width, rows))
+            if not np.isfinite(block).all():
+                raise ValueError(f"the fit of {pair.name} is not finite in rows {top} to {top + rows - 1}")
+            target.write(block, window=RasterWindow(0, top, width, rows))
+
+
+def write_warped_sar(path: Path, fit: Fit, pair: ScenePair) -> None:
+    """Write the SAR image resampled onto the optical grid through the map, in its own dtype, nodata 0.
+
+    An optical pixel takes the SAR value (bilinear) at its apparent position; see the package's convention page.
+    """
+    height, width = pair.shape
+    to_sar = geometry.centres(np.linalg.inv(pair.sar_to_optical))
+    with pair.open_sar() as source, atomic_path(Path(path)) as temporary:
+        dtype = source.dtypes[0]
+        profile = _profile(pair, count=1, dtype=dtype, nodata=0, predictor=3 if dtype.startswith("float") else 2)
+        with rasterio.open(temporary, "w", **profile) as target:
+            for window in geometry.tile_grid(pair.shape, _BLOCK_ROWS):
+                window = Window(window.x, window.y, min(window.width, width - window.x), min(window.height, height - window.y))
+                shift = np.moveaxis(fit.block(window), 0, -1) + pair.centre_offset_px
+                x = np.arange(window.x, window.stop[0], dtype=np.float64)
+                y = np.arange(window.y, window.stop[1], dtype=np.float64)
+                position = geometry.apply(to_sar, np.stack(np.meshgrid(x, y), axis=-1) + shift)
+                block = _sample_sar(source, position, np.dtype(dtype))
+                target.write(block, 1, window=RasterWindow(window.x, window.y, window.width, window.height))
+
+
+def _profile(pair: ScenePair, **more: object) -> dict:
+    (a, b, c), (d, e, f) = pair.transform[:2]
+    return {
+        "driver": "GTiff",
+        "height": pair.shape[0],
+        "width": pair.shape[1],
+        "crs": pair.crs,
+        "transform": Affine(a, b, c, d, e, f),
+        "tiled": True,
+        "blockxsize": _TILE,
+        "blockysize": _TILE,
+        "compress": "deflate",
+        "zlevel": 1,
+        "num_threads": "all_cpus",
+        "bigtiff": "if_safer",
+        **more,
+    }
+
+
+def _check_map(path: Path, fit: Fit, pair: ScenePair) -> None:
+    """Reopen what was written and compare its frame, and a lattice of its tiles, with what was meant."""
+    height, width = pair.shape
+    with open_raster(path) as written:
+        if (written.count, written.shape, written.dtypes[0]) != (2, pair.shape, "float32"):
+            raise InputError(f"{path}: was not written as a 2-band float32 map of {width} x {height} px; check the disk and predict again")
+        for y in sorted({0, height // 2 // _TILE * _TILE, (height - 1) // _TILE * _TILE}):
+            for x in sorted({0, width // 2 // _TILE * _TILE, (width - 1) // _TILE * _TILE}):
+                window = Window(x, y, min(_TILE, width - x), min(_TILE, height - y))
+                block = written.read(window=RasterWindow(window.x, window.y, window.width, window.height))
+                if not np.array_equal(block, fit.block(window)):
+                    raise InputError(f"{path}: what was read back differs from what was written; check the disk and predict again")
+
+
+def _sample_sar(source: rasterio.io.DatasetReader, position: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """(h, w) bilinear values at array positions (h, w, 2) of the raster; 0 where there is no data."""
+    low = np.maximum(np.floor(position.min(axis=(0, 1))).astype(int) - 1, 0)
+    high = np.minimum(np.ceil(position.max(axis=(0, 1))).astype(int) + 2, [source.width, source.height])
+    if (high <= low).any():
+        return np.zeros(position.shape[:2], dtype=dtype)
+    raw = source.read(1, window=RasterWindow(*low.tolist(), *(high - low).tolist())).astype(np.float32)
+    data = np.isfinite(raw) & (raw != 0)
+    if source.nodata is not None:
+        data &= raw != np.float32(source.nodata)
+    local = (position - low).astype(np.float32)
+    planes = np.stack([np.where(data, raw, 0), data.astype(np.float32)], axis=-1)
+    value, share = np.moveaxis(cv2.remap(planes, local[..., 0], local[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT), -1, 0)
+    out = np.where(share >= 0.5, value / np.maximum(share, 0.5), 0)
+    return np.rint(out).astype(dtype) if dtype.kind in "ui" else out.astype(dtype)

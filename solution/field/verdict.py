@@ -1,0 +1,105 @@
+"""An honest word on a map: ok, weak or failed, and why.
+
+It rests on the fit's own error estimate, on how much of the map candidates support, and on how many of them agree. What all candidates get wrong alike, it cannot see.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy.spatial import cKDTree
+
+from solution.field.shiftfield import Fit
+
+WORDS = ("ok", "weak", "failed")
+EXIT_CODES = {"ok": 0, "weak": 4, "failed": 3}
+"""Of the command line; 1 and 2 are errors."""
+
+WARNINGS = {
+    "weak": "a map is weak, see its verdict: look at it before you rely on it",
+    "failed": "a map failed, see its verdict: do not use it; where there was no match at all it is ZERO SHIFT",
+}
+_PLACES = 24  # along each side, at which support is looked for
+_REACH = 0.1  # of the longer side
+_MOST_WEAK_PX, _MOST_OK_PX = 25.0, 6.0
+_MOST_OK_M = 3.5  # where that is more: below half a metre a pixel, people ask for metres
+_LEAST_WEAK_SHARE, _LEAST_OK_SHARE = 0.25, 0.6
+_LEAST_WEAK_SUPPORT, _LEAST_OK_SUPPORT = 0.1, 0.5
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """About one map.
+
+    Attributes:
+        word: one of `WORDS`.
+        reasons: what keeps it from being ok, for people.
+        radius_px: median over the map of the radius within which the true place lies with 68 %; NaN where nothing is known.
+        support: share of the map that has agreeing candidates nearby.
+        agreeing: share of the candidates that the fit kept.
+    """
+
+    word: str
+    reasons: tuple[str, ...]
+    radius_px: float
+    support: float
+    agreeing: float
+
+    def line(self) -> str:
+        """One line for people."""
+        return f"verdict: {self.word}" + (f" ({'; '.join(self.reasons)})" if self.reasons else "")
+
+    def facts(self) -> dict:
+        """For reports: numbers rounded, None for what is not known."""
+        radius = round(self.radius_px, 2) if np.isfinite(self.radius_px) else None
+        return {"verdict": self.word, "reasons": list(self.reasons), "radius_68_px": radius, "support": round(self.support, 3)}
+
+
+def judge(fit: Fit, table: pd.DataFrame, shape: tuple[int, int], asked: Collection[str] = ()) -> Verdict:
+    """The verdict on a fit.
+
+    Args:
+        fit: with its `sigma`, where it has one.
+        table: the candidates, `outlier` filled.
+        shape: (height, width) of the optical image.
+        asked: sources that were to propose. Flow finds something in pure noise too, and agrees with itself there; the matcher finds nothing.
+    """
+    kept = (table["outlier"] == "").to_numpy()
+    agreeing = float(kept.mean()) if len(kept) else 0.0
+    support = _support(table.loc[kept, ["x", "y"]].to_numpy(), shape)
+    if fit.kind == "zero":
+        return Verdict("failed", ("no candidate to trust: the map is zero shift everywhere",), float("nan"), support, agreeing)
+    radius = float(np.median(fit.sigma)) if fit.sigma is not None else float("nan")
+    levels, reasons = [0], []
+
+    def weigh(bad: bool, hopeless: bool, reason: str) -> None:
+        if bad or hopeless:
+            levels.append(2 if hopeless else 1)
+            reasons.append(reason)
+
+    most = max(_MOST_OK_PX, _MOST_OK_M / fit.gsd_m) if fit.gsd_m else _MOST_OK_PX
+    told = f"errors of {radius:.1f} px are to be expected" if np.isfinite(radius) else "nothing is known of its errors"
+    weigh(not radius <= most, radius > _MOST_WEAK_PX, told)
+    weigh(support < _LEAST_OK_SUPPORT, support < _LEAST_WEAK_SUPPORT, f"candidates support {support:.0%} of the map")
+    weigh(agreeing < _LEAST_OK_SHARE, agreeing < _LEAST_WEAK_SHARE, f"{agreeing:.0%} of the candidates agree")
+    silent = sorted(set(asked) - set(table.loc[kept, "source"]))
+    weigh(bool(silent), 0 < len(silent) >= len(set(asked)) - 1 > 0, f"{' and '.join(silent)} found nothing")
+    weigh(fit.kind != "field", False, f"there are only enough candidates for one {fit.kind}")
+    return Verdict(WORDS[max(levels)], tuple(reasons), radius, support, agreeing)
+
+
+def worst(words: Iterable[str]) -> str:
+    """Of several verdicts; ok for none."""
+    return max(words, key=WORDS.index, default="ok")
+
+
+def _support(xy: np.ndarray, shape: tuple[int, int]) -> float:
+    """Share of the map that lies within `_REACH` of a candidate, by a lattice of places."""
+    if not len(xy):
+        return 0.0
+    places = np.stack(np.meshgrid(*(np.linspace(0, size - 1, _PLACES) for size in shape[::-1])), axis=-1).reshape(-1, 2)
+    distance, _ = cKDTree(xy).query(places)
+    return float((distance <= _REACH * max(shape)).mean())

@@ -1,0 +1,1 @@
+"""Who says where the ground of the optical image lies in the SAR image."""

@@ -1,0 +1,1 @@
+"""The direct flow regressor: block correlations of learned features, coarse to fine."""

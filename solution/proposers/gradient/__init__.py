@@ -1,0 +1,1 @@
+"""Template matching on oriented gradients; nothing in it is trained."""

@@ -1,0 +1,1 @@
+"""DISK keypoints matched by LightGlue."""

@@ -1,0 +1,1 @@
+"""The pix2pix translator, from SAR to optical-like pictures."""

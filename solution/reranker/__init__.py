@@ -1,0 +1,1 @@
+"""Doubts: the probability that a candidate is right."""

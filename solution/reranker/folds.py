@@ -1,0 +1,178 @@
+"""Rerankers of all teams: the reranker of a team learns from what the other teams proposed for scenes that they had never seen."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from solution.core import artefact
+from solution.core.errors import InputError
+from solution.data.finding import discover
+from solution.data.scene import ScenePair, without_labels
+from solution.field import candidates, fitting
+from solution.proposers.warped import Translate
+from solution.reranker import features as evidence
+from solution.reranker.model import FILE, Labelled, Reranker, RerankerConfig, rank, train
+from solution.reranker.report import evaluate, line, save_figure
+from solution.scoring import score
+from solution.scoring.submission import map_name
+from solution.surface.ground import Ground
+from solution.teams.out_of_fold import CANDIDATES, LABEL_RADIUS_PX
+from solution.teams.team import BASE, Team, aoi_teams, fold_teams
+
+REPORT = "reranker.json"
+FIGURE = "reranker.png"
+_WORK = ".work"
+_VERSION = 2  # of the features; a change of their meaning must raise it
+
+TranslateOf = Callable[[Path], tuple[Translate, str]]
+"""A team's folder -> its translator, and a hash of its weights."""
+
+
+def train_folds(
+    pairs: Sequence[ScenePair],
+    split: pd.DataFrame,
+    folds: Path,
+    extra: Sequence[tuple[ScenePair, pd.DataFrame]] = (),
+    config: RerankerConfig | None = None,
+    translate_of: TranslateOf | None = None,
+    say: Callable[[str], None] = print,
+) -> dict[str, dict]:
+    """Train a reranker for every team and one for the base models, and judge each on the scenes that its team holds out.
+
+    The reranker of team k learns from ``folds/j/candidates.parquet`` of the fold teams j, without the scenes that k holds out. It is judged on the
+    table that team k itself proposed. ``folds/TEAM/reranker.txt`` (with a JSON beside it), ``folds/reranker.json`` and ``folds/reranker.png``
+    are written; features are kept below ``folds/.work``.
+
+    Args:
+        pairs: the labelled scenes (others are passed over).
+        extra: simulated scenes and their labelled tables, from which all rerankers learn.
+        translate_of: gives teams' translators, whose pictures become features; the prediction must then give them too.
+        say: gets one line per team.
+
+    Returns:
+        Team name -> report, as `evaluate`; the base reranker saw all scenes and has none.
+
+    Raises:
+        InputError: a missing or unlabelled table, or too few labels.
+    """
+    labelled = {pair.name: pair for pair in pairs if pair.tiepoints_csv is not None}
+    missing = sorted(set(labelled) - set(split["scene"]))
+    if missing:
+        raise InputError(f"scene {missing[0]}: is not in the split; make it anew with: python -m solution split DATA_DIR")
+    source = _Source(labelled, folds, translate_of)
+    of_fold_teams = [scene for team in fold_teams(split) for scene in source.of_team(team)]
+    # Simulated scenes have no team, so no translator of their own.
+    # Nor are they the labelled scenes whose names they may bear.
+    shared = [replace(source.labelled(pair, table, None), scene=f"{pair.optical.parent.name}/{pair.name}") for pair, table in extra]
+    reports = {}
+    for team in [*fold_teams(split), *aoi_teams(split)]:
+        seen = [scene for scene in of_fold_teams if scene.scene not in team.held_out]
+        reranker = _trained([*seen, *shared], team.number, folds / team.name, config)
+        reports[team.name] = evaluate(reranker, source.of_team(team))
+        say(f"reranker {team.name}: {line(reports[team.name])}")
+    base = _trained([*of_fold_teams, *shared], -1, folds / BASE, config)
+    say(f"reranker {BASE}: trained on {', '.join(base.manifest.trained_on)}")
+    artefact.write_text(folds / REPORT, json.dumps(reports, indent=1) + "\n")
+    save_figure(folds / FIGURE, reports)
+    return reports
+
+
+def predicted_tables(data: Path, maps: Path) -> list[tuple[ScenePair, pd.DataFrame]]:
+    """Labelled scenes of a folder with the candidates that a prediction left beside their maps: those of the first team, since every scene counts once.
+
+    Raises:
+        InputError: no such scene.
+    """
+    found = []
+    for pair in (pair for pair in discover(data) if pair.tiepoints_csv is not None):
+        path = Path(maps) / f"{Path(map_name(pair.name)).stem}.candidates.parquet"
+        if path.is_file():
+            table = candidates.read(path)
+            table = table[table["fold"] == table["fold"].min()].reset_index(drop=True).assign(quality=np.nan, outlier="")
+            found.append((pair, candidates.label(table, pair.tiepoints(), LABEL_RADIUS_PX)))
+    if not found:
+        raise InputError(
+            f"{maps}: holds no candidates of a labelled scene of {data}; make them with: python -m solution predict {data} --all --out {maps}"
+        )
+    return found
+
+
+def map_errors(
+    pairs: Sequence[ScenePair], split: pd.DataFrame, folds: Path, say: Callable[[str], None] = print
+) -> dict[str, dict[str, float]]:
+    """What the rerankers are worth in the end: mean error of the out-of-fold map, px, by scene and by what the fit goes by.
+
+    ``confidence``: the proposers' own; ``reranker``: without what the team's reranker gives less than even odds; ``oracle``: without what is known to be wrong.
+    """
+    found = {}
+    for team in fold_teams(split):
+        table, reranker = candidates.read(folds / team.name / CANDIDATES), Reranker.load(folds / team.name / FILE)
+        for pair in (pair for pair in pairs if pair.name in team.held_out and pair.tiepoints_csv is not None):
+            rows = table[table["scene"] == pair.name].reset_index(drop=True)
+            wrong = rows["error_px"] > reranker.config.tau_px
+            ground = Ground.of(without_labels(pair))
+            judged = rank(without_labels(pair), rows, reranker, held_out=True, ground=ground)
+            ways = {"confidence": rows, "reranker": judged, "oracle": rows[~wrong]}
+            found[pair.name] = {way: _map_error(pair, chosen, ground) for way, chosen in ways.items()}
+            say(f"{pair.name}: map error " + ", ".join(f"{way} {error:.3f}" for way, error in found[pair.name].items()) + " px")
+    return found
+
+
+def _map_error(pair: ScenePair, table: pd.DataFrame, ground: Ground) -> float:
+    truth = score.reference(pair.tiepoints_csv, pair.optical, pair.sar)
+    field = fitting.quiet_fit(table, pair.shape, pair.gsd_m, ground.moves(table))
+    return float(score.distances_px(field.shift_at(truth.xy), truth).mean())
+
+
+def _trained(scenes: Sequence[Labelled], number: int, folder: Path, config: RerankerConfig | None) -> Reranker:
+    reranker = train(scenes, number, config)
+    reranker.save(folder / FILE)
+    return reranker
+
+
+class _Source:
+    """Labelled out-of-fold candidates with their features, which are computed once and kept."""
+
+    def __init__(self, pairs: dict[str, ScenePair], folds: Path, translate_of: TranslateOf | None) -> None:
+        self._pairs, self._folds, self._translate_of = pairs, folds, translate_of
+        self._tables: dict[str, list[Labelled]] = {}
+
+    def of_team(self, team: Team) -> list[Labelled]:
+        """The scenes that a team holds out."""
+        if team.name not in self._tables:
+            folder = self._folds / team.name
+            path = folder / CANDIDATES
+            table, pairs = candidates.read(path), [self._pairs[name] for name in team.held_out if name in self._pairs]
+            parts = [(pair, table[table["scene"] == pair.name].reset_index(drop=True)) for pair in pairs]
+            for pair, part in parts:
+                if part["error_px"].isna().all():
+                    raise InputError(f"{path}: has no labelled candidate of scene {pair.name}; make it anew with the propose stage")
+            self._tables[team.name] = [self.labelled(pair, part, folder) for pair, part in parts]
+        return self._tables[team.name]
+
+    def labelled(self, pair: ScenePair, table: pd.DataFrame, team: Path | None) -> Labelled:
+        """One scene's labelled rows of learned sources; only they need features, while all rows of these sources are their neighbours."""
+        table = table[table["source"].isin(candidates.LEARNED)].reset_index(drop=True)
+        translate, weights = self._translate_of(team) if self._translate_of and team else (None, "")
+        facts = [_VERSION, evidence.FEATURES, pair.fingerprint(), _digest(table), weights]
+        kept = self._folds / _WORK / f"features_{pair.name}_{artefact.digest(facts)}.parquet"
+        if kept.is_file():
+            features = pq.read_table(kept).to_pandas()
+        else:
+            features = evidence.features(pair, table, translate, table["error_px"].notna().to_numpy())
+            with artefact.atomic_path(kept) as temporary:
+                pq.write_table(pa.Table.from_pandas(features, preserve_index=False), temporary)
+        return Labelled.of(table, features, pair.tiepoints(), pair.shape)
+
+
+def _digest(table: pd.DataFrame) -> str:
+    return hashlib.sha256(pd.util.hash_pandas_object(table, index=False).to_numpy().tobytes()).hexdigest()

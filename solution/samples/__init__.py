@@ -1,0 +1,1 @@
+"""What networks learn from: images in memory, their truth, tiles, augmentation."""

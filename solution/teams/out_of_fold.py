@@ -1,0 +1,58 @@
+"""Candidates of every team for the scenes that it never saw."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from solution.core import artefact
+from solution.core.devices import torch_device
+from solution.core.progress import Progress
+from solution.data.scene import ScenePair, without_labels
+from solution.field import candidates
+from solution.teams.propose import Proposer, Proposing
+from solution.teams.team import aoi_teams, fold_teams
+
+LABEL_RADIUS_PX = 16.0  # a candidate this near to a tie-point is judged by it
+CANDIDATES = "candidates.parquet"
+
+
+def propose_out_of_fold(
+    pairs: Sequence[ScenePair],
+    split: pd.DataFrame,
+    folds: Path,
+    config: Proposing,
+    device: str,
+    progress: Progress | None,
+    say: Callable[[str], None],
+) -> None:
+    """Every team proposes for the scenes that it never saw; one table per team, with errors where there are labels."""
+    for team in [*fold_teams(split), *aoi_teams(split)]:
+        scenes = [pair for pair in pairs if pair.name in team.held_out]
+        folder = folds / team.name
+        if not scenes:
+            continue
+        manifests = [artefact.read_manifest(path) for path in config.weights(folder)]
+        out = folder / CANDIDATES
+        stamp, key = folds / ".work" / f"{team.name}.done", _propose_key(folder, scenes, config)
+        if out.is_file() and stamp.is_file() and stamp.read_text() == key:
+            say(f"propose {team.name}: {out} is up to date, skipped")
+            continue
+        proposer, tables = Proposer(folder, config, torch_device(device), progress), []
+        for pair in scenes:
+            for manifest in manifests:
+                manifest.guard_held_out(pair.name)
+            table = proposer.propose(without_labels(pair))
+            tables.append(candidates.label(table, pair.tiepoints(), LABEL_RADIUS_PX))
+        stamp.unlink(missing_ok=True)  # it speaks of the table that is now replaced
+        candidates.write(out, candidates.concat(tables))
+        artefact.write_text(stamp, key)
+        say(f"propose {team.name}: {sum(map(len, tables))} candidates for {', '.join(pair.name for pair in scenes)}")
+
+
+def _propose_key(team: Path, scenes: Sequence[ScenePair], config: Proposing) -> str:
+    """Short hash of all that a team's table depends on."""
+    facts = [config.facts(team), [pair.fingerprint() for pair in scenes]]
+    return artefact.digest(facts)

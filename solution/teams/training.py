@@ -1,0 +1,66 @@
+"""Training a model family for every team, and what a team may see."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from solution.core import artefact
+from solution.core.errors import InputError
+from solution.data.scene import ScenePair
+from solution.samples.images import Source, scene_source
+from solution.teams.team import Team, aoi_teams, fold_teams
+from solution.training.run import train_stage
+from solution.training.stages import Config, Stage
+
+
+def train_teams(
+    stage_of: Callable[[Path], Stage],
+    pairs: Sequence[ScenePair],
+    split: pd.DataFrame,
+    folds: Path,
+    config: Config,
+    extra: Callable[[], Sequence[Source]],
+    init: Path | None,
+    device: str,
+    replace: bool,
+    say: Callable[[str], None],
+    only: Sequence[str] = (),
+) -> None:
+    """Train one model family for every team.
+
+    Args:
+        stage_of: what to train, by the team's folder.
+        pairs: the labelled scenes.
+        extra: gives the sources that every team may see (simulated scenes, registered pairs).
+        init: weights to start from, or None.
+        say: gets one line per team.
+        only: names of the teams to train; none = all.
+    """
+    chosen = [*fold_teams(split), *aoi_teams(split)]
+    names = [team.name for team in chosen]
+    unknown = [name for name in only if name not in names]
+    if unknown:
+        raise InputError(f"--team {unknown[0]}: is none of {', '.join(names)}")
+    labelled = {pair.name: pair for pair in pairs if pair.tiepoints_csv is not None}
+    missing = sorted(set(labelled) - set(split["scene"]))
+    if missing:
+        raise InputError(f"scene {missing[0]}: is not in the split; make it anew with: python -m solution split DATA_DIR")
+    shared = list(extra())
+    loaded = {name: scene_source(pair) for name, pair in labelled.items()}
+    for team in (team for team in chosen if team.name in only or not only):
+        sources = [source for name, source in loaded.items() if name not in team.held_out] + shared
+        stage = stage_of(folds / team.name)
+        _guard_seen(team, stage, init)
+        out = folds / team.name / stage.file
+        say(train_stage(stage, sources, config, out, team.number, 0, folds / ".work", init, device, replace))
+
+
+def _guard_seen(team: Team, stage: Stage, init: Path | None) -> None:
+    """Refuse to begin with anything that saw a scene which the team holds out."""
+    seen = set(stage.seen) | (set(artefact.read_manifest(init).trained_on) if init else set())
+    told = sorted(seen & set(team.held_out))
+    if told:
+        raise InputError(f"{init or team.name}: was trained on scene {told[0]}, which team {team.name} holds out; start from other weights")

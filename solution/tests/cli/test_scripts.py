@@ -1,0 +1,98 @@
+"""The shell scripts, and the pins that they install."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[3]
+SCRIPTS = ["solution/setup.sh", "solution/tests/run.sh", ".ci/run", "predict.sh", "train.sh"]
+
+
+@pytest.fixture
+def project(tmp_path) -> Path:
+    """A project of its own whose requirements are empty, so that setting up needs no network."""
+    folder = tmp_path / "a project"
+    (folder / "solution").mkdir(parents=True)
+    shutil.copy(ROOT / "solution/setup.sh", folder / "solution/setup.sh")
+    (folder / "requirements.txt").write_text("# nothing\n")
+    return folder
+
+
+def set_up(project: Path, **environment: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        ["bash", project / "solution/setup.sh"], cwd="/", env={**os.environ, **environment}, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_a_script_is_executable_and_parses(script):
+    path = ROOT / script
+    assert os.access(path, os.X_OK)
+    assert path.read_text().startswith("#!/usr/bin/env bash\n") and "set -euo pipefail" in path.read_text()
+    subprocess.run(["bash", "-n", path], check=True)
+
+
+def test_train_is_one_stage_a_line_on_one_page():
+    assert len((ROOT / "train.sh").read_text().splitlines()) <= 30
+
+
+def test_train_without_data_says_how():
+    done = subprocess.run([ROOT / "train.sh"], capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and done.stderr.startswith("usage: ./train.sh DATA")
+
+
+def test_every_requirement_is_pinned():
+    lines = [line for line in (ROOT / "requirements.txt").read_text().splitlines() if line and not line.startswith("#")]
+    assert lines and all(re.fullmatch(r"[A-Za-z0-9._-]+==[0-9][A-Za-z0-9.]*", line) for line in lines)
+
+
+def fake_python(project: Path) -> Path:
+    """A stand-in for an interpreter that makes 'environments' of itself and logs calls to venv and pip, so that nothing is installed."""
+    path = project / "fake python"
+    path.write_text(
+        "#!/usr/bin/env bash\n"
+        'if [[ $1 == -m && $2 == venv ]]; then mkdir -p "$3/bin"; cp "$0" "$3/bin/python"; echo venv >>"$LOG"; exit; fi\n'
+        'if [[ $1 == -m && $2 == pip ]]; then echo pip >>"$LOG"; exit "${PIP_CODE:-0}"; fi\n'
+        'if [[ $1 == --version ]]; then echo "Python 3.11.0"; exit; fi\n'
+        f'exec "{sys.executable}" "$@"\n'
+    )
+    path.chmod(0o755)
+    return path
+
+
+def test_set_up_installs_once_then_again_only_when_stale_or_interrupted(project, tmp_path):
+    log = tmp_path / "log"
+    environment = {"PYTHON": str(fake_python(project)), "LOG": str(log)}
+
+    def steps(**more: str) -> tuple[int, list[str]]:
+        log.write_text("")
+        return set_up(project, **environment, **more).returncode, log.read_text().split()
+
+    assert steps() == (0, ["venv", "pip"])
+    assert steps() == (0, [])
+    (project / "requirements.txt").write_text("# something else\n")
+    assert steps(PIP_CODE="1") == (1, ["pip"])
+    assert steps() == (0, ["venv", "pip"])
+    assert steps() == (0, [])
+    (project / ".venv/bin/python").unlink()
+    assert steps() == (0, ["venv", "pip"])
+    (project / ".venv/.stamp").unlink()
+    assert steps() == (0, ["pip"])
+
+
+def test_set_up_without_a_python_says_so(project, tmp_path):
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    for tool in ("bash", "dirname", "flock"):
+        if found := shutil.which(tool):
+            (tools / tool).symlink_to(found)
+    done = set_up(project, PATH=str(tools), PYTHON="")
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: no Python >= 3.11") and not (project / ".venv").exists()

@@ -1,0 +1,189 @@
+"""All sources of a team: trained by the public commands, proposed in order, kept apart by what they may see."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from solution.core import artefact
+from solution.field import candidates, verdict
+from solution.proposers.flow import pyramid
+from solution.proposers.flow.pyramid import Pass
+from solution.proposers.gradient.windows import TemplateConfig
+from solution.teams import propose
+from solution.teams.propose import Proposing
+from solution.tests.conftest import Scene, invoke
+from solution.tests.handmade import handmade_matcher, handmade_net
+from solution.training import stages
+
+SHAPE = (160, 176)
+
+
+@dataclass(frozen=True)
+class Whole:
+    """Teams with all three families."""
+
+    data: Path
+    folds: Path
+    output: str
+
+
+@pytest.fixture(scope="module")
+def whole(trained, tmp_path_factory) -> Whole:
+    folds = shutil.copytree(trained.folds, tmp_path_factory.mktemp("whole") / "folds")
+    output = ""
+    for verb in ("train-translator", "train-matcher"):
+        output += invoke(verb, trained.data, "--smoke", "--folds", folds, "--device", "cpu")
+    return Whole(trained.data, folds, output)
+
+
+class _Negative(torch.nn.Module):
+    """A translator that shows the SAR image's negative in grey."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.white = torch.nn.Parameter(torch.ones(()))
+
+    def forward(self, sar: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
+        return (self.white - sar).expand(-1, 3, -1, -1) * valid[:, None]
+
+
+@pytest.fixture
+def good(monkeypatch) -> None:
+    """Networks that find the truth of the fixture's scenes; weights and manifests stay those of the smoke run."""
+    nets = {"flow": handmade_net(), "matcher": handmade_matcher(), "translator": _Negative()}
+    whole = stages.load_stage
+
+    def load(stage, path):
+        _, manifest = whole(stage, path)
+        return nets[stage.name], manifest
+
+    monkeypatch.setattr(propose, "load_stage", load)
+    monkeypatch.setattr(pyramid, "plan", lambda *_: [Pass(1, 8, True)])
+    monkeypatch.setattr(pyramid, "_margin", lambda *_: 16)
+
+
+@pytest.fixture
+def scene(make_scene) -> Scene:
+    return make_scene("02_publictest", shape=SHAPE, points=None, displacement=(7.0, -5.0))
+
+
+def test_every_family_of_a_team_saw_the_other_scenes_only(whole):
+    for fold, other in ((0, "03_train_01"), (1, "02_train_01")):
+        for stage in ("matcher", "translator"):
+            manifest = artefact.read_manifest(whole.folds / str(fold) / f"{stage}.safetensors")
+            assert (manifest.stage, manifest.fold, manifest.trained_on) == (stage, fold, (other,))
+        matcher, translator = (
+            artefact.read_manifest(whole.folds / str(fold) / f"{stage}.safetensors") for stage in ("matcher", "translator")
+        )
+        assert matcher.config["translator"] == translator.digest()
+    assert whole.output.count("wrote") == 4
+
+
+def test_a_second_training_skips_and_another_translator_means_another_matcher(whole, tmp_path, run):
+    folds = shutil.copytree(whole.folds, tmp_path / "folds")
+    code, out, _ = run("train-matcher", whole.data, "--smoke", "--folds", folds, "--device", "cpu")
+    assert code == 0 and out.count("is up to date, skipped") == 2
+    (folds / "1" / "translator.safetensors").unlink()
+    code, _, err = run("train-matcher", whole.data, "--smoke", "--folds", folds, "--device", "cpu")
+    assert code == 2 and "--replace" in err
+
+
+def test_what_the_translator_saw_counts_as_seen_by_the_matcher(whole):
+    stage = stages.matcher_with(whole.folds / "0" / "translator.safetensors")
+    assert stage.seen == ("03_train_01",)
+
+
+@pytest.mark.usefixtures("good")
+def test_a_prediction_has_all_sources_and_says_what_each_took(whole, scene, run, tmp_path):
+    out = tmp_path / "map.tif"
+    every = [part for source in candidates.SOURCES for part in ("--source", source)]
+    code, printed, err = run("predict", scene.optical, scene.sar, out, "--folds", whole.folds, "--device", "cpu", "--team", "0", *every)
+    assert code == 0, err
+    table = candidates.read(out.with_suffix(".candidates.parquet"))
+    assert list(dict.fromkeys(table["source"])) == ["flow", "match", "match_translated"]
+    report = json.loads(out.with_suffix(".report.json").read_text())
+    assert not any("found nothing" in reason for reason in report["reasons"])
+    assert report["sources"] == {name: int(count) for name, count in table["source"].value_counts().items()}
+    for source in ("flow", "match", "match_translated", "fit"):
+        assert f"{source} " in printed.split("written in")[1]
+
+
+@pytest.mark.usefixtures("good")
+def test_gradients_join_in_where_pixels_are_large(whole, make_scene, run, tmp_path, monkeypatch):
+    scene = make_scene("02_publictest", shape=SHAPE, points=None, displacement=(7.0, -5.0))
+    template = TemplateConfig(least_gsd_m=0.1, spacing_px=24, core_px=120)
+    monkeypatch.setattr(propose, "Proposing", partial(Proposing, template=template))
+    code, printed, err = run(
+        "predict", scene.optical, scene.sar, tmp_path / "map.tif", "--folds", whole.folds, "--device", "cpu", "--team", "0"
+    )
+    assert code in verdict.EXIT_CODES.values(), err
+    table = candidates.read(tmp_path / "map.candidates.parquet")
+    found = table[table["source"] == "gradient"]
+    assert len(found) > 10 and "gradient " in printed
+    near = found[["dx", "dy"]].to_numpy() - table.loc[table["source"] == "flow", ["dx", "dy"]].median().to_numpy()
+    assert np.median(np.hypot(*near.T)) < 1.5
+
+
+@pytest.mark.usefixtures("good")
+@pytest.mark.parametrize("sources", [(), ("match",), ("flow", "match_translated")])
+def test_sources_can_be_chosen(whole, scene, run, tmp_path, sources):
+    out = tmp_path / "map.tif"
+    options = [part for source in sources for part in ("--source", source)]
+    code, _, err = run("predict", scene.optical, scene.sar, out, "--folds", whole.folds, "--device", "cpu", "--team", "0", *options)
+    assert code in verdict.EXIT_CODES.values(), err
+    assert set(candidates.read(out.with_suffix(".candidates.parquet"))["source"]) == set(sources or candidates.LEARNED)
+
+
+def test_an_unknown_source_and_missing_weights_are_named(whole, trained, scene, run, tmp_path):
+    def refused(folds: Path, *options: str) -> str:
+        code, _, err = run("predict", scene.optical, scene.sar, tmp_path / "map.tif", "--folds", folds, "--device", "cpu", *options)
+        assert code == 2 and len(err.splitlines()) == 1 and not (tmp_path / "map.tif").exists()
+        return err
+
+    assert "--source magic: is none of flow, match, match_translated" in refused(whole.folds, "--source", "magic")
+    assert "matcher.safetensors: no such weights" in refused(trained.folds, "--source", "match")
+
+
+def test_a_team_without_a_matcher_proposes_flow_alone(trained, whole):
+    assert Proposing().of_team(trained.folds / "0") == ["flow", "gradient"]
+    assert Proposing().of_team(whole.folds / "0") == ["flow", "match", "match_translated", "gradient"]
+    assert Proposing(("match_translated", "flow")).of_team(whole.folds / "0") == ["flow", "match_translated"]
+
+
+@pytest.mark.usefixtures("good")
+def test_out_of_fold_tables_hold_all_sources_and_no_family_may_have_seen_the_scene(whole, tmp_path, run):
+    folds = shutil.copytree(whole.folds, tmp_path / "folds")
+    code, _, err = run("propose", whole.data, "--folds", folds, "--device", "cpu")
+    assert code == 0, err
+    table = candidates.read(folds / "0" / "candidates.parquet")
+    assert set(table["source"]) == set(candidates.LEARNED) and set(table["scene"]) == {"02_train_01"}
+    near = table.dropna(subset="error_px").groupby("source")["error_px"].median()
+    assert (near < 1.5).all() and len(near) == 3
+    shutil.copy(folds / "1" / "translator.safetensors", folds / "0" / "translator.safetensors")
+    code, _, err = run("propose", whole.data, "--folds", folds, "--device", "cpu")
+    assert code == 2 and "translator model of fold 1: was trained on scene 02_train_01" in err
+
+
+def test_no_team_begins_with_what_saw_its_scenes(whole, tmp_path, run):
+    folds = shutil.copytree(whole.folds, tmp_path / "folds")
+    before = (folds / "0" / "matcher.safetensors").read_bytes()
+    own = folds / "1" / "matcher.safetensors"  # saw 02_train_01, which team 0 holds out
+    arguments = ("train-matcher", whole.data, "--smoke", "--folds", folds, "--device", "cpu", "--replace", "--team", "0")
+    code, _, err = run(*arguments, "--init", own)
+    assert code == 2 and "was trained on scene 02_train_01, which team 0 holds out" in err
+    assert (folds / "0" / "matcher.safetensors").read_bytes() == before
+
+
+def test_weights_of_another_family_are_refused(whole, tmp_path):
+    from solution.core.errors import InputError
+
+    with pytest.raises(InputError, match="holds the weights of a translator, not of a matcher"):
+        stages.load_stage(stages.MATCHER, whole.folds / "0" / "translator.safetensors")

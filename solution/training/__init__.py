@@ -1,0 +1,1 @@
+"""One training run, and what it needs to know of a model family."""

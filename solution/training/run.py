@@ -1,0 +1,142 @@
+"""One training run: Lightning's trainer, checkpoints that a killed run resumes from, and the artefact at the end."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import lightning
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import ModelCheckpoint, TQDMProgressBar, WeightAveraging
+from lightning.pytorch.loggers import CSVLogger
+from torch import nn
+
+from solution.core import artefact
+from solution.core.artefact import Manifest, needs_work
+from solution.core.devices import trainer_device
+from solution.core.errors import InputError
+from solution.core.weights import as_floats, compact, load_network
+from solution.proposers.matcher.warm_start import start_from_flow
+from solution.samples.images import Source
+from solution.training.stages import Config, Stage
+
+
+def train_stage(
+    stage: Stage,
+    sources: Sequence[Source],
+    config: Config,
+    out: Path,
+    fold: int,
+    seed: int,
+    work: Path,
+    init: Path | None = None,
+    device: str = "auto",
+    replace: bool = False,
+    validation: Sequence[Source] = (),
+) -> str:
+    """Train one model and write its weights.
+
+    Args:
+        sources: what it may see; their names go into the manifest.
+        out: the artefact. Where it exists with the same manifest, nothing is done.
+        work: folder of checkpoints and logs; a killed run continues from there.
+        init: weights to start from; what they were trained on is inherited.
+        device: ``auto``, ``cpu``, ``cuda`` (all GPUs) or ``cuda:N``.
+        replace: overwrite an artefact that was made with other settings or data.
+        validation: sources to watch the training on, which it does not learn from; default: its own.
+
+    Returns:
+        One line that says what was done.
+    """
+    inherited: tuple[str, ...] = ()
+    start = None
+    if init is not None:
+        start, init_manifest = artefact.load_weights(init)
+        inherited = init_manifest.trained_on
+    trained_on = tuple(sorted({source.name for source in sources} | set(inherited) | set(stage.seen)))
+    manifest = Manifest(
+        stage.name,
+        fold,
+        trained_on,
+        {**dataclasses.asdict(config), **dict(stage.facts), "init": init_manifest.digest() if init else None},
+        seed,
+    )
+    if not needs_work(out, manifest, replace):
+        return f"{stage.name} fold {fold}: {out} is up to date, skipped"
+    lightning.seed_everything(seed, workers=True, verbose=False)
+    module = stage.module(config)
+    if start is not None:
+        _begin_with(stage, module.net, start, init_manifest, init)
+    run = work / f"{stage.name}_{fold}_{manifest.digest()}"
+    last = run / "last.ckpt"
+    samples = stage.samples(sources, config, seed, validation)
+    trainer = _trainer(config.ema_decay, samples.epochs, run, device, module)
+    trainer.fit(module, datamodule=samples, ckpt_path=last if last.is_file() else None, weights_only=True)
+    if trainer.is_global_zero:
+        # A run that was killed after its last epoch has nothing left to fit, so Lightning does not put the averaged weights in place.
+        module.load_state_dict(torch.load(last, map_location="cpu", weights_only=True)["state_dict"])
+        artefact.save_weights(out, compact(module.net), manifest)
+        shutil.rmtree(run, ignore_errors=True)
+    metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+    return f"{stage.name} fold {fold}: wrote {out}, {module.headline.format_map(_Metrics(metrics))}"
+
+
+def _begin_with(stage: Stage, net: nn.Module, tensors: dict[str, np.ndarray], manifest: Manifest, path: Path) -> None:
+    """Load the weights to start from: the stage's own, or for the matcher those of a flow regressor."""
+    if manifest.stage == stage.name:
+        load_network(net, tensors, path)
+    elif (stage.name, manifest.stage) == ("matcher", "flow"):
+        try:
+            start_from_flow(net, as_floats(tensors))
+        except (RuntimeError, KeyError, AttributeError) as error:
+            raise InputError(f"{path}: its encoder does not fit the matcher's ({str(error).splitlines()[-1].strip()})") from error
+    else:
+        raise InputError(
+            f"{path}: holds the weights of a {manifest.stage}, from which a {stage.name} cannot start; pass other weights to --init"
+        )
+
+
+class _Metrics(dict):
+    """A run that was killed after its last epoch knows no metrics any more."""
+
+    def __missing__(self, name: str) -> float:
+        return float("nan")
+
+
+def _trainer(ema_decay: float | None, epochs: int, run: Path, device: str, module: lightning.LightningModule) -> lightning.Trainer:
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # it lists absent devices and advertises services
+    accelerator, devices = trainer_device(device)
+    checkpoint = ModelCheckpoint(run, filename="last", every_n_epochs=1, save_on_train_epoch_end=True, enable_version_counter=False)
+    averaging = [] if ema_decay is None else [WeightAveraging(avg_fn=warm_average(ema_decay))]
+    return lightning.Trainer(
+        accelerator=accelerator,
+        devices=devices,
+        precision=module.precision_cuda if accelerator == "cuda" else "32-true",
+        max_epochs=epochs,
+        reload_dataloaders_every_n_epochs=1,
+        check_val_every_n_epoch=min(4, epochs),
+        num_sanity_val_steps=0,
+        gradient_clip_val=None if module.manual else 1.0,
+        logger=CSVLogger(run, name="", version=""),
+        log_every_n_steps=10,
+        callbacks=[checkpoint, *averaging, TQDMProgressBar(refresh_rate=10)],
+        enable_model_summary=False,
+    )
+
+
+def warm_average(decay: float) -> Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]:
+    """An exponential moving average that forgets its start.
+
+    With a constant decay of 0.995 a run of 400 steps keeps a seventh of the weights that it began with, and of the first steps' batch statistics, which can
+    be a hundred times what they settle at. Here the n-th step keeps at most (1 + n) / (10 + n) of the average.
+    """
+
+    def averaged(average: torch.Tensor, current: torch.Tensor, count: torch.Tensor) -> torch.Tensor:
+        kept = torch.clamp((1.0 + count) / (10.0 + count), max=decay).to(average.device)
+        return current + kept * (average - current)
+
+    return averaged
