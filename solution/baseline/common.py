@@ -10,7 +10,7 @@ import numpy as np
 from solution.baseline.settings import BaselineConfig
 from solution.core.geometry import Window
 from solution.data.scene import ScenePair
-from solution.samples.images import Source, byte_values, take, to_bytes
+from solution.samples.images import TrainingImage, byte_values, take, to_bytes
 
 _BLOCK = 256
 _KEPT_BLOCKS = 256  # 67 MB: more than two rows of them across the widest scene
@@ -58,7 +58,7 @@ def around(centre: np.ndarray, size: int) -> Window:
 class HeldScene:
     """A training scene on the common grid, in memory."""
 
-    def __init__(self, source: Source, config: BaselineConfig) -> None:
+    def __init__(self, source: TrainingImage, config: BaselineConfig) -> None:
         self.grid = CommonGrid.of(source.sar_pixel_px, config)
         height, width = (max(1, round(size / self.grid.spacing_px)) for size in source.shape)
         positions = self.grid.positions(Window(0, 0, width, height))

@@ -12,7 +12,7 @@ from solution.baseline.common import HeldScene, around
 from solution.baseline.network import NETWORKS
 from solution.baseline.settings import BaselineConfig
 from solution.core.errors import InputError
-from solution.samples.images import Source
+from solution.samples.images import TrainingImage
 
 
 class TiePointCrops(Dataset):
@@ -25,7 +25,7 @@ class TiePointCrops(Dataset):
         points: (N, 5) float64: number of the source, optical position (x, y) in the array grid, apparent shift (x, y), optical px.
     """
 
-    def __init__(self, sources: Sequence[Source], config: BaselineConfig, seed: int) -> None:
+    def __init__(self, sources: Sequence[TrainingImage], config: BaselineConfig, seed: int) -> None:
         """Raises `InputError` where no tie-point has its partner within its crop."""
         self.config, self.seed, self.epoch = config, seed, 0
         self._scenes = [HeldScene(source, config) for source in sources]
@@ -59,7 +59,7 @@ class TiePointCrops(Dataset):
         return sample
 
 
-def _places(source: Source, config: BaselineConfig, rng: np.random.Generator) -> np.ndarray:
+def _places(source: TrainingImage, config: BaselineConfig, rng: np.random.Generator) -> np.ndarray:
     """(N, 2) optical positions: the tie-points, and in a simulated scene more of them, drawn evenly."""
     if source.kind != "simulated" or not config.simulated_points:
         return source.anchors

@@ -13,7 +13,7 @@ from solution.baseline.training import BASELINE
 from solution.core import artefact
 from solution.core.errors import InputError
 from solution.data.scene import ScenePair
-from solution.samples.images import Source
+from solution.samples.images import TrainingImage
 from solution.teams import team, training
 from solution.training.run import train_stage
 from solution.training.stages import config_of
@@ -31,7 +31,7 @@ def chosen(names: Sequence[str], split: pd.DataFrame) -> list[str]:
 
 
 def train_base(
-    sources: Sequence[Source], config: BaselineConfig, folds: Path, device: str, replace: bool, say: Callable[[str], None]
+    sources: Sequence[TrainingImage], config: BaselineConfig, folds: Path, device: str, replace: bool, say: Callable[[str], None]
 ) -> None:
     """Train the base model on simulated scenes; arguments as in `training.train_teams`."""
     say(train_stage(BASELINE, sources, config, weights(folds / BASE), -1, 0, folds / ".work", None, device, replace))

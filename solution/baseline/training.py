@@ -16,14 +16,16 @@ from solution.baseline.crops import TiePointCrops
 from solution.baseline.heatmap import balanced_mse, gaussian, peak
 from solution.baseline.network import NETWORKS, BaselineNets
 from solution.baseline.settings import BaselineConfig
-from solution.samples.images import Source
+from solution.samples.images import TrainingImage
 from solution.training.stages import Samples, Stage, default_workers
 
 
 class CropData(Samples):
     """The tie-points of all sources, split at random, in an order that follows from seed and epoch alone."""
 
-    def __init__(self, sources: Sequence[Source], config: BaselineConfig, seed: int, validation: Sequence[Source] = ()) -> None:
+    def __init__(
+        self, sources: Sequence[TrainingImage], config: BaselineConfig, seed: int, validation: Sequence[TrainingImage] = ()
+    ) -> None:
         """`validation`: sources to watch the training on; none = a share of the tie-points of `sources`."""
         super().__init__()
         self.config, self.seed = config, seed

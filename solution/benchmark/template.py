@@ -22,7 +22,7 @@ _MIN_VALID = 0.5
 
 
 @dataclass(frozen=True)
-class Pass:
+class Round:
     """One pass over the scene.
 
     Attributes:
@@ -37,7 +37,7 @@ class Pass:
     together: bool = False
 
 
-PASSES = (Pass(4, 100, 200, together=True), Pass(4, 75, 100), Pass(2, 75, 40))
+PASSES = (Round(4, 100, 200, together=True), Round(4, 75, 100), Round(2, 75, 40))
 
 
 def register(pair: ScenePair, xy: np.ndarray) -> np.ndarray:
@@ -60,7 +60,7 @@ def _candidate(pair: ScenePair, xy: np.ndarray, shift: np.ndarray, confidence: n
     return candidates.make(pair.name, -1, "match", xy, shift, confidence=confidence)
 
 
-def _matches(level: Level, step: Pass) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _matches(level: Level, step: Round) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Centres (N, 2) and shifts (N, 2) in optical px, and confidences (N,): how far the best peak stands above the others."""
     size, reach = (round(px / step.factor) for px in (WINDOW_PX, step.reach_px))
     size = min(size, *level.optical.shape)

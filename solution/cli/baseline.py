@@ -7,7 +7,7 @@ from pathlib import Path
 import typer
 from rich.console import Console
 
-from solution.cli.shared import FOLDS, FOLDS_SHOWN, Device, Folds, Labelled, Replace, Smoke, say, scenes_and_split, shared_sources
+from solution.cli.shared import FOLDS, FOLDS_SHOWN, Device, Folds, Labelled, Replace, Smoke, say, scenes_and_split, shared_images
 from solution.core.errors import InputError
 
 app = typer.Typer(no_args_is_help=True, help="The SpaceNet 9 paper's baseline: two keypoint U-Nets and one affine.")
@@ -44,7 +44,7 @@ def baseline_train(
             raise InputError(
                 "--team base: learns from simulated scenes alone; add --simulated DIR, made with: python -m solution simulate DIR"
             )
-        teams.train_base(shared_sources(simulated, [], []), config, folds, device, replace, say)
+        teams.train_base(shared_images(simulated, [], []), config, folds, device, replace, say)
     teams.train_folds(pairs, split, [name for name in wanted if name != teams.BASE], config, folds, device, replace, say)
 
 

@@ -51,13 +51,13 @@ def end_with(found: Verdict) -> None:
         raise typer.Exit(verdict.EXIT_CODES[found.word])
 
 
-def shared_sources(simulated: list[Path], pairs: list[Path], exclude: list[str]) -> list:
+def shared_images(simulated: list[Path], pairs: list[Path], exclude: list[str]) -> list:
     """What every team may see, in memory."""
     from solution.data.finding import discover
-    from solution.samples.images import pair_sources, scene_source
+    from solution.samples.images import registered_images, scene_image
 
-    scenes = [scene_source(pair, place.name) for place in simulated for pair in discover(place)]
-    return scenes + [source for place in pairs for source in pair_sources(place, exclude)]
+    scenes = [scene_image(pair, place.name) for place in simulated for pair in discover(place)]
+    return scenes + [source for place in pairs for source in registered_images(place, exclude)]
 
 
 def scenes_and_split(folder: Path, folds: Path) -> tuple:

@@ -25,7 +25,7 @@ from solution.cli.shared import (
     console,
     say,
     scenes_and_split,
-    shared_sources,
+    shared_images,
 )
 from solution.core.errors import InputError
 
@@ -58,7 +58,7 @@ def train_base(
         config, init = config.official(), _official(init_weights, folds)
     elif init is not None:
         config = stages.sized_like(config, chosen, init)
-    sources = shared_sources(simulated, pairs, exclude)
+    sources = shared_images(simulated, pairs, exclude)
     say(run.train_stage(chosen, sources, config, folds / BASE / chosen.file, -1, 0, folds / ".work", init, device, replace))
 
 
@@ -109,7 +109,7 @@ def train_flow(
 
     start = init or _base(stages.FLOW, folds, smoke)
     config = stages.chosen_config(stages.FLOW, steps, smoke, fine_tune=start is not None)
-    shared = partial(shared_sources, simulated, pairs, exclude)
+    shared = partial(shared_images, simulated, pairs, exclude)
     training.train_teams(lambda _: stages.FLOW, *scenes_and_split(folder, folds), folds, config, shared, start, device, replace, say, team)
 
 
@@ -153,7 +153,7 @@ def train_matcher(
         config, start = config.official(), _official(init_weights, folds)
     elif own:
         config = stages.sized_like(config, stages.MATCHER, start)
-    shared = partial(shared_sources, simulated, pairs, exclude)
+    shared = partial(shared_images, simulated, pairs, exclude)
     training.train_teams(stage_of, *scenes_and_split(folder, folds), folds, config, shared, start, device, replace, say, team)
 
 
@@ -192,12 +192,12 @@ def train_translator(
 ) -> None:
     """Train the translator of every team on scene tiles in register; finished teams are skipped, a killed run goes on."""
     from solution.data.registered import parted
-    from solution.samples.images import pair_source
+    from solution.samples.images import registered_image
     from solution.teams import training
     from solution.training import stages
 
     def shared() -> list:
-        return [pair_source(pair) for pair in parted(pairs, split, exclude)["train"]] + shared_sources(simulated, [], [])
+        return [registered_image(pair) for pair in parted(pairs, split, exclude)["train"]] + shared_images(simulated, [], [])
 
     start = init or _base(stages.TRANSLATOR, folds, smoke)
     config = stages.chosen_config(stages.TRANSLATOR, steps, smoke, fine_tune=start is not None)

@@ -8,7 +8,7 @@ from pathlib import Path
 import typer
 from rich.console import Console
 
-from solution.cli.shared import FOLDS, console, say, shared_sources
+from solution.cli.shared import FOLDS, console, say, shared_images
 from solution.core.errors import InputError
 
 app = typer.Typer(no_args_is_help=True, help="SAR2Optical: paint SAR images as optical ones would look.")
@@ -55,13 +55,13 @@ def translate_train(
 ) -> None:
     """Train the translator on the training part of image pairs; a killed run goes on."""
     from solution.data.registered import parted
-    from solution.samples.images import pair_source
+    from solution.samples.images import registered_image
     from solution.training import run, stages
 
     parts = parted(folders, split, exclude)
-    sources = [pair_source(pair) for pair in parts["train"]] + shared_sources(simulated, [], [])
+    sources = [registered_image(pair) for pair in parts["train"]] + shared_images(simulated, [], [])
     config = stages.chosen_config(stages.TRANSLATOR, steps, smoke, fine_tune=False)
-    watched = [pair_source(pair) for pair in parts["val"]]
+    watched = [registered_image(pair) for pair in parts["val"]]
     say(run.train_stage(stages.TRANSLATOR, sources, config, out, -1, 0, out.parent / ".work", init, device, replace, watched))
 
 

@@ -37,7 +37,7 @@ NAME = re.compile(r"^(?P<aoi>\d{2})_(?P<kind>optical|sar|tiepoints)_(?P<rest>.+)
 
 
 @dataclass(frozen=True)
-class Patch:
+class PairPixels:
     """Both images on one grid.
 
     Attributes:
@@ -167,7 +167,7 @@ class ScenePair:
         exchanged = open_pair(self.optical, sar, self.tiepoints_csv, name=self.name, sar_bands=None)
         return replace(exchanged, centre_offset_px=self.centre_offset_px, tiepoint_sar=self.tiepoint_sar or self.sar)
 
-    def read(self, window: Window, factor: int = 1, shift: np.ndarray | None = None) -> Patch:
+    def read(self, window: Window, factor: int = 1, shift: np.ndarray | None = None) -> PairPixels:
         """Both images over a window of the optical grid, averaged down `factor` times.
 
         Args:
@@ -176,7 +176,7 @@ class ScenePair:
             shift: (2, h, w) apparent shift in optical px at which the SAR image is read, or None for its geocoded place.
 
         Returns:
-            Patch of (window.height / factor, window.width / factor).
+            PairPixels of (window.height / factor, window.width / factor).
         """
         if window.width % factor or window.height % factor:
             raise ValueError(f"window {window} is not a multiple of factor {factor}")
@@ -184,7 +184,7 @@ class ScenePair:
         sar_xy = xy if shift is None else xy + np.moveaxis(np.asarray(shift, np.float64), 0, -1)
         optical, optical_valid = self.sample_optical(xy, factor)
         sar, sar_valid = self.sample_sar(sar_xy, factor)
-        return Patch(optical, sar, optical_valid * sar_valid)
+        return PairPixels(optical, sar, optical_valid * sar_valid)
 
     def sample_optical(self, xy: np.ndarray, spacing_px: float) -> tuple[np.ndarray, np.ndarray]:
         """Optical values at positions of the optical array grid.

@@ -21,7 +21,7 @@ _STRIP_PX = 1024
 
 
 @dataclass(frozen=True)
-class Source:
+class TrainingImage:
     """Both images of a place on the optical grid, as uint8 pyramids in memory; 0 stands for nodata.
 
     Attributes:
@@ -48,7 +48,7 @@ class Source:
         return self.sar[0].shape
 
 
-def scene_source(pair: ScenePair, simulated_in: str = "") -> Source:
+def scene_image(pair: ScenePair, simulated_in: str = "") -> TrainingImage:
     """Read a labelled scene, or one simulated in a folder, into memory. A file ``AA_truth_NAME.tif`` beside the optical image, as the simulator writes, replaces the tie-points as truth."""
     height, width = pair.shape
     optical, sar = np.zeros((height, width, 3), np.uint8), np.zeros((height, width), np.uint8)
@@ -69,10 +69,10 @@ def scene_source(pair: ScenePair, simulated_in: str = "") -> Source:
     # The folder goes into the name, lest a simulated scene be taken for a real one of the same name.
     name = f"{simulated_in}/{pair.name}" if simulated_in else pair.name
     kind = "simulated" if simulated_in else "labelled"
-    return Source(name, kind, pyramid(optical), pyramid(sar), shift_field, tiepoints.xy, pair.sar_pixel_px)
+    return TrainingImage(name, kind, pyramid(optical), pyramid(sar), shift_field, tiepoints.xy, pair.sar_pixel_px)
 
 
-def pair_sources(folder: Path, exclude: Sequence[str] = ()) -> list[Source]:
+def registered_images(folder: Path, exclude: Sequence[str] = ()) -> list[TrainingImage]:
     """The registered image pairs below a folder, in any layout of `registered.find_pairs`, in memory.
 
     Args:
@@ -81,13 +81,13 @@ def pair_sources(folder: Path, exclude: Sequence[str] = ()) -> list[Source]:
     Raises:
         InputError: as `registered.find_pairs` and `registered.ImagePair.read`.
     """
-    return [pair_source(pair) for pair in find_pairs(folder, exclude)]
+    return [registered_image(pair) for pair in find_pairs(folder, exclude)]
 
 
-def pair_source(pair: ImagePair) -> Source:
+def registered_image(pair: ImagePair) -> TrainingImage:
     """Read a registered pair into memory. Raises `InputError` as `registered.ImagePair.read`."""
     sar, optical = pair.read()
-    return Source(pair.name, "registered", pyramid(np.maximum(optical, 1)), pyramid(np.maximum(sar, 1)), RegisteredField(1.0))
+    return TrainingImage(pair.name, "registered", pyramid(np.maximum(optical, 1)), pyramid(np.maximum(sar, 1)), RegisteredField(1.0))
 
 
 def to_bytes(values: np.ndarray, valid: np.ndarray) -> np.ndarray:
@@ -116,7 +116,7 @@ def take(levels: tuple[np.ndarray, ...], xy: np.ndarray, spacing_px: float, trim
     """Values in [0, 1] and validity at array positions (h, w, 2) of the full resolution, from the level that fits the spacing.
 
     Args:
-        levels: uint8 pyramid of a `Source`.
+        levels: uint8 pyramid of a `TrainingImage`.
         trim_px: what lies within these of the left, top, right and bottom border counts as nodata, px of the full resolution.
     """
     level = int(np.clip(np.floor(np.log2(spacing_px) + 0.3), 0, len(levels) - 1))

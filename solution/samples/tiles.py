@@ -17,7 +17,7 @@ from solution.core import geometry
 from solution.core.errors import InputError
 from solution.core.geometry import Matrix
 from solution.samples.augmentation import optical_augmentation, sar_augmentation
-from solution.samples.images import Source, take
+from solution.samples.images import TrainingImage, take
 from solution.samples.settings import CELL_PX, TileConfig
 from solution.samples.truth import RegisteredField, TiePointField, TruthMapField
 
@@ -71,7 +71,7 @@ class TilePairs(torch.utils.data.Dataset):
     holds no data) or IGNORE; ``label_sigma`` (h, w) px. ``index`` is the sample's number: with the seed it is all that a sample depends on.
     """
 
-    def __init__(self, sources: Sequence[Source], config: TileConfig, length: int, seed: int, augment: bool = True) -> None:
+    def __init__(self, sources: Sequence[TrainingImage], config: TileConfig, length: int, seed: int, augment: bool = True) -> None:
         if not sources:
             raise InputError("training: no source is left after holding out; add scenes or pairs")
         self.sources, self.config, self.length, self.seed, self.augment = list(sources), config, length, seed, augment
@@ -91,7 +91,7 @@ class TilePairs(torch.utils.data.Dataset):
         sample["index"] = np.int64(index)
         return {key: torch.as_tensor(value) for key, value in sample.items()}
 
-    def _choose(self, rng: np.random.Generator) -> tuple[Source, float]:
+    def _choose(self, rng: np.random.Generator) -> tuple[TrainingImage, float]:
         drawn = np.array([share for share, _ in self._groups])
         group, weights = self._groups[rng.choice(len(self._groups), p=drawn / drawn.sum())][1]
         source = group[rng.choice(len(group), p=weights)]
@@ -100,7 +100,7 @@ class TilePairs(torch.utils.data.Dataset):
         shares = 1.0 / np.sqrt(fitting)
         return source, float(rng.choice(fitting, p=shares / shares.sum()))
 
-    def _matrix(self, source: Source, factor: float, rng: np.random.Generator) -> Matrix:
+    def _matrix(self, source: TrainingImage, factor: float, rng: np.random.Generator) -> Matrix:
         """Tile px -> optical px."""
         size = self.config.tile_px
         middle = ((size - 1) / 2, (size - 1) / 2)
@@ -136,7 +136,7 @@ class TilePairs(torch.utils.data.Dataset):
             residual, wave=wave, wave_number=number * np.array([np.cos(angle), np.sin(angle)]), phase=float(rng.uniform(0, 2 * np.pi))
         )
 
-    def _cut(self, source: Source, factor: float, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    def _cut(self, source: TrainingImage, factor: float, rng: np.random.Generator) -> dict[str, np.ndarray]:
         size, block = self.config.tile_px, self.config.block_cells * CELL_PX
         matrix, residual = self._matrix(source, factor, rng), self._residual(rng)
         spacing = float(np.sqrt(abs(np.linalg.det(matrix[:2, :2]))))
@@ -214,7 +214,7 @@ class TilePairs(torch.utils.data.Dataset):
         return figure
 
 
-def _weighted(sources: list[Source]) -> tuple[list[Source], np.ndarray]:
+def _weighted(sources: list[TrainingImage]) -> tuple[list[TrainingImage], np.ndarray]:
     """Sources, and how often each is drawn: a large image more often than a small one, but not in proportion."""
     weights = np.sqrt([source.sar[0].size for source in sources])
     return sources, weights / weights.sum()

@@ -6,8 +6,3 @@ height field on square cells as large as an optical pixel and aligned with the o
     presets -> geometry (sensors, terrain, displacement) -> layout (districts, streets) -> cover + structures (the ground)
             -> optical, sar (two renderings of the ground) -> scene_writer (files and truth)
 """
-
-from solution.simulate.presets import PRESETS
-from solution.simulate.scene_writer import ScenePaths, write_scene
-
-__all__ = ["PRESETS", "ScenePaths", "write_scene"]

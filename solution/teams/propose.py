@@ -17,7 +17,7 @@ from solution.data.scene import ScenePair
 from solution.field import candidates, fitting
 from solution.field.fitting import Fit
 from solution.proposers.flow.pyramid import PyramidConfig, propose_flow
-from solution.proposers.gradient.windows import TemplateConfig, propose_gradient
+from solution.proposers.gradient.windows import GradientConfig, propose_gradient
 from solution.proposers.matcher.matching import MatchingConfig, propose_match
 from solution.proposers.translator.network import translate
 from solution.training.stages import FLOW, MATCHER, TRANSLATOR, Stage, load_stage
@@ -41,7 +41,7 @@ class Proposing:
     finest: int | None = None
     pyramid: PyramidConfig = field(default_factory=PyramidConfig)
     matching: MatchingConfig = field(default_factory=MatchingConfig)
-    template: TemplateConfig = field(default_factory=TemplateConfig)
+    template: GradientConfig = field(default_factory=GradientConfig)
 
     def __post_init__(self) -> None:
         unknown = [source for source in self.sources if source not in _NEEDS]

@@ -10,7 +10,7 @@ import pandas as pd
 from solution.core import artefact
 from solution.core.errors import InputError
 from solution.data.scene import ScenePair
-from solution.samples.images import Source, scene_source
+from solution.samples.images import TrainingImage, scene_image
 from solution.teams.team import Team, aoi_teams, fold_teams
 from solution.training.run import train_stage
 from solution.training.stages import Config, Stage
@@ -22,7 +22,7 @@ def train_teams(
     split: pd.DataFrame,
     folds: Path,
     config: Config,
-    extra: Callable[[], Sequence[Source]],
+    extra: Callable[[], Sequence[TrainingImage]],
     init: Path | None,
     device: str,
     replace: bool,
@@ -49,7 +49,7 @@ def train_teams(
     if missing:
         raise InputError(f"scene {missing[0]}: is not in the split; make it anew with: python -m solution split DATA_DIR")
     shared = list(extra())
-    loaded = {name: scene_source(pair) for name, pair in labelled.items()}
+    loaded = {name: scene_image(pair) for name, pair in labelled.items()}
     for team in (team for team in chosen if team.name in only or not only):
         sources = [source for name, source in loaded.items() if name not in team.held_out] + shared
         stage = stage_of(folds / team.name)

@@ -21,13 +21,13 @@ from solution.core.devices import trainer_device
 from solution.core.errors import InputError
 from solution.core.weights import as_floats, compact, load_network
 from solution.proposers.matcher.warm_start import start_from_flow
-from solution.samples.images import Source
+from solution.samples.images import TrainingImage
 from solution.training.stages import Config, Stage
 
 
 def train_stage(
     stage: Stage,
-    sources: Sequence[Source],
+    sources: Sequence[TrainingImage],
     config: Config,
     out: Path,
     fold: int,
@@ -36,7 +36,7 @@ def train_stage(
     init: Path | None = None,
     device: str = "auto",
     replace: bool = False,
-    validation: Sequence[Source] = (),
+    validation: Sequence[TrainingImage] = (),
 ) -> str:
     """Train one model and write its weights.
 

@@ -25,7 +25,7 @@ from solution.proposers.matcher.settings import MatcherConfig
 from solution.proposers.matcher.training import MatcherModule
 from solution.proposers.translator.settings import TranslatorConfig
 from solution.proposers.translator.training import TranslatorModule
-from solution.samples.images import Source
+from solution.samples.images import TrainingImage
 from solution.samples.settings import TileConfig
 from solution.samples.tiles import TilePairs
 
@@ -69,7 +69,7 @@ class Stage:
     name: str
     config_type: type[Config]
     module: Callable[[Config], lightning.LightningModule]
-    samples: Callable[[Sequence[Source], Config, int, Sequence[Source]], Samples]
+    samples: Callable[[Sequence[TrainingImage], Config, int, Sequence[TrainingImage]], Samples]
     facts: tuple[tuple[str, str], ...] = ()
     seen: tuple[str, ...] = ()
 
@@ -87,7 +87,12 @@ class TileData(Samples):
     """
 
     def __init__(
-        self, sources: Sequence[Source], config: TileConfig, seed: int, validation: Sequence[Source] = (), workers: int | None = None
+        self,
+        sources: Sequence[TrainingImage],
+        config: TileConfig,
+        seed: int,
+        validation: Sequence[TrainingImage] = (),
+        workers: int | None = None,
     ) -> None:
         super().__init__()
         self.config = config

@@ -1,7 +1,7 @@
 """Template matching on oriented gradients around a field that is nearly right: the one proposer that is not trained.
 
 At 10 m a coast, a road and a field's edge are the same lines in both images, and this finds them to a fraction of a pixel; at less than a metre walls lean,
-shadows fall, and it adds noise. So it speaks on coarse scenes only (`TemplateConfig.least_gsd_m`).
+shadows fall, and it adds noise. So it speaks on coarse scenes only (`GradientConfig.least_gsd_m`).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from solution.proposers.warped import WarpedTile, finest_level, read_tile
 
 
 @dataclass(frozen=True)
-class TemplateConfig:
+class GradientConfig:
     """Template matching on oriented gradients; lengths in px of the level that it works on.
 
     Attributes:
@@ -53,7 +53,7 @@ class TemplateConfig:
 def propose_gradient(
     pair: ScenePair,
     fold: int,
-    config: TemplateConfig,
+    config: GradientConfig,
     around: Callable[[], Fit | None],
     device: torch.device,
     finest: int | None = None,
@@ -80,14 +80,14 @@ def propose_gradient(
     return candidates.concat(parts)
 
 
-def _tiles(shape: tuple[int, int], factor: int, config: TemplateConfig) -> list[Window]:
+def _tiles(shape: tuple[int, int], factor: int, config: GradientConfig) -> list[Window]:
     """Windows in optical px whose cores cover the scene; the search and half a template reach beyond every core."""
     margin, core = config.margin_px * factor, config.core_px * factor
     side = core + 2 * margin
     return [Window(left - margin, top - margin, side, side) for top in range(0, shape[0], core) for left in range(0, shape[1], core)]
 
 
-def _rows(pair: ScenePair, fold: int, number: int, view: WarpedTile, config: TemplateConfig, device: torch.device) -> pd.DataFrame:
+def _rows(pair: ScenePair, fold: int, number: int, view: WarpedTile, config: GradientConfig, device: torch.device) -> pd.DataFrame:
     optical, sar = oriented(view.optical.mean(axis=0), view.optical_valid), oriented(view.sar[0], view.sar_valid)
     both = view.optical_valid * view.sar_valid
     size, margin = config.window_px, config.margin_px
@@ -104,7 +104,7 @@ def _rows(pair: ScenePair, fold: int, number: int, view: WarpedTile, config: Tem
 
 
 def _scores(
-    optical: np.ndarray, sar: np.ndarray, top: int, lefts: list[int], config: TemplateConfig, device: torch.device
+    optical: np.ndarray, sar: np.ndarray, top: int, lefts: list[int], config: GradientConfig, device: torch.device
 ) -> list[np.ndarray]:
     """Normalised correlations (2 r + 1, 2 r + 1) of the windows of one row, r = `reach_px`."""
     if not lefts:

@@ -20,7 +20,7 @@ from solution.baseline.settings import BaselineConfig, SearchConfig
 from solution.baseline.training import BaselineModule, CropData
 from solution.core.errors import InputError
 from solution.core.geometry import Window
-from solution.samples.images import Source, scene_source
+from solution.samples.images import TrainingImage, scene_image
 
 SMOKE = BaselineConfig().smoke()
 FULL = replace(SMOKE, factor=1, turns=False)
@@ -36,13 +36,13 @@ class Constant:
         return np.tile(np.array(self._shift, np.float64), (len(xy), 1))
 
 
-def dotted(kind: str = "labelled", sar_pixel_px: float = 1.0, shift: tuple[int, int] = (8, -5), anchors=((70, 45),)) -> Source:
+def dotted(kind: str = "labelled", sar_pixel_px: float = 1.0, shift: tuple[int, int] = (8, -5), anchors=((70, 45),)) -> TrainingImage:
     """Grey images with a bright square of 3 px at every tie-point, and at its partner in the SAR image."""
     optical, sar = np.full((120, 160, 3), 60, np.uint8), np.full((120, 160), 60, np.uint8)
     for x, y in anchors:
         optical[y - 1 : y + 2, x - 1 : x + 2] = 250
         sar[y + shift[1] - 1 : y + shift[1] + 2, x + shift[0] - 1 : x + shift[0] + 2] = 250
-    return Source("dots", kind, (optical,), (sar,), Constant(shift), np.array(anchors, np.float64), sar_pixel_px)
+    return TrainingImage("dots", kind, (optical,), (sar,), Constant(shift), np.array(anchors, np.float64), sar_pixel_px)
 
 
 def bright(image: np.ndarray) -> list[float]:
@@ -159,7 +159,7 @@ def test_beyond_the_image_a_crop_is_zero():
 @pytest.mark.parametrize("sar_gsd", [(0.67, 0.66), (0.3, 0.3)])
 def test_training_and_prediction_see_the_same_crop(make_scene, sar_gsd):
     pair = make_scene(sar_gsd=sar_gsd).open()
-    held, read = HeldScene(scene_source(pair), FULL), ScenePixels(pair, FULL)
+    held, read = HeldScene(scene_image(pair), FULL), ScenePixels(pair, FULL)
     assert held.grid == read.grid
     for centre in ((60, 50), (5, 3)):
         window = around(np.array(centre), 64)

@@ -412,7 +412,7 @@ def test_gefolki_finds_a_known_warp_on_every_level(make_scene, factor):
 def test_template_finds_a_known_warp(make_scene, monkeypatch):
     """The SAR image is read through the field of the pass before, so half a SAR pixel or a sign gone wrong would add up."""
     monkeypatch.setattr(template, "WINDOW_PX", 80)  # the real ones leave no room to move in a scene of this size
-    monkeypatch.setattr(template, "PASSES", (template.Pass(2, 40, 40, together=True), template.Pass(2, 24, 24), template.Pass(1, 24, 8)))
+    monkeypatch.setattr(template, "PASSES", (template.Round(2, 40, 40, together=True), template.Round(2, 24, 24), template.Round(1, 24, 8)))
     scene = make_scene("07_town", shape=(240, 272), sar_gsd=(1.0, 1.0), sar_offset=(-20.0, 20.0), displacement=slanted)
     pair = scene.open()
     xy = pair.tiepoints().xy

@@ -12,12 +12,12 @@ import torch
 from solution.core.errors import InputError
 from solution.field import candidates
 from solution.field.shiftfield import Fit, from_affine
-from solution.proposers.gradient.windows import TemplateConfig, propose_gradient
+from solution.proposers.gradient.windows import GradientConfig, propose_gradient
 from solution.teams.propose import Proposing
 from solution.tests.conftest import Recipe, write_scene
 
 SHAPE = (240, 272)
-CONFIG = TemplateConfig(least_gsd_m=0.1, spacing_px=24, core_px=120)
+CONFIG = GradientConfig(least_gsd_m=0.1, spacing_px=24, core_px=120)
 CPU = torch.device("cpu")
 
 
@@ -61,7 +61,7 @@ def test_tiles_give_what_one_tile_gives(pair):
 
 
 def test_it_is_silent_where_pixels_are_small_or_nothing_is_known(pair):
-    assert propose_gradient(pair, 0, TemplateConfig(), partial(flat, (8.0, -3.0)), CPU).empty
+    assert propose_gradient(pair, 0, GradientConfig(), partial(flat, (8.0, -3.0)), CPU).empty
     assert propose_gradient(pair, 0, CONFIG, lambda: None, CPU).empty
 
 

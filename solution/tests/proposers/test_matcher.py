@@ -20,7 +20,7 @@ from solution.proposers.matcher.settings import MatcherConfig
 from solution.proposers.matcher.training import MatcherModule, Truth, glue_loss, place_loss
 from solution.proposers.matcher.warm_start import start_from_flow
 from solution.samples import images
-from solution.samples.images import Source
+from solution.samples.images import TrainingImage
 from solution.samples.tiles import IGNORE, NEGATIVE, POSITIVE, TilePairs
 from solution.samples.truth import RegisteredField
 from solution.tests.handmade import handmade_matcher
@@ -288,7 +288,9 @@ def test_a_flat_image_is_finite(net):
 @pytest.fixture
 def batch() -> dict[str, torch.Tensor]:
     image = (255 * smooth_image(5, 1, 160)[0, 0].sub(0.3).mul(2.5).clamp(0.01, 1)).numpy().astype(np.uint8)
-    source = Source("pairs/a", "registered", images.pyramid(np.dstack([image] * 3)), images.pyramid(255 - image), RegisteredField(0.5))
+    source = TrainingImage(
+        "pairs/a", "registered", images.pyramid(np.dstack([image] * 3)), images.pyramid(255 - image), RegisteredField(0.5)
+    )
     samples = TilePairs([source], replace(TINY, inversion_share=0.0), 4, 0)
     return torch.utils.data.default_collate([samples[index] for index in range(4)])
 

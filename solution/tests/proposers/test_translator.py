@@ -21,7 +21,7 @@ from solution.proposers.translator.network import Generator, PatchDiscriminator,
 from solution.proposers.translator.settings import TranslatorConfig
 from solution.proposers.translator.training import TranslatorModule, Views, adversarial_loss, loss_mask, masked_l1, write_grid
 from solution.samples import images
-from solution.samples.images import Source
+from solution.samples.images import TrainingImage
 from solution.samples.tiles import IGNORE, NEGATIVE, POSITIVE, TilePairs
 from solution.samples.truth import RegisteredField
 from solution.training import run, stages
@@ -257,10 +257,10 @@ def test_a_grid_shows_sar_translated_and_optical_side_by_side(tmp_path):
 
 
 @pytest.fixture
-def source() -> Source:
+def source() -> TrainingImage:
     rough = np.random.default_rng(0).integers(1, 255, (160, 160), dtype=np.uint8)
     smooth = cv2.GaussianBlur(rough, (0, 0), 2)
-    return Source("pairs/a", "registered", images.pyramid(np.dstack([smooth] * 3)), images.pyramid(smooth), RegisteredField(1.0))
+    return TrainingImage("pairs/a", "registered", images.pyramid(np.dstack([smooth] * 3)), images.pyramid(smooth), RegisteredField(1.0))
 
 
 def test_tiles_are_in_register_and_keep_their_colours(source):

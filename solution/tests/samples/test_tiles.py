@@ -39,14 +39,14 @@ def scene(tmp_path_factory) -> Scene:
 
 
 @pytest.fixture(scope="module")
-def truth_source(scene, tmp_path_factory) -> images.Source:
+def truth_source(scene, tmp_path_factory) -> images.TrainingImage:
     """The scene with the exact map beside it, as a simulator writes it."""
     pair = scene.open()
     x, y = np.meshgrid(np.arange(pair.shape[1], dtype=np.float64), np.arange(pair.shape[0], dtype=np.float64))
     index_shift = np.stack(wavy(x, y)) - pair.centre_offset_px[:, None, None]
     path = scene.optical.with_name("02_truth_train_01.tif")
     write_raster(path, index_shift.astype(np.float32), scene_transform(scene), "EPSG:32637")
-    source = images.scene_source(pair)
+    source = images.scene_image(pair)
     path.unlink()
     return source
 
@@ -81,14 +81,14 @@ def residual_of(shift: np.ndarray, block: int) -> Residual:
     return Residual(matrix[:2, 2], matrix[:2, :2], np.zeros(2))
 
 
-def plain_tiles(source: images.Source, config: FlowConfig = CONFIG, seed: int = 1) -> TilePairs:
+def plain_tiles(source: images.TrainingImage, config: FlowConfig = CONFIG, seed: int = 1) -> TilePairs:
     """Random geometry, but the pixels as they are."""
     dataset = TilePairs([source], config, 64, seed)
     dataset._photometry = lambda sample, rng: None
     return dataset
 
 
-def whole_samples(source: images.Source, count: int, config: FlowConfig = CONFIG) -> list[dict[str, torch.Tensor]]:
+def whole_samples(source: images.TrainingImage, count: int, config: FlowConfig = CONFIG) -> list[dict[str, torch.Tensor]]:
     """Samples that lie mostly inside both images."""
     dataset = plain_tiles(source, config)
     samples = (dataset[index] for index in range(len(dataset)))
@@ -111,7 +111,7 @@ def test_the_shift_of_a_sample_moves_its_sar_onto_its_optical_tile(truth_source,
 
 
 def test_tie_points_give_the_truth_that_they_can(scene, truth_source):
-    source = images.scene_source(scene.open())
+    source = images.scene_image(scene.open())
     assert source.kind == "labelled" and source.name == "02_train_01" and isinstance(source.field, TiePointField)
     xy = np.random.default_rng(0).uniform(20, 380, (400, 2))
     exact = np.column_stack(wavy(*xy.T))
@@ -122,7 +122,7 @@ def test_tie_points_give_the_truth_that_they_can(scene, truth_source):
 
 
 def test_a_simulated_scene_is_named_by_its_folder_and_is_no_real_one(scene):
-    source = images.scene_source(scene.open(), simulated_in="simulated")
+    source = images.scene_image(scene.open(), simulated_in="simulated")
     assert source.name == "simulated/02_train_01" and source.kind == "simulated"
 
 
@@ -174,16 +174,16 @@ def test_residual_shifts_fill_the_search_range_and_no_more(truth_source):
     assert (constants.min(axis=0) < -0.8 * REACH).all() and (constants.max(axis=0) > 0.8 * REACH).all()
 
 
-def striped_source(field, hole: slice | None = None) -> images.Source:
+def striped_source(field, hole: slice | None = None) -> images.TrainingImage:
     """A flat picture whose SAR image lacks some columns."""
     optical = np.full((256, 256, 3), 100, np.uint8)
     sar = np.full((256, 256), 100, np.uint8)
     if hole is not None:
         sar[:, hole] = 0
-    return images.Source("flat", "registered", images.pyramid(optical), images.pyramid(sar), field)
+    return images.TrainingImage("flat", "registered", images.pyramid(optical), images.pyramid(sar), field)
 
 
-def cut(source: images.Source, shift: tuple[float, float]) -> dict[str, np.ndarray]:
+def cut(source: images.TrainingImage, shift: tuple[float, float]) -> dict[str, np.ndarray]:
     """The tile in the middle of a source, upright, at full resolution, with a constant residual."""
     dataset = TilePairs([source], replace(CONFIG, factors=(1,)), 1, 0, augment=False)
     middle = np.full(2, (CONFIG.tile_px - 1) / 2)
@@ -353,29 +353,29 @@ LAYOUTS = [
 def test_registered_pairs_are_found_in_every_layout(tmp_path, sar, optical, name):
     root = tmp_path / "pairs"
     write_pair(root / sar, root / optical)
-    (source,) = images.pair_sources(root)
+    (source,) = images.registered_images(root)
     assert source.name == f"pairs/{name}" and source.kind == "registered" and source.shape == (48, 64)
     assert source.optical[0].shape == (48, 64, 3) and source.sar[0].min() >= 1 and source.optical[0].min() >= 1
     expected = np.maximum(cv2.imread(str(root / optical))[..., ::-1], 1)
     assert np.array_equal(source.optical[0], expected)  # red comes first
     assert not source.field.shift_at(np.zeros((3, 2))).any()
     with pytest.raises(InputError, match="holds no registered pair"):
-        images.pair_sources(root, exclude=[Path(sar).stem])
+        images.registered_images(root, exclude=[Path(sar).stem])
 
 
 def test_bad_pairs_end_in_a_sentence(tmp_path):
     with pytest.raises(InputError, match="holds no registered pair"):
-        images.pair_sources(tmp_path)
+        images.registered_images(tmp_path)
     (tmp_path / "sar").mkdir()
     (tmp_path / "sar" / "a.png").write_bytes(b"no picture")
     with pytest.raises(InputError, match="holds no registered pair"):
-        images.pair_sources(tmp_path)
+        images.registered_images(tmp_path)
     write_pair(tmp_path / "sar" / "a.png", tmp_path / "opt" / "a.png", optical_size=(48, 63))
     with pytest.raises(InputError, match="differs in size"):
-        images.pair_sources(tmp_path)
+        images.registered_images(tmp_path)
     (tmp_path / "opt" / "a.png").write_bytes(b"no picture")
     with pytest.raises(InputError, match=r"opt/a\.png: is not a readable image"):
-        images.pair_sources(tmp_path)
+        images.registered_images(tmp_path)
 
 
 def test_plot_draws_four_panels(truth_source):

@@ -11,11 +11,12 @@ import rasterio
 
 from solution.core.errors import InputError
 from solution.data import finding
-from solution.simulate import optical, presets, sar, sensors, statistics, write_scene
+from solution.simulate import optical, presets, sar, sensors, statistics
 from solution.simulate import scene_writer as writer
 from solution.simulate.ground import Ground
 from solution.simulate.materials import Material, encode_db
 from solution.simulate.noise import CoarseField, coarse_shape, fractal, hash01
+from solution.simulate.scene_writer import write_scene
 
 SIZE = (288, 352)
 

@@ -16,7 +16,7 @@ from solution.core import artefact
 from solution.field import candidates, verdict
 from solution.proposers.flow import pyramid
 from solution.proposers.flow.pyramid import Pass
-from solution.proposers.gradient.windows import TemplateConfig
+from solution.proposers.gradient.windows import GradientConfig
 from solution.teams import propose
 from solution.teams.propose import Proposing
 from solution.tests.conftest import Scene, invoke
@@ -119,7 +119,7 @@ def test_a_prediction_has_all_sources_and_says_what_each_took(whole, scene, run,
 @pytest.mark.usefixtures("good")
 def test_gradients_join_in_where_pixels_are_large(whole, make_scene, run, tmp_path, monkeypatch):
     scene = make_scene("02_publictest", shape=SHAPE, points=None, displacement=(7.0, -5.0))
-    template = TemplateConfig(least_gsd_m=0.1, spacing_px=24, core_px=120)
+    template = GradientConfig(least_gsd_m=0.1, spacing_px=24, core_px=120)
     monkeypatch.setattr(propose, "Proposing", partial(Proposing, template=template))
     code, printed, err = run(
         "predict", scene.optical, scene.sar, tmp_path / "map.tif", "--folds", whole.folds, "--device", "cpu", "--team", "0"

@@ -77,7 +77,7 @@ def test_training_hands_every_team_what_it_may_see(trained, make_scene, monkeypa
         return "done"
 
     monkeypatch.setattr(training, "train_stage", note)
-    shared = training.scene_source(discover(trained.data)[0], "simulated")
+    shared = training.scene_image(discover(trained.data)[0], "simulated")
     training.train_teams(
         lambda _: FLOW, discover(tmp_path / "data"), SN9, tmp_path / "folds", None, lambda: [shared], None, "cpu", True, lambda _: None
     )

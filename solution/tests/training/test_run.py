@@ -19,7 +19,7 @@ from solution.proposers.flow.network import FlowNet
 from solution.proposers.flow.settings import FlowConfig
 from solution.proposers.flow.training import FlowModule
 from solution.samples import images
-from solution.samples.images import Source
+from solution.samples.images import TrainingImage
 from solution.samples.truth import RegisteredField
 from solution.simulate import scene_writer
 from solution.teams.team import aoi_teams, fold_teams
@@ -37,10 +37,10 @@ def folds(trained, tmp_path) -> Path:
 
 
 @pytest.fixture
-def sources() -> list[Source]:
+def sources() -> list[TrainingImage]:
     image = np.random.default_rng(0).integers(1, 255, (160, 160), dtype=np.uint8)
     smooth = cv2.GaussianBlur(image, (0, 0), 2)
-    return [Source("pairs/a", "registered", images.pyramid(np.dstack([smooth] * 3)), images.pyramid(smooth), RegisteredField(1.0))]
+    return [TrainingImage("pairs/a", "registered", images.pyramid(np.dstack([smooth] * 3)), images.pyramid(smooth), RegisteredField(1.0))]
 
 
 @pytest.fixture
