@@ -179,10 +179,11 @@ def predict(
     from solution.core.progress import tile_progress
     from solution.field import verdict
     from solution.products import predict as prediction
+    from solution.products import settings as settings_
     from solution.teams.propose import Proposing
 
     proposing = Proposing(tuple(source), finest)
-    settings = prediction.Settings(folds, device, tuple(team), warped_sar, uncertainty, rerank, surface_model, keep_water, proposing)
+    settings = settings_.Settings(folds, device, tuple(team), warped_sar, uncertainty, rerank, surface_model, keep_water, proposing)
     with tile_progress(Console(stderr=True)) as progress:
         word = verdict.worst(prediction.run(inputs or [], out, settings, every, progress, say))
     if word != "ok":

@@ -17,7 +17,8 @@ from solution.baseline.heatmap import balanced_mse, gaussian, peak
 from solution.baseline.network import NETWORKS, BaselineNets
 from solution.baseline.settings import BaselineConfig
 from solution.samples.images import TrainingImage
-from solution.training.stages import Samples, Stage, default_workers
+from solution.training.stage import Samples, Stage
+from solution.training.tile_data import default_workers
 
 
 class CropData(Samples):

@@ -17,16 +17,17 @@ import pandas as pd
 
 from solution.baseline import UNTRAINED
 from solution.benchmark import peers
-from solution.benchmark.code import reached
+from solution.core.code import code_digest
 from solution.core.geometry import affine_of_shifts
 from solution.data.scene import ScenePair
 from solution.field.candidates import LEARNED
 from solution.scoring.score import Reference, predicted_shift
 
 if TYPE_CHECKING:
-    from solution.products.predict import Settings
+    from solution.products.settings import Settings
 
 REQUIREMENTS = "requirements-benchmark.txt"
+_MEASURING = ("benchmark.methods", "benchmark.cell")
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class Task:
 
     def settings(self) -> Settings:
         """How the teams predict."""
-        from solution.products.predict import Settings
+        from solution.products.settings import Settings
 
         return Settings(self.folds, self.device, teams=self.teams)
 
@@ -67,8 +68,7 @@ class Method:
 
     Attributes:
         run: task -> index shifts (N, 2) in optical px at `Task.xy`.
-        starts: files of this package, relative to it, that decide what the method gives, with all that they import: a change in one of them makes
-            its cells stale.
+        starts: modules of this package that decide what the method gives, with all that they import: a change in one of them makes its cells stale.
         package: distribution that it needs beyond the product's own.
         sees_labels: whether the truth's shifts are shown to it.
         teams: folder of the teams -> the weights that each brings, by its name; None for a method that takes none.
@@ -82,9 +82,9 @@ class Method:
     teams: Callable[[Path], dict[str, list[Path]]] | None = None
     untrained: str = ""
 
-    def code(self) -> tuple[str, ...]:
-        """This file, the measuring process, and all that the score and `starts` reach: rather too much than too little."""
-        return tuple(sorted({"benchmark/methods.py", "benchmark/cell.py", *reached("scoring/score.py", *self.starts)}))
+    def code(self) -> str:
+        """Digest of this file, of the measuring process, and of all that the score and `starts` reach: rather too much than too little."""
+        return code_digest("scoring.score", *self.starts, alone=_MEASURING)
 
     def package_version(self) -> str | None:
         """Version of `package`; None where it is not installed, or none is needed."""
@@ -153,7 +153,7 @@ def _baseline(task: Task) -> np.ndarray:
 
 def pipeline_teams(folds: Path) -> dict[str, list[Path]]:
     """Raises `InputError` where there is no team."""
-    from solution.products.predict import Settings
+    from solution.products.settings import Settings
     from solution.teams.propose import Proposing
 
     return {folder.name: Proposing().weights(folder) for folder in Settings(folds).folders()}
@@ -177,16 +177,16 @@ def _template(task: Task) -> np.ndarray:
     return template.register(task.pair, task.xy)
 
 
-_PROPOSED = ("teams/propose.py", "field/fitting.py", "field/candidates.py", "surface/ground.py")
-_PEERS = ("benchmark/peers.py",)
+_PROPOSED = ("teams.propose", "field.fitting", "field.candidates", "surface.ground")
+_PEERS = ("benchmark.peers",)
 
 METHODS: dict[str, Method] = {
     "zero": Method(_zero),
-    "affine": Method(_affine, ("core/geometry.py",), sees_labels=True),
+    "affine": Method(_affine, ("core.geometry",), sees_labels=True),
     **{source: Method(partial(_alone, proposer), _PROPOSED, teams=pipeline_teams) for source, proposer in PROPOSERS.items()},
-    "pipeline": Method(_pipeline, ("products/predict.py",), teams=pipeline_teams),
-    "baseline": Method(_baseline, ("baseline/registration.py",), teams=_baseline_teams, untrained=UNTRAINED),
-    "template": Method(_template, ("benchmark/template.py",)),
+    "pipeline": Method(_pipeline, ("products.predict",), teams=pipeline_teams),
+    "baseline": Method(_baseline, ("baseline.registration",), teams=_baseline_teams, untrained=UNTRAINED),
+    "template": Method(_template, ("benchmark.template",)),
     # Beyond these sizes the first needs minutes and the second, direct convolutions in numpy, the better part of an hour.
     "simpleitk": Method(partial(by_peer, peers.simpleitk, 2000), _PEERS, package="SimpleITK"),
     "gefolki": Method(partial(by_peer, peers.gefolki, 1024), _PEERS, package="gefolki"),

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from solution.benchmark.cell import DONE, Request, failed
-from solution.benchmark.code import PACKAGE
 from solution.benchmark.methods import METHODS, Method
 from solution.core import artefact
+from solution.core.code import PACKAGE
 from solution.core.errors import InputError
 from solution.data.scene import ScenePair
 from solution.teams.team import held_out_by_split, unseen_by
@@ -151,9 +151,8 @@ def launch(request: Request, folder: Path) -> dict:
 
 def _key(method: Method, pair: ScenePair, plan: Plan, teams: tuple[str, ...]) -> str:
     """Hash of all that a cell depends on. Raises `InputError` for missing weights."""
-    files = [pair.tiepoints_csv, *(PACKAGE / name for name in method.code()), *_weights(method, plan.folds, teams)]
-    contents = [artefact.file_hash(path) for path in files]
-    facts = [pair.name, pair.fingerprint(), contents, teams, plan.device if teams else None, method.package_version()]
+    contents = [artefact.file_hash(path) for path in (pair.tiepoints_csv, *_weights(method, plan.folds, teams))]
+    facts = [pair.name, pair.fingerprint(), contents, method.code(), teams, plan.device if teams else None, method.package_version()]
     return artefact.digest(facts)
 
 

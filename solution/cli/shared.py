@@ -34,7 +34,7 @@ Team = Annotated[
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda (all GPUs), cuda:N.")]
 Steps = Annotated[int | None, typer.Option(help="Optimisation steps instead of the configured number.")]
 Smoke = Annotated[bool, typer.Option("--smoke", help="Seconds instead of hours; the result is worthless.")]
-Replace = Annotated[bool, typer.Option("--replace", help="Overwrite artefacts made with other settings or data.")]
+Replace = Annotated[bool, typer.Option("--replace", help="Overwrite artefacts made with other settings, data or code.")]
 
 
 def say(line: str) -> None:

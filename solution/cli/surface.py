@@ -80,7 +80,7 @@ def surface_train(
     seed: int = typer.Option(0, min=0, help="Of the held-out part, the first weights and the augmentation."),
     device: str = typer.Option("auto", help="auto, cpu, cuda, cuda:N."),
     smoke: bool = typer.Option(False, "--smoke", help="Seconds instead of minutes; the result is worthless."),
-    replace: bool = typer.Option(False, "--replace", help="Overwrite weights made with other settings or data."),
+    replace: bool = typer.Option(False, "--replace", help="Overwrite weights made with other settings, data or code."),
 ) -> None:
     """Train the classifier; a fifth of the scenes (or of the blocks of 500 consecutive ids) is held out, and judged in the end."""
     from solution.surface import training

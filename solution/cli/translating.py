@@ -51,7 +51,7 @@ def translate_train(
     device: str = typer.Option("auto", help="auto, cpu, cuda, cuda:N."),
     steps: int | None = typer.Option(None, help="Optimisation steps instead of the configured number."),
     smoke: bool = typer.Option(False, "--smoke", help="Seconds instead of hours; the result is worthless."),
-    replace: bool = typer.Option(False, "--replace", help="Overwrite weights made with other settings or data."),
+    replace: bool = typer.Option(False, "--replace", help="Overwrite weights made with other settings, data or code."),
 ) -> None:
     """Train the translator on the training part of image pairs; a killed run goes on."""
     from solution.data.registered import parted

@@ -18,6 +18,9 @@ from safetensors.numpy import save_file
 from solution.core import artefact
 from solution.core.errors import InputError
 
+WORK = ".work"
+"""Name of the folder, beside results, that holds unfinished work and what is kept between runs."""
+
 _KEY = "manifest"
 _PACKAGES = ("torch", "timm", "numpy")
 
@@ -50,8 +53,22 @@ def digest(facts: object) -> str:
 
 
 def file_hash(path: Path) -> str:
-    """SHA-256 of a file's bytes."""
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    """SHA-256 of a file's bytes, read in pieces."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def file_facts(path: Path) -> dict:
+    """Name, size and digest of a finished file, for the report that describes it."""
+    return {"name": Path(path).name, "bytes": Path(path).stat().st_size, "sha256": file_hash(path)}
+
+
+def is_whole(path: Path, facts: object) -> bool:
+    """Whether a file is still the one that `file_facts` described: not truncated, not replaced, not another's."""
+    try:
+        return isinstance(facts, dict) and Path(path).stat().st_size == facts.get("bytes") and file_facts(path) == facts
+    except OSError:
+        return False
 
 
 @dataclass(frozen=True)
@@ -65,6 +82,8 @@ class Manifest:
         config: the stage's configuration as a plain dict.
         seed: of the run.
         versions: package -> version.
+        data: digest of all files that it learned from; empty where that was not noted.
+        code: digest of the code that trained it (`code.code_digest`); empty where that was not noted.
     """
 
     stage: str
@@ -73,6 +92,8 @@ class Manifest:
     config: dict
     seed: int
     versions: dict = field(default_factory=lambda: {name: version(name) for name in _PACKAGES})
+    data: str = ""
+    code: str = ""
 
     def digest(self) -> str:
         """Short hash of what makes two runs the same: all but the package versions."""
@@ -138,5 +159,5 @@ def needs_work(out: Path, manifest: Manifest, replace: bool) -> bool:
     if artefact.read_manifest(out).digest() == manifest.digest():
         return False
     if not replace:
-        raise InputError(f"{out}: was trained with other settings or data; pass --replace to overwrite it, or another --folds folder")
+        raise InputError(f"{out}: was trained with other settings, data or code; pass --replace to overwrite it, or another --folds folder")
     return True

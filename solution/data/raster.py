@@ -75,6 +75,24 @@ class Overview:
     radiometry: Radiometry
 
 
+def files_behind(path: Path) -> tuple[Path, ...]:
+    """All files that a raster is made of, in order, itself first: the images of a VRT too, and theirs, and side-car files.
+
+    Raises:
+        InputError: as `open_raster`; an image that a VRT names and that is not there counts with its name.
+    """
+    found, ahead = {}, [Path(path)]
+    while ahead:
+        file = ahead.pop(0)
+        if file in found:
+            continue
+        found[file] = None
+        if file == Path(path) or (file.is_file() and file.suffix.lower() == ".vrt"):
+            with open_raster(file) as dataset:
+                ahead.extend(Path(name) for name in dataset.files)
+    return tuple(found)
+
+
 @contextmanager
 def open_raster(path: Path) -> Iterator[rasterio.io.DatasetReader]:
     """Open for reading; an unreadable file, or one that breaks while it is read, ends in a sentence that names it."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,11 +15,13 @@ import rasterio
 from rasterio.warp import transform as warp_points
 
 from solution.core import geometry
+from solution.core.artefact import digest, file_facts
 from solution.core.errors import InputError
 from solution.core.geometry import Matrix, Window
 from solution.data.raster import (
     Overview,
     check_bands,
+    files_behind,
     open_raster,
     optical_bands,
     optical_overview,
@@ -122,9 +123,13 @@ class ScenePair:
             return sar_overview(dataset)
 
     def fingerprint(self) -> str:
-        """Short hash of the files' names, sizes and times: equal as long as a finished stage need not be redone."""
-        facts = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in (self.optical, self.sar)]
-        return hashlib.sha256(repr(facts).encode()).hexdigest()[:12]
+        """Short hash of the contents of all files that the images are made of: equal as long as a finished stage need not be redone."""
+        return self._fingerprint
+
+    @cached_property
+    def _fingerprint(self) -> str:
+        files = [file for path in (self.optical, self.sar) for file in files_behind(path)]
+        return digest([file_facts(file) if file.is_file() else str(file) for file in files])
 
     def check_overlap(self) -> None:
         """Raise `InputError` where the extents of both images do not meet (headers only)."""

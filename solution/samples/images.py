@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from solution.core import geometry
+from solution.core.artefact import digest, file_facts
 from solution.core.geometry import Window
 from solution.data.raster import output_grid
 from solution.data.registered import ImagePair, find_pairs
@@ -32,6 +33,7 @@ class TrainingImage:
         field: the truth.
         anchors: (N, 2) places to centre tiles on (tie-points), or none.
         sar_pixel_px: side of a pixel of the SAR raster that `sar` was resampled from, optical px.
+        data: digest of all files that it was read from; empty for images that were made in memory.
     """
 
     name: str
@@ -41,6 +43,7 @@ class TrainingImage:
     field: TiePointField | TruthMapField | RegisteredField
     anchors: np.ndarray = field(default_factory=lambda: np.zeros((0, 2)))
     sar_pixel_px: float = 1.0
+    data: str = ""
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -62,14 +65,16 @@ def scene_image(pair: ScenePair, simulated_in: str = "") -> TrainingImage:
         sar[rows, columns] = to_bytes(values, valid)[0]
     tiepoints = pair.tiepoints()
     truth = pair.optical.with_name(pair.optical.name.replace("_optical_", "_truth_"))
-    if truth.is_file():
+    labels = truth if truth.is_file() else pair.tiepoints_csv
+    if labels == truth:
         shift_field = TruthMapField(truth, pair.centre_offset_px)
     else:
         shift_field = TiePointField(tiepoints.xy, tiepoints.shift + pair.centre_offset_px)
     # The folder goes into the name, lest a simulated scene be taken for a real one of the same name.
     name = f"{simulated_in}/{pair.name}" if simulated_in else pair.name
     kind = "simulated" if simulated_in else "labelled"
-    return TrainingImage(name, kind, pyramid(optical), pyramid(sar), shift_field, tiepoints.xy, pair.sar_pixel_px)
+    data = digest([pair.fingerprint(), file_facts(pair.tiepoints_csv), file_facts(labels)])
+    return TrainingImage(name, kind, pyramid(optical), pyramid(sar), shift_field, tiepoints.xy, pair.sar_pixel_px, data)
 
 
 def registered_images(folder: Path, exclude: Sequence[str] = ()) -> list[TrainingImage]:
@@ -86,8 +91,9 @@ def registered_images(folder: Path, exclude: Sequence[str] = ()) -> list[Trainin
 
 def registered_image(pair: ImagePair) -> TrainingImage:
     """Read a registered pair into memory. Raises `InputError` as `registered.ImagePair.read`."""
-    sar, optical = pair.read()
-    return TrainingImage(pair.name, "registered", pyramid(np.maximum(optical, 1)), pyramid(np.maximum(sar, 1)), RegisteredField(1.0))
+    sar, optical = (pyramid(np.maximum(image, 1)) for image in pair.read())
+    data = digest([file_facts(path) for path in (pair.sar, pair.optical)])
+    return TrainingImage(pair.name, "registered", optical, sar, RegisteredField(1.0), data=data)
 
 
 def to_bytes(values: np.ndarray, valid: np.ndarray) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,8 +13,8 @@ import numpy as np
 import rasterio
 from rasterio import Affine
 
-from solution import __version__
-from solution.core.artefact import atomic_path, write_text
+from solution.core.artefact import atomic_path, file_facts, is_whole, write_text
+from solution.core.code import code_digest
 from solution.core.errors import InputError
 from solution.data.tiepoints import TIEPOINT_COLUMNS
 from solution.simulate import layout, optical, presets, sar, sensors
@@ -256,15 +257,25 @@ def write_scene(
 
 
 def ensure_scene(folder: Path, name: str, size: tuple[int, int], seed: int, *settings: object) -> bool:
-    """`write_scene`, unless a run with the same arguments finished in this folder; whether it had to be written."""
-    receipt = Path(folder) / f".{name}.json"
-    wanted = json.dumps([size, seed, *settings, __version__])
-    if receipt.is_file() and receipt.read_text() == wanted:
+    """`write_scene`, unless a run of the same code with the same arguments finished in this folder and its files are whole; whether it had to be written."""
+    folder = Path(folder)
+    receipt, wanted = folder / f".{name}.json", [list(size), seed, *settings, code_digest(write_scene)]
+    if _holds(receipt, wanted):
         return False
     receipt.unlink(missing_ok=True)
-    write_scene(folder, name, size, seed, *settings)
-    write_text(receipt, wanted)
+    written = write_scene(folder, name, size, seed, *settings)
+    files = [file_facts(path) for path in dataclasses.astuple(written)]
+    write_text(receipt, json.dumps({"made_from": wanted, "files": files}))
     return True
+
+
+def _holds(receipt: Path, wanted: list) -> bool:
+    """Whether a receipt speaks of such a scene, and of files that are still what they were."""
+    try:
+        found = json.loads(receipt.read_text())
+        return found["made_from"] == wanted and all(is_whole(receipt.with_name(facts["name"]), facts) for facts in found["files"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def plan(scenes: int, seed: int) -> Iterator[tuple[str, int]]:

@@ -16,6 +16,7 @@ import numpy as np
 from rich.table import Table
 
 from solution.core.artefact import digest
+from solution.core.code import code_digest
 from solution.core.errors import InputError
 from solution.surface import LETTERS, NAMES
 from solution.surface.evaluation import Result
@@ -83,7 +84,7 @@ def compare(
     """Judge each method on every patch, by the fold that never saw the patch's group."""
     config = dataclasses.replace(config, channels=patches.pixels.shape[1])
     fold = deal_folds(patches, folds, seed)
-    work = work / digest([dataclasses.asdict(config), folds, seed, patches.name, len(patches), int(patches.pixels.sum())])
+    work = work / digest([dataclasses.asdict(config), folds, seed, patches.name, patches.digest(), code_digest(compare)])
     predicted = {method: np.empty(len(patches), np.int64) for method in METHODS}
     features = statistics(patches.pixels)
     for number in range(folds):

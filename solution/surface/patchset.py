@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import shutil
@@ -19,6 +20,7 @@ import cv2
 import numpy as np
 import pandas as pd
 
+from solution.core import artefact
 from solution.core.errors import InputError
 from solution.core.progress import Progress, counted
 from solution.surface import LETTERS, PATCH_PX
@@ -49,6 +51,11 @@ class PatchSet:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def digest(self) -> str:
+        """Short hash of all that the patches hold."""
+        columns = (self.pixels, self.labels, self.ids, self.groups)
+        return artefact.digest([(column.shape, hashlib.sha256(np.ascontiguousarray(column)).hexdigest()) for column in columns])
 
     def part(self, chosen: np.ndarray) -> PatchSet:
         """Those of an index or mask."""

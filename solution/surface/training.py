@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader, Sampler, TensorDataset
 
 from solution.core import artefact
 from solution.core.artefact import Manifest, needs_work
+from solution.core.code import code_digest
 from solution.core.devices import trainer_device
 from solution.core.errors import InputError
 from solution.core.weights import compact
@@ -176,10 +177,9 @@ def train(
     facts = {
         **dataclasses.asdict(config),
         "patches": len(patches),
-        "pixels": artefact.digest([int(patches.pixels.sum()), patches.labels.tolist()]),
     }
     facts.pop("save_interval")  # it changes nothing of the result
-    manifest = Manifest(STAGE, -1, (patches.name,), facts, seed)
+    manifest = Manifest(STAGE, -1, (patches.name,), facts, seed, data=patches.digest(), code=code_digest(train))
     if not needs_work(out, manifest, replace):
         return False, split
     work = run / f"{STAGE}_{manifest.digest()}"

@@ -19,7 +19,8 @@ from solution.data.scene import ScenePair
 from solution.field import candidates, fitting
 from solution.scoring import score
 from solution.surface.ground import Ground
-from solution.teams.out_of_fold import CANDIDATES
+from solution.teams import stamps
+from solution.teams.out_of_fold import CANDIDATES, proposing_code
 from solution.teams.team import team_of
 
 SCORES = "score.json"
@@ -29,7 +30,8 @@ def score_folds(pairs: Sequence[ScenePair], split: pd.DataFrame, folds: Path) ->
     """Out-of-fold scores under both protocols, from the candidate tables alone; also written to ``score.json``.
 
     Returns:
-        {protocol: {scene: {zero_shift_px, affine_on_labels_px, pipeline_px, flow_px, ..., sources: {...}}, "mean": {...}}}.
+        {protocol: {scene: {zero_shift_px, affine_on_labels_px, pipeline_px, flow_px, ..., sources: {...}}, "mean": {...}}}. A row whose table no longer
+        agrees with the code or with the scene's files says so under ``stale``.
     """
     result = {}
     for protocol, by_aoi in (("leave_one_scene_out", False), ("leave_one_aoi_out", True)):
@@ -37,7 +39,9 @@ def score_folds(pairs: Sequence[ScenePair], split: pd.DataFrame, folds: Path) ->
         for pair in sorted(pairs, key=lambda p: p.name):
             team = team_of(pair.name, split, by_aoi) if pair.tiepoints_csv is not None else None
             if team is not None:
-                rows[pair.name] = {"team": team.name, **_score_scene(pair, folds / team.name / CANDIDATES)}
+                table = folds / team.name / CANDIDATES
+                stale = stamps.why_stale(folds, team.name, proposing_code(), [pair], table)
+                rows[pair.name] = {"team": team.name, **({"stale": stale} if stale else {}), **_score_scene(pair, table)}
         if rows:
             keys = [key for key in next(iter(rows.values())) if key.endswith("_px") and all(key in row for row in rows.values())]
             mean = {key: round(float(np.mean([row[key] for row in rows.values()])), 4) for key in keys}
@@ -90,6 +94,10 @@ def show_scores(result: dict, console: Console) -> None:
         }
         console.print(_table(f"{title}: each source alone", ["mean error, px", "candidates", "share within 3 px"], of_sources))
         console.print(f"leaderboard score {rows['mean']['leaderboard']:.2f}", highlight=False)
+        for scene, row in rows.items():
+            if row.get("stale"):
+                told = f"{scene}: the candidates of team {row['team']} are STALE, {row['stale']}; propose again"
+                console.print(told, highlight=False, markup=False, soft_wrap=True)
 
 
 def _cell(value: object) -> str:

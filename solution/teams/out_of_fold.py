@@ -8,10 +8,12 @@ from pathlib import Path
 import pandas as pd
 
 from solution.core import artefact
+from solution.core.code import code_digest
 from solution.core.devices import torch_device
 from solution.core.progress import Progress
 from solution.data.scene import ScenePair, without_labels
 from solution.field import candidates
+from solution.teams import stamps
 from solution.teams.propose import Proposer, Proposing
 from solution.teams.team import aoi_teams, fold_teams
 
@@ -36,8 +38,12 @@ def propose_out_of_fold(
             continue
         manifests = [artefact.read_manifest(path) for path in config.weights(folder)]
         out = folder / CANDIDATES
-        stamp, key = folds / ".work" / f"{team.name}.done", _propose_key(folder, scenes, config)
-        if out.is_file() and stamp.is_file() and stamp.read_text() == key:
+        made_from = {
+            "code": proposing_code(),
+            "scenes": {pair.name: stamps.scene_facts(pair) for pair in scenes},
+            "proposing": config.facts(folder),
+        }
+        if stamps.is_current(folds, team.name, made_from, out):
             say(f"propose {team.name}: {out} is up to date, skipped")
             continue
         proposer, tables = Proposer(folder, config, torch_device(device), progress), []
@@ -46,13 +52,12 @@ def propose_out_of_fold(
                 manifest.guard_held_out(pair.name)
             table = proposer.propose(without_labels(pair))
             tables.append(candidates.label(table, pair.tiepoints(), LABEL_RADIUS_PX))
-        stamp.unlink(missing_ok=True)  # it speaks of the table that is now replaced
+        stamps.forget(folds, team.name)
         candidates.write(out, candidates.concat(tables))
-        artefact.write_text(stamp, key)
+        stamps.note(folds, team.name, made_from, out)
         say(f"propose {team.name}: {sum(map(len, tables))} candidates for {', '.join(pair.name for pair in scenes)}")
 
 
-def _propose_key(team: Path, scenes: Sequence[ScenePair], config: Proposing) -> str:
-    """Short hash of all that a team's table depends on."""
-    facts = [config.facts(team), [pair.fingerprint() for pair in scenes]]
-    return artefact.digest(facts)
+def proposing_code() -> str:
+    """Digest of the code that makes the tables."""
+    return code_digest(propose_out_of_fold)

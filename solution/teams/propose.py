@@ -20,7 +20,8 @@ from solution.proposers.flow.pyramid import PyramidConfig, propose_flow
 from solution.proposers.gradient.windows import GradientConfig, propose_gradient
 from solution.proposers.matcher.matching import MatchingConfig, propose_match
 from solution.proposers.translator.network import translate
-from solution.training.stages import FLOW, MATCHER, TRANSLATOR, Stage, load_stage
+from solution.training.stage import Stage
+from solution.training.stages import FLOW, MATCHER, TRANSLATOR, load_stage
 
 _NEEDS = {"flow": (FLOW,), "match": (MATCHER,), "match_translated": (MATCHER, TRANSLATOR), "gradient": ()}
 

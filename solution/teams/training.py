@@ -13,7 +13,7 @@ from solution.data.scene import ScenePair
 from solution.samples.images import TrainingImage, scene_image
 from solution.teams.team import Team, aoi_teams, fold_teams
 from solution.training.run import train_stage
-from solution.training.stages import Config, Stage
+from solution.training.stage import Config, Stage
 
 
 def train_teams(
@@ -34,7 +34,7 @@ def train_teams(
     Args:
         stage_of: what to train, by the team's folder.
         pairs: the labelled scenes.
-        extra: gives the sources that every team may see (simulated scenes, registered pairs).
+        extra: gives the images that every team may see (simulated scenes, registered pairs).
         init: weights to start from, or None.
         say: gets one line per team.
         only: names of the teams to train; none = all.
@@ -51,11 +51,11 @@ def train_teams(
     shared = list(extra())
     loaded = {name: scene_image(pair) for name, pair in labelled.items()}
     for team in (team for team in chosen if team.name in only or not only):
-        sources = [source for name, source in loaded.items() if name not in team.held_out] + shared
+        images = [image for name, image in loaded.items() if name not in team.held_out] + shared
         stage = stage_of(folds / team.name)
         _guard_seen(team, stage, init)
         out = folds / team.name / stage.file
-        say(train_stage(stage, sources, config, out, team.number, 0, folds / ".work", init, device, replace))
+        say(train_stage(stage, images, config, out, team.number, 0, folds / ".work", init, device, replace))
 
 
 def _guard_seen(team: Team, stage: Stage, init: Path | None) -> None:

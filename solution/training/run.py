@@ -17,17 +17,18 @@ from torch import nn
 
 from solution.core import artefact
 from solution.core.artefact import Manifest, needs_work
+from solution.core.code import code_digest
 from solution.core.devices import trainer_device
 from solution.core.errors import InputError
 from solution.core.weights import as_floats, compact, load_network
 from solution.proposers.matcher.warm_start import start_from_flow
 from solution.samples.images import TrainingImage
-from solution.training.stages import Config, Stage
+from solution.training.stage import Config, Stage
 
 
 def train_stage(
     stage: Stage,
-    sources: Sequence[TrainingImage],
+    images: Sequence[TrainingImage],
     config: Config,
     out: Path,
     fold: int,
@@ -41,13 +42,13 @@ def train_stage(
     """Train one model and write its weights.
 
     Args:
-        sources: what it may see; their names go into the manifest.
+        images: what it may see; their names, and a digest of their files, go into the manifest.
         out: the artefact. Where it exists with the same manifest, nothing is done.
         work: folder of checkpoints and logs; a killed run continues from there.
         init: weights to start from; what they were trained on is inherited.
         device: ``auto``, ``cpu``, ``cuda`` (all GPUs) or ``cuda:N``.
-        replace: overwrite an artefact that was made with other settings or data.
-        validation: sources to watch the training on, which it does not learn from; default: its own.
+        replace: overwrite an artefact that was made with other settings, data or code.
+        validation: images to watch the training on, which it does not learn from; default: its own.
 
     Returns:
         One line that says what was done.
@@ -57,13 +58,15 @@ def train_stage(
     if init is not None:
         start, init_manifest = artefact.load_weights(init)
         inherited = init_manifest.trained_on
-    trained_on = tuple(sorted({source.name for source in sources} | set(inherited) | set(stage.seen)))
+    trained_on = tuple(sorted({image.name for image in images} | set(inherited) | set(stage.seen)))
     manifest = Manifest(
         stage.name,
         fold,
         trained_on,
         {**dataclasses.asdict(config), **dict(stage.facts), "init": init_manifest.digest() if init else None},
         seed,
+        data=artefact.digest(sorted((image.name, image.data) for image in images)),
+        code=code_digest(stage.module, stage.samples, alone=("training.run",)),
     )
     if not needs_work(out, manifest, replace):
         return f"{stage.name} fold {fold}: {out} is up to date, skipped"
@@ -73,7 +76,7 @@ def train_stage(
         _begin_with(stage, module.net, start, init_manifest, init)
     run = work / f"{stage.name}_{fold}_{manifest.digest()}"
     last = run / "last.ckpt"
-    samples = stage.samples(sources, config, seed, validation)
+    samples = stage.samples(images, config, seed, validation)
     trainer = _trainer(config.ema_decay, samples.epochs, run, device, module)
     trainer.fit(module, datamodule=samples, ckpt_path=last if last.is_file() else None, weights_only=True)
     if trainer.is_global_zero:

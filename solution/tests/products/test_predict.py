@@ -17,7 +17,7 @@ import rasterio
 from solution.core.geometry import Window
 from solution.data.finding import discover
 from solution.field import candidates, fitting, verdict
-from solution.products import embedded, predict
+from solution.products import embedded, predict, settings
 from solution.proposers.flow import pyramid
 from solution.proposers.flow.pyramid import Pass
 from solution.reranker.model import RerankerConfig
@@ -207,7 +207,7 @@ def test_a_killed_run_reuses_the_teams_that_had_finished(scene, go, trained, tmp
     with monkeypatch.context() as patch:
         patch.setattr(propose, "propose_flow", dying)
         with pytest.raises(KeyboardInterrupt):
-            predict.predict_pair(scene.open(), out, predict.Settings(trained.folds, "cpu"))
+            predict.predict_pair(scene.open(), out, settings.Settings(trained.folds, "cpu"))
     assert not out.exists() and [path.name for path in out.parent.iterdir()] == [".work"]
     seen = count_proposals(monkeypatch)
     printed = go(scene.optical, scene.sar, out)[1]
@@ -224,7 +224,7 @@ def test_a_report_never_outlives_its_map(scene, go, trained, tmp_path, monkeypat
     with monkeypatch.context() as patch:
         patch.setattr(predict.artefact, "write_text", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
-            predict.predict_pair(scene.open(), out, predict.Settings(trained.folds, "cpu", teams=("1",)))
+            predict.predict_pair(scene.open(), out, settings.Settings(trained.folds, "cpu", teams=("1",)))
     assert "written in" in go(scene.optical, scene.sar, out, "--team", "0")[1]
     assert {name: files(tmp_path)[name] for name in of_a} == of_a
 
@@ -369,8 +369,8 @@ def test_all_fold_teams_are_asked_and_no_other(trained, tmp_path):
     folds = shutil.copytree(trained.folds, tmp_path / "folds")
     shutil.copytree(folds / "0", folds / "aoi_02")
     shutil.copytree(folds / "0", folds / "base")
-    assert [path.name for path in predict.Settings(folds).folders()] == ["0", "1"]
-    assert [path.name for path in predict.Settings(folds, teams=("aoi_02",)).folders()] == ["aoi_02"]
+    assert [path.name for path in settings.Settings(folds).folders()] == ["0", "1"]
+    assert [path.name for path in settings.Settings(folds, teams=("aoi_02",)).folders()] == ["aoi_02"]
 
 
 def test_more_bands_other_types_and_another_crs_are_predicted_too(tmp_path, go):

@@ -24,7 +24,7 @@ from solution.samples import images
 from solution.samples.images import TrainingImage
 from solution.samples.tiles import IGNORE, NEGATIVE, POSITIVE, TilePairs
 from solution.samples.truth import RegisteredField
-from solution.training import run, stages
+from solution.training import run, stages, tile_data
 
 SMOKE = TranslatorConfig().smoke()
 
@@ -301,7 +301,7 @@ def dying(monkeypatch) -> Iterator[list[int]]:
 
 
 def test_a_killed_run_goes_on_to_the_same_weights(source, tmp_path, monkeypatch, dying):
-    monkeypatch.setattr(stages, "_STEPS_PER_EPOCH", 2)
+    monkeypatch.setattr(tile_data, "STEPS_PER_EPOCH", 2)
     kept = []
     monkeypatch.setattr(run.shutil, "rmtree", lambda folder, **_: kept.append(folder))
     config = replace(SMOKE, batch_size=1, tile_px=64)
@@ -330,7 +330,7 @@ def test_a_killed_run_goes_on_to_the_same_weights(source, tmp_path, monkeypatch,
 
 def test_validation_pairs_are_watched_and_not_learnt(source, tmp_path):
     config = replace(SMOKE, batch_size=1, tile_px=64, steps=1)
-    data = stages.TileData([source], config, 0, [replace(source, name="pairs/b")])
+    data = tile_data.TileData([source], config, 0, [replace(source, name="pairs/b")])
     assert [s.name for s in data.train_tiles.sources] == ["pairs/a"] and [s.name for s in data.validation_tiles.sources] == ["pairs/b"]
     out = tmp_path / "t.safetensors"
     run.train_stage(stages.TRANSLATOR, [source], config, out, -1, 0, tmp_path, device="cpu", validation=[replace(source, name="pairs/b")])

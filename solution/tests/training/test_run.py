@@ -24,7 +24,7 @@ from solution.samples.truth import RegisteredField
 from solution.simulate import scene_writer
 from solution.teams.team import aoi_teams, fold_teams
 from solution.training import run as train
-from solution.training import stages
+from solution.training import stages, tile_data
 
 SMOKE = dataclasses.replace(FlowConfig().smoke(), batch_size=1)
 SHIPPED = split.SPLIT_CSV.parent
@@ -46,7 +46,7 @@ def sources() -> list[TrainingImage]:
 @pytest.fixture
 def short_epochs(monkeypatch) -> None:
     """Two epochs in a smoke run."""
-    monkeypatch.setattr(stages, "_STEPS_PER_EPOCH", 2)
+    monkeypatch.setattr(tile_data, "STEPS_PER_EPOCH", 2)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -104,7 +104,7 @@ def test_only_what_is_missing_is_trained_and_comes_out_the_same(trained, folds, 
 def test_other_settings_are_refused_unless_told(trained, folds, run):
     before = contents(folds)
     code, _, err = run("train-flow", trained.data, "--smoke", "--steps", 1, "--folds", folds, "--device", "cpu")
-    assert code == 2 and "was trained with other settings or data; pass --replace" in err and len(err.splitlines()) == 1
+    assert code == 2 and "was trained with other settings, data or code; pass --replace" in err and len(err.splitlines()) == 1
     assert contents(folds) == before
 
 
@@ -231,8 +231,8 @@ def test_the_base_model_is_trained_on_pairs_and_never_on_the_excluded(tmp_path, 
 
 
 def test_epochs_take_consecutive_stretches_and_never_more_than_the_steps(sources, monkeypatch):
-    monkeypatch.setattr(stages, "_STEPS_PER_EPOCH", 3)
-    data = stages.TileData(sources, dataclasses.replace(SMOKE, steps=7, batch_size=2), seed=0, workers=0)
+    monkeypatch.setattr(tile_data, "STEPS_PER_EPOCH", 3)
+    data = tile_data.TileData(sources, dataclasses.replace(SMOKE, steps=7, batch_size=2), seed=0, workers=0)
     seen = []
     for epoch in range(3):
         data.trainer = type("Trainer", (), {"current_epoch": epoch})

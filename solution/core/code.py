@@ -1,0 +1,113 @@
+"""The code behind a result, as a digest: what a function's module reaches by its imports, read from the import statements.
+
+Every key of a kept result holds such a digest, so that code that changed never finds its old results up to date. Comments, docstrings, the
+layout of lines and tests change nothing.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import hashlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+
+import solution
+
+PACKAGE = Path(solution.__file__).resolve().parent
+
+Behind = Callable | ModuleType | str
+"""Something that makes results: a function or class of this package, a module of it, or the module's dotted name below the package."""
+
+
+def code_digest(*behind: Behind, alone: tuple[Behind, ...] = (), package: Path = PACKAGE) -> str:
+    """Short hash of the code behind a result.
+
+    Args:
+        behind: what makes the result; all that its modules import, directly or not, at their top or in a function, counts.
+        alone: what has a part in it, but is not followed any further.
+        package: folder of the package.
+
+    Raises:
+        FileNotFoundError: something that stands in no file of the package.
+    """
+    files = {*reached(*behind, package=package), *(_file(module_name(one, package), package) for one in alone)}
+    facts = [(name, _tree_hash(package / name)) for name in sorted(files)]
+    return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
+
+
+def reached(*behind: Behind, package: Path = PACKAGE) -> tuple[str, ...]:
+    """Files, relative to the package and in order, that these import, directly or not; their own included.
+
+    Raises:
+        FileNotFoundError: something that stands in no file of the package.
+    """
+    ahead, found = [_file(module_name(one, package), package) for one in behind], set()
+    while ahead:
+        name = ahead.pop()
+        if name not in found:
+            found.add(name)
+            ahead.extend(_imported(package, name))
+    return tuple(sorted(found))
+
+
+def module_name(behind: Behind, package: Path = PACKAGE) -> str:
+    """Dotted name, below the package, of the module that something stands in."""
+    while isinstance(behind, functools.partial):
+        behind = behind.func
+    name = behind if isinstance(behind, str) else behind.__name__ if isinstance(behind, ModuleType) else behind.__module__
+    return name.removeprefix(f"{package.name}.")
+
+
+def _file(module: str, package: Path) -> str:
+    path = Path(*module.split("."))
+    for file in (path.with_suffix(".py"), path / "__init__.py"):
+        if (package / file).is_file():
+            return file.as_posix()
+    raise FileNotFoundError(f"{module}: is no module of {package}")
+
+
+@functools.cache
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
+@functools.cache
+def _imported(package: Path, name: str) -> tuple[str, ...]:
+    return tuple(sorted({file for module in _modules(_tree(package / name)) for file in _files(package, module)}))
+
+
+def _modules(tree: ast.AST) -> Iterator[str]:
+    """All that an import statement may mean by a module; a name that is imported from one may be a module itself."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def _files(package: Path, module: str) -> Iterator[str]:
+    """The file of a module of the package, and those of the packages that it is in; nothing for others."""
+    parts = module.split(".")
+    if parts[0] != package.name:
+        return
+    for depth in range(1, len(parts) + 1):
+        path = Path(*parts[1:depth])
+        for file in (path.with_suffix(".py") if path.name else path / "__init__.py", path / "__init__.py"):
+            if (package / file).is_file():
+                yield file.as_posix()
+
+
+@functools.cache
+def _tree_hash(path: Path) -> str:
+    """Hash of a file's syntax tree without its docstrings; the strings that document constants are docstrings too."""
+    return hashlib.sha256(ast.dump(_Bare().visit(_tree(path))).encode()).hexdigest()
+
+
+class _Bare(ast.NodeTransformer):
+    """Takes away what only people read."""
+
+    def visit_Expr(self, node: ast.Expr) -> ast.Expr | None:
+        return None if isinstance(node.value, ast.Constant) and isinstance(node.value.value, str) else node

@@ -1,0 +1,55 @@
+"""What the teams propose for one scene; finished parts are kept, so that a killed run goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import pandas as pd
+
+from solution.core.devices import torch_device
+from solution.core.progress import Progress
+from solution.core.stopwatch import Stopwatch
+from solution.data.scene import ScenePair
+from solution.field import candidates
+from solution.products.settings import Settings
+from solution.reranker.model import Reranker, rank
+from solution.surface.ground import Ground
+from solution.teams.propose import Proposer
+
+
+@dataclass(frozen=True)
+class Proposals:
+    """The teams' candidates for one scene, source by source; what an earlier run left in `work` is kept.
+
+    Attributes:
+        ground: what the SAR image shows.
+        work: folder of finished parts.
+    """
+
+    pair: ScenePair
+    ground: Ground
+    settings: Settings
+    work: Path
+    watch: Stopwatch
+    progress: Progress | None
+    say: Callable[[str], None]
+
+    def of_team(self, folder: Path, judge: Reranker | None) -> pd.DataFrame:
+        """A team's candidates, judged by its reranker if there is one."""
+        proposer = Proposer(folder, self.settings.proposing, torch_device(self.settings.device), self.progress)
+        table = proposer.propose(self.pair, partial(self._kept, folder.name))
+        if judge is None or table.empty:
+            return table
+        return self._kept(folder.name, "rerank", lambda: rank(self.pair, table, judge, ground=self.ground))
+
+    def _kept(self, team: str, source: str, make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
+        part = self.work / f"{source}_{team}.parquet"
+        with self.watch.part(source):
+            if part.is_file():
+                self.say(f"{self.pair.name}: team {team} proposed ({source}) before the run was stopped, kept")
+            else:
+                candidates.write(part, make())
+            return candidates.read(part)

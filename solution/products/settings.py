@@ -1,0 +1,51 @@
+"""How to predict."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from solution.core.errors import InputError
+from solution.field import candidates
+from solution.teams.propose import Proposing
+from solution.training.stages import FLOW
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to predict.
+
+    Attributes:
+        folds: folder of the teams.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        teams: names of the teams that propose; empty = all fold teams below `folds`.
+        warped_sar: also write the SAR image on the optical grid.
+        uncertainty: also write the 68 % radius of the map's error.
+        rerank: let each team's reranker judge its candidates before the fit.
+        surface_model: weights of a surface classifier, which also says where the SAR image shows water or ice.
+        keep_water: do not take smooth dark ground of the SAR image for water.
+        proposing: sources and how they work.
+    """
+
+    folds: Path
+    device: str = "auto"
+    teams: tuple[str, ...] = ()
+    warped_sar: bool = False
+    uncertainty: bool = False
+    rerank: bool = False
+    surface_model: Path | None = None
+    keep_water: bool = False
+    proposing: Proposing = field(default_factory=Proposing)
+
+    def folders(self) -> list[Path]:
+        """The folders of the teams. Raises `InputError` where there are none."""
+        names = self.teams or tuple(sorted(path.parent.name for path in self.folds.glob(f"[0-9]*/{FLOW.file}")))
+        if not names:
+            raise InputError(
+                f"{self.folds}: holds no team (N/{FLOW.file}); train with ./train.sh DATA, or restore the shipped ones with: git checkout -- folds"
+            )
+        return [self.folds / name for name in names]
+
+    def asked(self) -> set[str]:
+        """The learned sources that are to propose, of any team."""
+        return {source for folder in self.folders() for source in self.proposing.of_team(folder)} & set(candidates.LEARNED)
