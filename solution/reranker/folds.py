@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from solution.core import artefact
+from solution.core.code import code_digest
 from solution.core.errors import InputError
 from solution.data.finding import discover
 from solution.data.scene import ScenePair, without_labels
@@ -30,8 +31,6 @@ from solution.teams.team import BASE, Team, aoi_teams, fold_teams
 
 REPORT = "reranker.json"
 FIGURE = "reranker.png"
-_WORK = ".work"
-_VERSION = 2  # of the features; a change of their meaning must raise it
 
 TranslateOf = Callable[[Path], tuple[Translate, str]]
 """A team's folder -> its translator, and a hash of its weights."""
@@ -163,8 +162,8 @@ class _Source:
         """One scene's labelled rows of learned sources; only they need features, while all rows of these sources are their neighbours."""
         table = table[table["source"].isin(candidates.LEARNED)].reset_index(drop=True)
         translate, weights = self._translate_of(team) if self._translate_of and team else (None, "")
-        facts = [_VERSION, evidence.FEATURES, pair.fingerprint(), _digest(table), weights]
-        kept = self._folds / _WORK / f"features_{pair.name}_{artefact.digest(facts)}.parquet"
+        facts = [code_digest(evidence.features), pair.fingerprint(), _digest(table), weights]
+        kept = self._folds / artefact.WORK / f"features_{pair.name}_{artefact.digest(facts)}.parquet"
         if kept.is_file():
             features = pq.read_table(kept).to_pandas()
         else:

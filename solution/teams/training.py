@@ -55,7 +55,7 @@ def train_teams(
         stage = stage_of(folds / team.name)
         _guard_seen(team, stage, init)
         out = folds / team.name / stage.file
-        say(train_stage(stage, images, config, out, team.number, 0, folds / ".work", init, device, replace))
+        say(train_stage(stage, images, config, out, team.number, 0, folds / artefact.WORK, init, device, replace))
 
 
 def _guard_seen(team: Team, stage: Stage, init: Path | None) -> None:

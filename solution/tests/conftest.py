@@ -306,3 +306,15 @@ def _tiepoints(
     table = np.column_stack([np.rint(v).ravel() for v in (row - 0.5, column - 0.5, y, x)]).astype(int)
     inside = (table[:, :2] >= 0).all(axis=1) & (table[:, 0] < sar_shape[0]) & (table[:, 1] < sar_shape[1])
     return table[inside]
+
+
+def retag(path: Path) -> None:
+    """Other bytes with the same pixels."""
+    with rasterio.open(path, "r+") as dataset:
+        dataset.update_tags(REVISION="2")
+
+
+def truncate(path: Path) -> None:
+    """What a full disk or a broken copy leaves."""
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])

@@ -13,17 +13,19 @@ import numpy as np
 import pandas as pd
 import pytest
 import rasterio
+import rasterio.shutil
 
 from solution.core.geometry import Window
 from solution.data.finding import discover
 from solution.field import candidates, fitting, verdict
 from solution.products import embedded, predict, settings
+from solution.products.outputs import Outputs
 from solution.proposers.flow import pyramid
 from solution.proposers.flow.pyramid import Pass
 from solution.reranker.model import RerankerConfig
 from solution.reranker.model import train as train_reranker
 from solution.teams import propose
-from solution.tests.conftest import Recipe, Scene, write_raster, write_scene
+from solution.tests.conftest import Recipe, Scene, retag, truncate, write_raster, write_scene
 from solution.tests.handmade import handmade_net
 from solution.tests.labels import labelled
 from solution.training import stages
@@ -161,8 +163,11 @@ def test_labels_are_not_looked_at(make_scene, go, tmp_path):
 @pytest.mark.parametrize(
     "change",
     [
-        lambda scene, _: os.utime(scene.sar, (1, 1)),
+        lambda scene, _: retag(scene.sar),
         lambda _, out: out.unlink(),
+        lambda _, out: truncate(out),
+        lambda _, out: truncate(out.with_suffix(".candidates.parquet")),
+        lambda _, out: shutil.copy(other_map(out), out),
         lambda _, out: out.with_suffix(".candidates.parquet").unlink(),
         lambda _, out: out.with_suffix(".report.json").write_text("no report"),
     ],
@@ -174,6 +179,44 @@ def test_what_changed_or_went_is_made_again(scene, go, tmp_path, change):
     change(scene, out)
     assert "written in" in go(scene.optical, scene.sar, out, "--team", "0")[1]
     assert np.array_equal(read_map(out), whole)
+
+
+def other_map(out: Path) -> Path:
+    """A map of the same size with other shifts."""
+    with rasterio.open(out) as dataset:
+        values, profile = dataset.read() + 1, dataset.profile
+    with rasterio.open(out.with_name("other.tif"), "w", **profile) as dataset:
+        dataset.write(values)
+    return out.with_name("other.tif")
+
+
+@pytest.mark.parametrize("extra", [".sar.tif", ".sigma.tif"])
+def test_a_broken_extra_is_made_again(scene, go, tmp_path, extra):
+    out, options = tmp_path / "map.tif", ("--team", "0", "--warped-sar", "--uncertainty")
+    go(scene.optical, scene.sar, out, *options)
+    before = files(tmp_path)
+    truncate(out.with_suffix(extra))
+    assert "written in" in go(scene.optical, scene.sar, out, *options)[1]
+    assert files(tmp_path) == before
+    assert "up to date" in go(scene.optical, scene.sar, out, *options)[1]
+
+
+def test_an_image_behind_a_vrt_counts(scene, go, tmp_path):
+    mosaic, out = tmp_path / "mosaic.vrt", tmp_path / "map.tif"
+    with rasterio.open(scene.sar) as dataset:
+        rasterio.shutil.copy(dataset, mosaic, driver="VRT")
+    go(scene.optical, mosaic, out, "--team", "0")
+    os.utime(scene.sar, (1, 1))
+    assert "up to date" in go(scene.optical, mosaic, out, "--team", "0")[1]  # the same image, only touched
+    retag(scene.sar)
+    assert "written in" in go(scene.optical, mosaic, out, "--team", "0")[1]
+
+
+def test_code_that_changed_predicts_again(scene, go, tmp_path, monkeypatch):
+    out = tmp_path / "map.tif"
+    go(scene.optical, scene.sar, out, "--team", "0")
+    monkeypatch.setattr(predict, "code_digest", lambda *behind: "of other code")
+    assert "written in" in go(scene.optical, scene.sar, out, "--team", "0")[1]
 
 
 def test_other_settings_are_another_prediction(scene, go, tmp_path):
@@ -222,7 +265,7 @@ def test_a_report_never_outlives_its_map(scene, go, trained, tmp_path, monkeypat
     go(scene.optical, scene.sar, out, "--team", "0")
     of_a = files(tmp_path)
     with monkeypatch.context() as patch:
-        patch.setattr(predict.artefact, "write_text", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(Outputs, "write_report", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             predict.predict_pair(scene.open(), out, settings.Settings(trained.folds, "cpu", teams=("1",)))
     assert "written in" in go(scene.optical, scene.sar, out, "--team", "0")[1]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +19,9 @@ from solution.field import candidates
 from solution.proposers.flow import pyramid
 from solution.proposers.flow.pyramid import Pass
 from solution.scoring import score
-from solution.teams import propose, training
+from solution.teams import out_of_fold, propose, training
 from solution.teams.team import Team, aoi_teams, fold_teams, team_of
+from solution.tests.conftest import retag, truncate
 from solution.tests.handmade import handmade_net
 from solution.training import stages
 from solution.training.stages import FLOW
@@ -133,9 +134,11 @@ def test_proposals_are_made_anew_when_anything_they_depend_on_changes(trained, f
     assert proposed() == 2
     before = [(folds / team / "candidates.parquet").read_bytes() for team in "01"]
     assert proposed() == 0
-    os.utime(data / "02_sar_train_01.tif", (1, 1))
+    retag(data / "02_sar_train_01.tif")
     assert proposed() == 1
     (folds / "1" / "candidates.parquet").unlink()
+    assert proposed() == 1
+    truncate(folds / "1" / "candidates.parquet")
     assert proposed() == 1
     assert run("propose", data, "--folds", folds, "--device", "cpu", "--finest", "2")[1].count("candidates for") == 2
     assert proposed() == 2  # back to the first settings, whose table is gone
@@ -143,6 +146,24 @@ def test_proposals_are_made_anew_when_anything_they_depend_on_changes(trained, f
     monkeypatch.setattr(propose, "Proposing", lambda *given: replace(whole(*given), pyramid=pyramid.PyramidConfig(min_confidence=0.06)))
     assert proposed() == 2
     assert [(folds / team / "candidates.parquet").read_bytes() for team in "01"] == before
+
+
+@pytest.mark.usefixtures("good_teams")
+def test_code_that_changed_proposes_again_and_scores_of_stale_tables_say_so(trained, folds, tmp_path, run, monkeypatch):
+    data = shutil.copytree(trained.data, tmp_path / "data")
+    propose_all, score_all = (partial(run, verb, data, "--folds", folds) for verb in ("propose", "score-folds"))
+    assert propose_all()[1].count("candidates for") == 2 and "STALE" not in score_all()[1]
+    with monkeypatch.context() as patch:
+        patch.setattr(out_of_fold, "code_digest", lambda *behind: "of other code")
+        assert "STALE, the code has changed since it was proposed" in score_all()[1]
+        assert propose_all()[1].count("candidates for") == 2 and "STALE" not in score_all()[1]
+    assert propose_all()[1].count("candidates for") == 2
+    labels = data / "02_tiepoints_train_01.csv"
+    labels.write_text("".join(labels.read_text().splitlines(keepends=True)[:-1]))
+    told = score_all()[1]
+    assert "STALE, the files of scene 02_train_01 have changed" in told and told.count("STALE") == 2  # under both protocols
+    assert json.loads((folds / "score.json").read_text())["leave_one_scene_out"]["02_train_01"]["stale"]
+    assert propose_all()[1].count("candidates for") == 1 and "STALE" not in score_all()[1]
 
 
 @pytest.mark.usefixtures("good_teams")

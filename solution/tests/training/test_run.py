@@ -116,6 +116,21 @@ def test_replace_overwrites_what_has_other_settings(sources, tmp_path):
     assert artefact.read_manifest(out).config["steps"] == 1
 
 
+def test_other_data_and_other_code_are_another_run(sources, tmp_path, monkeypatch):
+    out, one_step = tmp_path / "flow.safetensors", dataclasses.replace(SMOKE, steps=1)
+
+    def go(data: str) -> str:
+        images = [dataclasses.replace(source, data=data) for source in sources]
+        return train.train_stage(stages.FLOW, images, one_step, out, 0, 0, tmp_path / "work", device="cpu")
+
+    assert "wrote" in go("simulated once") and "up to date" in go("simulated once")
+    with pytest.raises(InputError, match="other settings, data or code"):
+        go("simulated again")
+    monkeypatch.setattr(train, "code_digest", lambda *behind, alone: "of other code")
+    with pytest.raises(InputError, match="other settings, data or code"):
+        go("simulated once")
+
+
 @pytest.mark.parametrize(
     "arguments", [["--init", "nothing.safetensors"], ["--device", "gpu"], ["--pairs", "nowhere"], ["--simulated", "nowhere"]]
 )
