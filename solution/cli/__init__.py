@@ -1,1 +1,1 @@
-"""The command line, a file a topic."""
+"""The command line, a file a topic. A verb reads its arguments, calls a room below, and prints."""

@@ -1,1 +1,5 @@
-"""What users run: predictions, pictures, the embedded default, SAR as optical-like images."""
+"""What users run: predictions, pictures of them, the embedded default, and SAR2Optical.
+
+`predict.predict_pair` goes from two images to the offset map; `proposals` asks the teams, `outputs` knows the files
+that are left behind.
+"""

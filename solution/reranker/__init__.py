@@ -1,1 +1,6 @@
-"""Doubts: the probability that a candidate is right."""
+"""Doubts: the probability that a candidate is right, by evidence that names no place.
+
+    features (neighbours, appearance) -> model (LightGBM) -> folds (one for each team) -> report
+
+A team's reranker learns from the tables of the other teams, and is judged on the table of its own.
+"""

@@ -1,1 +1,6 @@
-"""What networks learn from: images in memory, their truth, tiles, augmentation."""
+"""What networks learn from.
+
+    images (both images of a place, in memory) + truth -> tiles -> augmentation
+
+The truth says where the ground of an optical pixel lies in the SAR image, and how sure that is.
+"""

@@ -1,1 +1,1 @@
-"""The challenge's rules: the score, the inventory of a folder, the submission."""
+"""The challenge's rules: the score to the last digit, score tables, the inventory of a folder, the submission."""
