@@ -20,7 +20,7 @@ from solution.benchmark import peers
 from solution.core.code import code_digest
 from solution.core.geometry import affine_of_shifts
 from solution.data.scene import ScenePair
-from solution.field.candidates import LEARNED
+from solution.proposers.every import LEARNED
 from solution.scoring.score import Reference, predicted_shift
 
 if TYPE_CHECKING:
@@ -110,18 +110,18 @@ def _source(source: str, task: Task) -> pd.DataFrame:
     """What the teams propose from one source; the matcher looks around the flow field, as it does in the pipeline."""
     from solution.core.devices import torch_device
     from solution.field import candidates
-    from solution.teams.propose import Proposer, Proposing
+    from solution.teams.propose import Proposing, ProposingTeam
 
     settings, tables = task.settings(), []
     config = Proposing(sources=tuple(dict.fromkeys(("flow", source))))
     for folder in settings.folders():
-        table = Proposer(folder, config, torch_device(settings.device)).propose(task.pair)
+        table = ProposingTeam(folder, config, torch_device(settings.device)).propose(task.pair)
         tables.append(table[table["source"] == source])
     return candidates.concat(tables)
 
 
 PROPOSERS: dict[str, Callable[[Task], pd.DataFrame]] = {source: partial(_source, source) for source in LEARNED}
-"""A source of `candidates.LEARNED` -> what it alone proposes for a scene."""
+"""A source of `every.LEARNED` -> what it alone proposes for a scene."""
 
 
 def _alone(proposer: Callable[[Task], pd.DataFrame], task: Task) -> np.ndarray:

@@ -3,7 +3,7 @@
 Column      Type     Meaning
 scene       str      SN9 scene name
 fold        int64    the team that proposed the row
-source      str      one of `SOURCES`, or `GIVEN`
+source      str      who proposed it, a plain lower-case identifier: a proposer's name, or `GIVEN`
 tile        int64    number of the window that it came from; -1 where there is none
 x, y        float64  optical index, px
 dx, dy      float64  index shift, optical px (the package's convention page); an apparent shift must lose its centre offset first
@@ -17,6 +17,7 @@ outlier     str      '' or the reason why the fit set the row aside; rows are ne
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -30,10 +31,6 @@ from solution.core.artefact import atomic_path
 from solution.core.errors import InputError
 from solution.data.tiepoints import TiePoints
 
-LEARNED = ("flow", "match", "match_translated")
-"""The sources that teams were trained for."""
-SOURCES = (*LEARNED, "gradient")
-"""Of what the teams propose."""
 GIVEN = "given"
 """The source of tie-points that people bring along: each errs alone, unlike the matches of one window."""
 SCHEMA = {
@@ -54,6 +51,7 @@ SCHEMA = {
 }
 _ARROW = pa.schema([(name, {"str": pa.string(), "int64": pa.int64(), "float64": pa.float64()}[kind]) for name, kind in SCHEMA.items()])
 _LABEL_NEIGHBOURS = 4
+_SOURCE = re.compile(r"[a-z][a-z0-9_]*")
 
 
 def empty() -> pd.DataFrame:
@@ -81,7 +79,7 @@ def make(
         confidence, sigma_px, cycle_px, tile: (N,) or one value for all rows.
 
     Raises:
-        InputError: an unknown source or a confidence outside [0, 1].
+        InputError: a source that is no plain name, or a confidence outside [0, 1].
     """
     xy, shift = np.asarray(xy, np.float64).reshape(-1, 2), np.asarray(shift, np.float64).reshape(-1, 2)
     if len(xy) != len(shift):
@@ -113,7 +111,7 @@ def check(table: pd.DataFrame, origin: str = "candidates") -> pd.DataFrame:
         origin: what the message names, a path where there is one.
 
     Raises:
-        InputError: missing or unknown columns, values of the wrong type, an unknown source, a confidence outside [0, 1].
+        InputError: missing or unknown columns, values of the wrong type, a source that is no plain name, a confidence outside [0, 1].
     """
     missing = [name for name in SCHEMA if name not in table.columns]
     unknown = [str(name) for name in table.columns if name not in SCHEMA]
@@ -124,9 +122,11 @@ def check(table: pd.DataFrame, origin: str = "candidates") -> pd.DataFrame:
         table = table[list(SCHEMA)].astype(SCHEMA)
     except (ValueError, TypeError) as error:
         raise InputError(f"{origin}: a column holds values of the wrong type ({str(error).splitlines()[0]}); propose it again") from error
-    strange = sorted(set(table["source"]) - {*SOURCES, GIVEN})
+    strange = sorted({str(source) for source in set(table["source"]) if not (isinstance(source, str) and _SOURCE.fullmatch(source))})
     if strange:
-        raise InputError(f"{origin}: source {strange[0]!r} is unknown; it must be one of {', '.join((*SOURCES, GIVEN))}")
+        raise InputError(
+            f"{origin}: source {strange[0]!r} is no plain name; begin it with a lower-case letter and use only a to z, 0 to 9 and _"
+        )
     confidence = table["confidence"].to_numpy()
     wrong = (confidence < 0) | (confidence > 1)
     if wrong.any():

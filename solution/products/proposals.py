@@ -17,7 +17,7 @@ from solution.field import candidates
 from solution.products.settings import Settings
 from solution.reranker.model import Reranker, rank
 from solution.surface.ground import Ground
-from solution.teams.propose import Proposer
+from solution.teams.propose import ProposingTeam
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,8 @@ class Proposals:
 
     def of_team(self, folder: Path, judge: Reranker | None) -> pd.DataFrame:
         """A team's candidates, judged by its reranker if there is one."""
-        proposer = Proposer(folder, self.settings.proposing, torch_device(self.settings.device), self.progress)
-        table = proposer.propose(self.pair, partial(self._kept, folder.name))
+        at_work = ProposingTeam(folder, self.settings.proposing, torch_device(self.settings.device), self.progress)
+        table = at_work.propose(self.pair, partial(self._kept, folder.name))
         if judge is None or table.empty:
             return table
         return self._kept(folder.name, "rerank", lambda: rank(self.pair, table, judge, ground=self.ground))

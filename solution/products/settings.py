@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from solution.core.errors import InputError
-from solution.field import candidates
+from solution.proposers.every import LEARNED
 from solution.teams.propose import Proposing
 from solution.training.stages import FLOW
 
@@ -48,4 +48,4 @@ class Settings:
 
     def asked(self) -> set[str]:
         """The learned sources that are to propose, of any team."""
-        return {source for folder in self.folders() for source in self.proposing.of_team(folder)} & set(candidates.LEARNED)
+        return {source for folder in self.folders() for source in self.proposing.of_team(folder)} & set(LEARNED)

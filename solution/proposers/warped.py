@@ -18,11 +18,13 @@ Translate = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """SAR tile (h, w) in [0, 1] and its validity (h, w) -> optical-like (3, h, w) in [0, 1], as `network.translate` with its net."""
 TILES_A_PASS = 100_000
 """Tile numbers of a scene's n-th pass start at n times this."""
+LARGE_SCENE_PX = 100e6
+"""Above this many optical px a scene is matched on every second pixel, unless a finest level is asked for: every pixel would take four times as long."""
 
 
-def finest_level(shape: tuple[int, int], asked: int | None, large_scene_px: float) -> int:
-    """The level to end on: what was asked for, else every pixel, or every second one of a scene that is large."""
-    return asked or (2 if shape[0] * shape[1] > large_scene_px else 1)
+def finest_level(shape: tuple[int, int], asked: int | None) -> int:
+    """The level to end on for a scene of `shape` px: what was asked for, else every pixel, or every second one of a scene above `LARGE_SCENE_PX`."""
+    return asked or (2 if shape[0] * shape[1] > LARGE_SCENE_PX else 1)
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,14 @@ import pandas as pd
 from solution.core.geometry import affine_of_shifts
 from solution.data.scene import ScenePair
 from solution.field import candidates, fitting
+from solution.proposers.every import LEARNED
 from solution.proposers.warped import Translate
 from solution.reranker import appearance, neighbours
 from solution.surface import ground as surface
 
 FAMILIES: dict[str, tuple[str, ...]] = {
     "proposer": (
-        *(f"source_{source}" for source in candidates.LEARNED),
+        *(f"source_{source}" for source in LEARNED),
         "confidence",
         "confidence_rank",
         "sigma",
@@ -96,7 +97,7 @@ def _claims(table: pd.DataFrame) -> dict[str, np.ndarray]:
         "sigma_relative": relative["sigma_px"],
         "cycle": table["cycle_px"],
         "cycle_relative": relative["cycle_px"],
-        **{f"source_{source}": table["source"] == source for source in candidates.LEARNED},
+        **{f"source_{source}": table["source"] == source for source in LEARNED},
     }
     return {name: column.to_numpy(np.float32) for name, column in claims.items()}
 

@@ -19,6 +19,7 @@ from solution.core.errors import InputError
 from solution.data.finding import discover
 from solution.data.scene import ScenePair, without_labels
 from solution.field import candidates, fitting
+from solution.proposers.every import LEARNED
 from solution.proposers.warped import Translate
 from solution.reranker import features as evidence
 from solution.reranker.model import FILE, Labelled, Reranker, RerankerConfig, rank, train
@@ -160,7 +161,7 @@ class _Source:
 
     def labelled(self, pair: ScenePair, table: pd.DataFrame, team: Path | None) -> Labelled:
         """One scene's labelled rows of learned sources; only they need features, while all rows of these sources are their neighbours."""
-        table = table[table["source"].isin(candidates.LEARNED)].reset_index(drop=True)
+        table = table[table["source"].isin(LEARNED)].reset_index(drop=True)
         translate, weights = self._translate_of(team) if self._translate_of and team else (None, "")
         facts = [code_digest(evidence.features), pair.fingerprint(), _digest(table), weights]
         kept = self._folds / artefact.WORK / f"features_{pair.name}_{artefact.digest(facts)}.parquet"

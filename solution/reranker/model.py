@@ -26,6 +26,7 @@ from solution.core.errors import InputError
 from solution.data.scene import ScenePair
 from solution.data.tiepoints import TiePoints
 from solution.field import candidates
+from solution.proposers.every import LEARNED
 from solution.proposers.warped import Translate
 from solution.reranker import features as evidence
 from solution.surface.ground import Ground
@@ -262,7 +263,7 @@ def rank(
     if held_out:
         reranker.manifest.guard_held_out(pair.name)
     table = candidates.check(table).copy()
-    learned = table["source"].isin(candidates.LEARNED).to_numpy()
+    learned = table["source"].isin(LEARNED).to_numpy()
     quality = np.full(len(table), np.nan)
     quality[learned] = reranker.quality(evidence.features(pair, table[learned].reset_index(drop=True), translate, ground=ground))
     return table.assign(quality=quality)

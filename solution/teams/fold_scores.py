@@ -17,6 +17,7 @@ from solution.core.errors import InputError
 from solution.core.geometry import affine_of_shifts
 from solution.data.scene import ScenePair
 from solution.field import candidates, fitting
+from solution.proposers.every import NAMES
 from solution.scoring import score
 from solution.surface.ground import Ground
 from solution.teams import stamps
@@ -61,7 +62,7 @@ def _score_scene(pair: ScenePair, table_path: Path) -> dict:
     moving = Ground.of(pair).moves(table)
     field = fitting.quiet_fit(table, pair.shape, pair.gsd_m, moving)
     maps = {"zero_shift": np.zeros_like(shift), "affine_on_labels": affine_of_shifts(where, shift), "pipeline": field.shift_at(where)}
-    found = [source for source in candidates.SOURCES if (table["source"] == source).any()]
+    found = [source for source in NAMES if (table["source"] == source).any()]
     for source in found:
         rows = (table["source"] == source).to_numpy()
         maps[source] = fitting.quiet_fit(table[rows], pair.shape, pair.gsd_m, moving[rows]).shift_at(where)

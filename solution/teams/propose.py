@@ -1,4 +1,7 @@
-"""All that a team proposes for a scene: flow first, around its field the matches on SAR and on translated SAR, and around the field of all these gradients."""
+"""All that a team proposes for a scene: flow first, around its field the matches on SAR and on translated SAR, and around the field of all these gradients.
+
+Which proposers there are, and in which order they work, is said in `solution.proposers.every`.
+"""
 
 from __future__ import annotations
 
@@ -10,20 +13,15 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from solution.core.artefact import Manifest, file_hash
+from solution.core.artefact import file_hash, read_manifest
 from solution.core.errors import InputError
 from solution.core.progress import Progress
 from solution.data.scene import ScenePair
 from solution.field import candidates, fitting
 from solution.field.fitting import Fit
-from solution.proposers.flow.pyramid import PyramidConfig, propose_flow
-from solution.proposers.gradient.windows import GradientConfig, propose_gradient
-from solution.proposers.matcher.matching import MatchingConfig, propose_match
-from solution.proposers.translator.network import translate
-from solution.training.stage import Stage
-from solution.training.stages import FLOW, MATCHER, TRANSLATOR, load_stage
-
-_NEEDS = {"flow": (FLOW,), "match": (MATCHER,), "match_translated": (MATCHER, TRANSLATOR), "gradient": ()}
+from solution.proposers import every
+from solution.proposers.proposer import Context, Proposer
+from solution.training.stages import STAGES, load_stage
 
 
 @dataclass(frozen=True)
@@ -31,42 +29,50 @@ class Proposing:
     """How teams propose.
 
     Attributes:
-        sources: which ones, of `candidates.SOURCES`; none = all that a team has the weights for.
+        sources: names of the proposers that shall work; none = all that a team has the weights for.
         finest: finest level; None chooses by the scene's size.
-        pyramid: of the flow regressor.
-        matching: of the matcher.
-        template: of the gradients.
+        proposers: those there are, with their settings, in the order in which they work; the first is learned and looks for itself.
     """
 
     sources: tuple[str, ...] = ()
     finest: int | None = None
-    pyramid: PyramidConfig = field(default_factory=PyramidConfig)
-    matching: MatchingConfig = field(default_factory=MatchingConfig)
-    template: GradientConfig = field(default_factory=GradientConfig)
+    proposers: tuple[Proposer, ...] = field(default_factory=lambda: every.PROPOSERS)
 
     def __post_init__(self) -> None:
-        unknown = [source for source in self.sources if source not in _NEEDS]
+        names = [proposer.name for proposer in self.proposers]
+        unknown = [source for source in self.sources if source not in names]
         if unknown:
-            raise InputError(f"--source {unknown[0]}: is none of {', '.join(_NEEDS)}")
-        if self.sources and not set(self.sources) & set(candidates.LEARNED):
-            raise InputError("--source gradient: looks around what others found; add --source flow or --source match")
+            raise InputError(f"--source {unknown[0]}: is none of {', '.join(names)}")
+        if self.sources and not any(proposer.learned for proposer in self._asked()):
+            raise InputError(f"--source {self.sources[0]}: looks around what others found; add --source flow or --source match")
 
     def of_team(self, team: Path) -> list[str]:
-        """The sources that a team shall propose from, flow first: the others look around its field."""
+        """The sources that a team, by its folder, shall propose from, in order."""
+        return [proposer.name for proposer in self.at_work(team)]
+
+    def at_work(self, team: Path) -> list[Proposer]:
+        """The proposers that shall work for a team, by its folder, in order: those asked for, or those that it has the weights for."""
         if self.sources:
-            return [source for source in _NEEDS if source in self.sources]
-        found = [source for source, stages in _NEEDS.items() if all((team / stage.file).is_file() for stage in stages)]
-        return found if set(found) & set(candidates.LEARNED) else ["flow"]  # whose weights are then missed by name
+            return self._asked()
+        found = [proposer for proposer in self.proposers if all(_weights(team, stage).is_file() for stage in proposer.needs)]
+        # Without a learned one, the first, whose weights are then missed by name.
+        return found if any(proposer.learned for proposer in found) else [self.proposers[0]]
+
+    def _asked(self) -> list[Proposer]:
+        return [proposer for proposer in self.proposers if proposer.name in self.sources]
 
     def weights(self, team: Path) -> list[Path]:
-        """The files in a team's folder that its sources need."""
-        files = dict.fromkeys(stage.file for source in self.of_team(team) for stage in _NEEDS[source])
-        return [team / name for name in files]
+        """The files in a team's folder that its proposers need."""
+        return list(dict.fromkeys(_weights(team, stage) for proposer in self.at_work(team) for stage in proposer.needs))
 
     def facts(self, team: Path) -> list:
         """All that a team's proposals depend on, besides the scene."""
         files = {path.name: file_hash(path) if path.is_file() else "missing" for path in self.weights(team)}
-        return [self.of_team(team), files, self.finest, asdict(self.pyramid), asdict(self.matching), asdict(self.template)]
+        return [files, self.finest, [(proposer.name, asdict(proposer.settings)) for proposer in self.at_work(team)]]
+
+
+def _weights(team: Path, stage: str) -> Path:
+    return team / STAGES[stage].file
 
 
 Through = Callable[[str, Callable[[], pd.DataFrame]], pd.DataFrame]
@@ -77,12 +83,13 @@ def _made(source: str, make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
     return make()
 
 
-class Proposer:
+class ProposingTeam:
     """One team at work. Networks are loaded when they are needed, and kept."""
 
     def __init__(self, team: Path, config: Proposing, device: torch.device, progress: Progress | None = None) -> None:
+        """team: its folder, which holds the weights."""
         self._team, self._config, self._device, self._progress = team, config, device, progress
-        self._loaded: dict[str, tuple[torch.nn.Module, Manifest]] = {}
+        self._loaded: dict[str, torch.nn.Module] = {}
 
     def propose(self, pair: ScenePair, through: Through = _made) -> pd.DataFrame:
         """Candidates of all the team's sources for one scene.
@@ -94,29 +101,27 @@ class Proposer:
             InputError: missing or foreign weights.
         """
         tables: dict[str, pd.DataFrame] = {}
-        flow = cache(lambda: _field(pair, tables.get("flow")))
-        every = cache(lambda: _field(pair, candidates.concat(tables.values())))
-        for source in self._config.of_team(self._team):
-            tables[source] = through(source, partial(self._one, pair, source, every if source == "gradient" else flow))
+        leading = cache(lambda: _field(pair, tables.get(self._config.proposers[0].name)))
+
+        def all_before() -> Fit | None:
+            return _field(pair, candidates.concat(tables.values()))
+
+        for proposer in self._config.at_work(self._team):
+            around = leading if proposer.learned else all_before
+            tables[proposer.name] = through(proposer.name, partial(self._one, proposer, pair, around))
         return candidates.concat(tables.values())
 
-    def _one(self, pair: ScenePair, source: str, around: Callable[[], Fit | None]) -> pd.DataFrame:
-        config, progress = self._config, self._progress
-        if source == "flow":
-            net, manifest = self._load(FLOW)
-            return propose_flow(pair, net, manifest.fold, config.pyramid, config.finest, progress)
-        if source == "gradient":
-            _, manifest = self._load(FLOW if "flow" in config.of_team(self._team) else MATCHER)
-            return propose_gradient(pair, manifest.fold, config.template, around, self._device, config.finest, progress)
-        net, manifest = self._load(MATCHER)
-        paint = partial(translate, self._load(TRANSLATOR)[0]) if source == "match_translated" else None
-        return propose_match(pair, net, manifest.fold, config.matching, around(), paint, config.finest, progress)
+    def _one(self, proposer: Proposer, pair: ScenePair, around: Callable[[], Fit | None]) -> pd.DataFrame:
+        config = self._config
+        path = _weights(self._team, proposer.needs[0]) if proposer.needs else config.weights(self._team)[0]
+        fold = read_manifest(path).fold
+        return proposer.propose(Context(pair, fold, self._device, self._load, around, config.finest, self._progress))
 
-    def _load(self, stage: Stage) -> tuple[torch.nn.Module, Manifest]:
-        if stage.name not in self._loaded:
-            net, manifest = load_stage(stage, self._team / stage.file)
-            self._loaded[stage.name] = net.to(self._device), manifest
-        return self._loaded[stage.name]
+    def _load(self, stage: str) -> torch.nn.Module:
+        if stage not in self._loaded:
+            net, _ = load_stage(STAGES[stage], _weights(self._team, stage))
+            self._loaded[stage] = net.to(self._device)
+        return self._loaded[stage]
 
 
 def _field(pair: ScenePair, table: pd.DataFrame | None) -> Fit | None:

@@ -9,15 +9,26 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from solution.proposers.every import PROPOSERS
 from solution.proposers.flow.network import FlowNet
-from solution.proposers.flow.settings import FlowConfig
+from solution.proposers.flow.proposer import FLOW
+from solution.proposers.flow.settings import FlowConfig, PyramidConfig
 from solution.proposers.matcher.network import MatcherNet
 from solution.proposers.matcher.settings import MatcherConfig
+from solution.proposers.proposer import Proposer
 from solution.samples.settings import CELL_PX
 
 CONFIG = replace(FlowConfig(), windows_blocks=(1, 3))
+QUICK_FLOW = replace(FLOW, settings=PyramidConfig(reach_px=16.0, max_coarse_volume=math.inf, fine_passes=0, margin_px=16))
+"""The flow proposer in one pass over small tiles, with a search radius of 8 cells on the finest level: enough for the small shifts of the fixtures."""
 MATCHER_CONFIG = replace(MatcherConfig(), glue_layers=1, patch=1)
 _PEAK = 12.0  # logit of a perfect match: low enough to leave the neighbouring cells the weight that places it between cells
+
+
+def proposers_with(*changed: Proposer) -> tuple[Proposer, ...]:
+    """All proposers, these in the place of those of the same name."""
+    by_name = {proposer.name: proposer for proposer in changed}
+    return tuple(by_name.get(proposer.name, proposer) for proposer in PROPOSERS)
 
 
 class GradientDirections(nn.Module):

@@ -25,6 +25,8 @@ from solution.training.tile_data import TileData
 FLOW = Stage("flow", FlowConfig, FlowModule, TileData)
 MATCHER = Stage("matcher", MatcherConfig, MatcherModule, TileData)
 TRANSLATOR = Stage("translator", TranslatorConfig, TranslatorModule, TileData)
+STAGES = {stage.name: stage for stage in (FLOW, MATCHER, TRANSLATOR)}
+"""Name of a stage that proposers need -> the stage."""
 
 
 def matcher_with(translator: Path | None) -> Stage:

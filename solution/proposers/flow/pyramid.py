@@ -1,12 +1,12 @@
 """Flow over a whole scene: a coarse pass that finds large shifts, robust smoothing, then finer passes around what was found.
 
-Every pass reads the SAR image through the field of the pass before, matches what is left, and adds it up. The last passes become `Candidates`.
+Every pass reads the SAR image through the field of the pass before, matches what is left, and adds it up. The last pass becomes `Candidates`.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -20,41 +20,14 @@ from solution.field import candidates, fitting
 from solution.field.fitting import Fit
 from solution.proposers.encoder import cell_valid
 from solution.proposers.flow.network import FlowNet
+from solution.proposers.flow.settings import PyramidConfig
 from solution.proposers.warped import TILES_A_PASS, finest_level, read_tile
 from solution.samples.settings import CELL_PX
 
-
-@dataclass(frozen=True)
-class PyramidConfig:
-    """How a flow regressor goes over a whole scene.
-
-    Attributes:
-        reach_px: shifts that the coarse pass must find, optical px.
-        max_coarse_volume: the coarse pass takes the finest of the levels 8, 4, 2, 1 that has no more blocks x displacements than this.
-        refine_radius_cells, finest_radius_cells: search radius of the finer passes, and of those on the finest level.
-        tile_px: side of a tile at its level, margin included.
-        margin_px: border of a tile whose blocks are left to its neighbours.
-        fine_passes: how often the finest level is matched; every pass starts from the field of the one before.
-        min_confidence: blocks below are not proposed.
-        min_valid: share of valid px that a block needs.
-        emit_levels: how many of the finest passes go into the table.
-        large_scene_px: above this many optical px the finest level is 2 instead of 1, unless a finest level is asked for.
-    """
-
-    reach_px: float = 300.0
-    max_coarse_volume: float = 4e6
-    refine_radius_cells: int = 8
-    finest_radius_cells: int = 6
-    tile_px: int = 1024
-    margin_px: int = 64
-    fine_passes: int = 1
-    min_confidence: float = 0.05
-    min_valid: float = 0.5
-    emit_levels: int = 1
-    large_scene_px: float = 100e6
-
-
 _BLOCK_PX = 16  # for the estimate of the coarse pass's size only
+_REACH_SHARE = 0.4  # of the scene's longer side: no larger shift is looked for, whatever `reach_px` says
+_COARSE_LEVELS = (1, 2, 4, 8)  # among which the coarse pass chooses
+_LEAST_TILE_BLOCKS = 4  # on a side of a tile within its margin, however wide the margin is
 
 
 @dataclass(frozen=True)
@@ -74,21 +47,21 @@ class Pass:
 
 def plan(shape: tuple[int, int], config: PyramidConfig, finest: int | None = None) -> list[Pass]:
     """The passes for a scene of `shape` px; `finest` overrides the automatic finest level."""
-    finest = finest_level(shape, finest, config.large_scene_px)
-    reach = min(config.reach_px, 0.4 * max(shape))
+    finest = finest_level(shape, finest)
+    reach = min(config.reach_px, _REACH_SHARE * max(shape))
 
     def volume(factor: int) -> float:
         blocks = shape[0] * shape[1] / (_BLOCK_PX * factor) ** 2
         return blocks * (2 * reach / factor / CELL_PX) ** 2
 
-    coarse = max(finest, next((f for f in (1, 2, 4, 8) if volume(f) <= config.max_coarse_volume), 8))
+    coarse = max(finest, next((f for f in _COARSE_LEVELS if volume(f) <= config.max_coarse_volume), _COARSE_LEVELS[-1]))
     factors = []
     while coarse >> (len(factors) + 1) >= finest:
         factors.append(coarse >> (len(factors) + 1))
     factors += [finest] * (config.fine_passes - bool(factors))
     passes = [Pass(coarse, math.ceil(reach / coarse / CELL_PX), False)]
     passes += [Pass(f, config.finest_radius_cells if f == finest else config.refine_radius_cells, False) for f in factors]
-    return [Pass(p.factor, p.radius, i >= len(passes) - config.emit_levels) for i, p in enumerate(passes)]
+    return [*passes[:-1], replace(passes[-1], emit=True)]  # coarser ones smear terrain
 
 
 def propose_flow(
@@ -106,8 +79,7 @@ def propose_flow(
     Returns:
         Candidates (source ``flow``): one row per block, 16 px of its level apart.
     """
-    field: Fit | None = None
-    emitted = []
+    field, proposed = None, candidates.empty()
     passes = plan(pair.shape, config, finest)
     for number, step in enumerate(passes):
         parts = []
@@ -116,10 +88,10 @@ def propose_flow(
             parts.append(_match_tile(pair, net, fold, number * TILES_A_PASS + tile, window, step, field, config))
         table = candidates.concat(parts)
         if step.emit:
-            emitted.append(table)
-        if number + 1 < len(passes):
+            proposed = table
+        else:
             field = fitting.quiet_fit(table, pair.shape)  # an empty pass leaves zero shift to the next one
-    return candidates.concat(emitted)
+    return proposed
 
 
 def _level_tiles(shape: tuple[int, int], step: Pass, block_px: int, config: PyramidConfig) -> list[Window]:
@@ -134,7 +106,7 @@ def _level_tiles(shape: tuple[int, int], step: Pass, block_px: int, config: Pyra
 
 def _even_share(size: int, largest: int, block_px: int) -> int:
     """The smallest multiple of a block that covers `size` with as many pieces as pieces of `largest` would need."""
-    largest = max(largest, 4 * block_px)
+    largest = max(largest, _LEAST_TILE_BLOCKS * block_px)
     return block_px * math.ceil(size / math.ceil(size / largest) / block_px)
 
 

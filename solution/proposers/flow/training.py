@@ -11,9 +11,14 @@ from torch.nn import functional as F
 
 from solution.proposers.flow.network import PEAK_CELLS, FlowNet, FlowOutput
 from solution.proposers.flow.settings import FlowConfig
-from solution.proposers.schedule import adamw_one_cycle
+from solution.proposers.optimisation import adamw_one_cycle
 from solution.samples.settings import CELL_PX
 from solution.samples.tiles import NEGATIVE, POSITIVE
+
+_SIGMA_WEIGHT = 0.2  # of the claimed standard deviation in the loss, beside the place and the shift
+_FLAT_WEIGHT = 0.1  # of the cross-entropy that flattens blocks without SAR data
+_LABEL_DOUBT = 0.5  # share of the truth's own standard deviation that widens the soft target
+_NEAR_PX = 2.0  # a block whose error is less counts as near
 
 
 @dataclass
@@ -26,7 +31,7 @@ class FlowLoss:
         shift: smooth L1 of the sub-cell shift, px, over blocks whose peak is right.
         sigma: Laplace negative log-likelihood of the error under log_sigma.
         error_px: median error over positive blocks.
-        near: share of positive blocks within 2 px.
+        near: share of positive blocks within 2 px of the truth.
     """
 
     total: Tensor
@@ -45,7 +50,7 @@ def flow_loss(output: FlowOutput, sample: dict[str, Tensor], config: FlowConfig)
     truth = sample["shift"].permute(0, 2, 3, 1)
     count = positive.sum().clamp_min(1)
 
-    spread = (config.label_sigma_cells**2 + (0.5 * sample["label_sigma"] / CELL_PX) ** 2)[..., None]
+    spread = (config.label_sigma_cells**2 + (_LABEL_DOUBT * sample["label_sigma"] / CELL_PX) ** 2)[..., None]
     axis = torch.arange(span, device=truth.device) - span // 2
     near_x = torch.exp(-((axis - truth[..., :1] / CELL_PX) ** 2) / (2 * spread))
     near_y = torch.exp(-((axis - truth[..., 1:] / CELL_PX) ** 2) / (2 * spread))
@@ -63,8 +68,8 @@ def flow_loss(output: FlowOutput, sample: dict[str, Tensor], config: FlowConfig)
     with torch.no_grad():
         errors = error[positive]
         median = errors.median() if len(errors) else error.new_zeros(())
-        near = (errors < 2.0).float().mean() if len(errors) else error.new_zeros(())
-    return FlowLoss(place + shift + 0.2 * sigma + 0.1 * flat, place, shift, sigma, median, near)
+        near = (errors < _NEAR_PX).float().mean() if len(errors) else error.new_zeros(())
+    return FlowLoss(place + shift + _SIGMA_WEIGHT * sigma + _FLAT_WEIGHT * flat, place, shift, sigma, median, near)
 
 
 class FlowModule(lightning.LightningModule):

@@ -7,7 +7,6 @@ shadows fall, and it adds noise. So it speaks on coarse scenes only (`GradientCo
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -19,35 +18,10 @@ from solution.data.scene import ScenePair
 from solution.field import candidates
 from solution.field.fitting import Fit
 from solution.proposers.gradient.oriented import oriented, peak, window_norm
+from solution.proposers.gradient.settings import GradientConfig
 from solution.proposers.warped import WarpedTile, finest_level, read_tile
 
-
-@dataclass(frozen=True)
-class GradientConfig:
-    """Template matching on oriented gradients; lengths in px of the level that it works on.
-
-    Attributes:
-        least_gsd_m: scenes with smaller optical pixels, or of unknown size, are not matched.
-        window_px: side of a template.
-        spacing_px: distance of the templates.
-        reach_px: search radius around the field.
-        core_px: side of the ground that a tile is read for at once; a multiple of the spacing.
-        min_valid: share of valid px that a template needs, in both images.
-        large_scene_px: above this many optical px the level is 2 instead of 1, unless a finest level is asked for.
-    """
-
-    least_gsd_m: float = 3.0
-    window_px: int = 64
-    spacing_px: int = 40
-    reach_px: int = 8
-    core_px: int = 960
-    min_valid: float = 0.5
-    large_scene_px: float = 100e6
-
-    @property
-    def margin_px(self) -> int:
-        """Border of a tile: half a template, the search, and what the gradients look at."""
-        return self.window_px // 2 + self.reach_px + 8
+_RIM_PX = 1  # a maximum this near to the rim of the search is none
 
 
 def propose_gradient(
@@ -71,7 +45,7 @@ def propose_gradient(
     field = around() if pair.gsd_m >= config.least_gsd_m else None
     if field is None:
         return candidates.empty()
-    factor = finest_level(pair.shape, finest, config.large_scene_px)
+    factor = finest_level(pair.shape, finest)
     parts = []
     for number, window in counted(_tiles(pair.shape, factor, config), f"gradient {fold}: level {factor}", progress):
         view = read_tile(pair, window, factor, field)
@@ -98,7 +72,7 @@ def _rows(pair: ScenePair, fold: int, number: int, view: WarpedTile, config: Gra
         for left, score in zip(lefts, _scores(optical, sar, top, lefts, config, device), strict=True):
             found.append((left, top, *peak(score, config.reach_px)))
     left, top, dx, dy, confidence = np.array(found, dtype=np.float64).reshape(-1, 5).T
-    inner = np.maximum(np.abs(dx), np.abs(dy)) < config.reach_px - 1  # a maximum at the rim is none
+    inner = np.maximum(np.abs(dx), np.abs(dy)) < config.reach_px - _RIM_PX
     centre, residual = np.column_stack([left, top])[inner] + (size - 1) / 2, np.column_stack([dx, dy])[inner]
     return view.rows(pair, fold, "gradient", number, centre, residual, confidence=confidence[inner], sigma_px=np.nan, cycle_px=np.nan)
 

@@ -6,7 +6,6 @@ Every tile is warped by the field, matched, and cleaned by its own consensus; wh
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from itertools import pairwise
 
 import cv2
@@ -22,38 +21,8 @@ from solution.field import candidates, fitting
 from solution.field.fitting import Fit
 from solution.proposers.matcher.keypoints import Matches
 from solution.proposers.matcher.network import MatcherNet
+from solution.proposers.matcher.settings import MatchingConfig
 from solution.proposers.warped import TILES_A_PASS, Translate, WarpedTile, finest_level, read_tile
-
-
-@dataclass(frozen=True)
-class MatchingConfig:
-    """How a matcher goes over a whole scene.
-
-    Attributes:
-        tile_px: side of a tile at its level, margin included.
-        margin_px: border of a tile whose keypoints are left to its neighbours; no less than the matcher's window.
-        max_tiles: of a level; above, tiles are left out evenly.
-        other_cell_px: keypoint grid of the SAR image: coarser than in training, for refinement reaches across it at a third of the time.
-        min_score: matches below are not proposed.
-        max_cycle_px: likewise above this forward-backward error, px of the level.
-        consensus_px: matches of a tile that are further than this from its robust affine are not proposed, px of the level.
-        min_consensus, min_consensus_share: matches that a tile's affine needs, and their share of the tile's; a tile with fewer is left empty.
-        factors: levels of a run without a coarse field, the coarsest first.
-        large_scene_px: above this many optical px the finest level is 2 instead of 1, unless a finest level is asked for.
-    """
-
-    tile_px: int = 384
-    margin_px: int = 32
-    max_tiles: int = 48
-    other_cell_px: int = 16
-    min_score: float = 0.1
-    max_cycle_px: float = 4.0
-    consensus_px: float = 8.0
-    min_consensus: int = 8
-    min_consensus_share: float = 0.25
-    factors: tuple[int, ...] = (8, 4, 2)
-    large_scene_px: float = 100e6
-
 
 _LEAST_PX = 32  # of a level: fewer say nothing
 _KEPT_FACTOR = 2  # matches are proposed of the finest level and of those up to this much coarser, where speckle is averaged down
@@ -101,7 +70,7 @@ def propose_match(
 
 def plan(shape: tuple[int, int], config: MatchingConfig, finest: int | None, alone: bool) -> list[int]:
     """Levels to match, the coarsest first: the finest one, the one above it, and without a field also those that lead there."""
-    finest = finest_level(shape, finest, config.large_scene_px)
+    finest = finest_level(shape, finest)
     reach = math.inf if alone else _KEPT_FACTOR * finest
     above = sorted({_KEPT_FACTOR * finest, *config.factors}, reverse=True)
     return [*(factor for factor in above if finest < factor <= reach and min(shape) >= factor * _LEAST_PX), finest]

@@ -97,3 +97,33 @@ class MatcherConfig(TileConfig):
     def smoke(self) -> MatcherConfig:
         """Runs the whole way in seconds; its result is worthless."""
         return replace(self, steps=4, batch_size=2, tile_px=128, warmup_steps=1, points=32, glue_layers=1)
+
+
+@dataclass(frozen=True)
+class MatchingConfig:
+    """How a matcher goes over a whole scene.
+
+    Attributes:
+        tile_px: side of a tile at its level, margin included.
+        margin_px: border of a tile whose keypoints are left to its neighbours; no less than the matcher's window.
+        max_tiles: most tiles of a level; of a larger scene tiles are left out evenly.
+        other_cell_px: side of the squares of the SAR image that hold one keypoint each: coarser than in training, for refinement reaches across them and
+            matching takes a third of the time.
+        min_score: matches below are not proposed.
+        max_cycle_px: matches above this forward-backward error are not proposed, px of the level.
+        consensus_px: matches of a tile that are further than this from its robust affine are not proposed, px of the level.
+        min_consensus: number of matches that must agree with a tile's robust affine; a tile with fewer is left empty.
+        min_consensus_share: share of a tile's matches that must agree with it; a tile with fewer is left empty.
+        factors: levels of a run without a coarse field, the coarsest first.
+    """
+
+    tile_px: int = 384
+    margin_px: int = 32
+    max_tiles: int = 48
+    other_cell_px: int = 16
+    min_score: float = 0.1
+    max_cycle_px: float = 4.0
+    consensus_px: float = 8.0
+    min_consensus: int = 8
+    min_consensus_share: float = 0.25
+    factors: tuple[int, ...] = (8, 4, 2)

@@ -15,8 +15,13 @@ from solution.proposers.matcher.attention import FAR
 from solution.proposers.matcher.keypoints import Dense, Keypoints, pick
 from solution.proposers.matcher.network import MatcherNet
 from solution.proposers.matcher.settings import MatcherConfig
-from solution.proposers.schedule import adamw_one_cycle
+from solution.proposers.optimisation import adamw_one_cycle
 from solution.samples.tiles import NEGATIVE, POSITIVE
+
+_GLUE_WEIGHT = 0.3  # of LightGlue in the loss, beside the place and the detector
+_LONER_WEIGHT = 0.5  # of each image's keypoints without a match, as published: those of both images together weigh as much as the matches
+_LEAST_MASS = 0.5  # sum of the soft target within the window, below which the partner lies outside and the place teaches nothing
+_BACK_ROUNDS = 4
 
 
 @dataclass
@@ -50,7 +55,7 @@ class Truth:
     def back_from(self, xy: Tensor) -> tuple[Tensor, Tensor]:
         """Shift (B, N, 2) from positions of the other image back to the optical one, and the label (B, N) there."""
         shift = torch.zeros_like(xy)
-        for _ in range(4):  # the shift changes slowly, so that this contracts
+        for _ in range(_BACK_ROUNDS):  # the shift changes slowly, so that this contracts
             shift, label = self.at(xy - shift)
         return -shift, label
 
@@ -93,7 +98,7 @@ def place_loss(
     away = offset - (shift / config.stride)[:, :, None]
     soft = torch.exp(-away.square().sum(dim=-1) / (2 * config.label_sigma_cells**2)) * inside
     mass = soft.sum(dim=-1)
-    counts = known & pick(source.usable[:, None], cell)[..., 0] & (mass > 0.5)
+    counts = known & pick(source.usable[:, None], cell)[..., 0] & (mass > _LEAST_MASS)
     loss = -(soft * logits.log_softmax(dim=-1)).sum(dim=-1) / mass.clamp_min(1e-6)
     number = counts.sum().clamp_min(1)
     found = away.gather(2, logits.argmax(dim=-1)[..., None, None].expand(-1, -1, 1, 2))[:, :, 0].norm(dim=-1)
@@ -123,7 +128,7 @@ def glue_loss(
         chosen = both.gather(2, near_first.indices[..., None])[..., 0]
         total = total - (chosen * positive).sum() / positive.sum().clamp_min(1)
         for z, alone in ((z_first, alone_first), (z_second, alone_second)):
-            total = total - 0.5 * (F.logsigmoid(-z) * alone).sum() / alone.sum().clamp_min(1)
+            total = total - _LONER_WEIGHT * (F.logsigmoid(-z) * alone).sum() / alone.sum().clamp_min(1)
     return total / len(layers)
 
 
@@ -145,9 +150,9 @@ def matcher_loss(net: MatcherNet, optical: Dense, other: Dense, sample: dict[str
     first = net.keypoints(optical.part(some), config.optical_cell_px)
     second = net.keypoints(other.part(some), config.other_cell_px)
     glue = glue_loss(net.assign(first, second), first, second, part, config)
-    place, detect = 0.5 * (place + place_back), 0.5 * (detect + detect_back)
+    place, detect = (place + place_back) / 2, (detect + detect_back) / 2
     hit = (found & counts).sum() / counts.sum().clamp_min(1)
-    return MatcherLoss(place + detect + 0.3 * glue, place, detect, glue, hit)
+    return MatcherLoss(place + detect + _GLUE_WEIGHT * glue, place, detect, glue, hit)
 
 
 @torch.no_grad()

@@ -19,12 +19,11 @@ from solution.benchmark.methods import METHODS, Method
 from solution.core import artefact
 from solution.core.errors import InputError
 from solution.data.finding import discover
-from solution.proposers.flow import pyramid
-from solution.proposers.flow.pyramid import Pass
+from solution.proposers import every
 from solution.scoring import score
 from solution.teams import propose
 from solution.tests.conftest import Scene, retag, write_tiepoints
-from solution.tests.handmade import handmade_net
+from solution.tests.handmade import QUICK_FLOW, handmade_net, proposers_with
 
 SHAPE = (96, 112)
 LABELS = [(24, 23, 20, 20), (24, 63, 20, 60), (64, 23, 60, 20), (72, 65, 60, 60)]
@@ -68,8 +67,7 @@ def go(run, tmp_path, trained):
 def good_teams(monkeypatch) -> None:
     """One network that finds the truth of the fixture's scenes in one pass, in every team's place."""
     net = handmade_net()
-    monkeypatch.setattr(pyramid, "plan", lambda *_: [Pass(1, 8, True)])
-    monkeypatch.setattr(pyramid, "_margin", lambda *_: 16)
+    monkeypatch.setattr(every, "PROPOSERS", proposers_with(QUICK_FLOW))
     monkeypatch.setattr(propose, "load_stage", lambda stage, path: (net, artefact.read_manifest(path)))
 
 

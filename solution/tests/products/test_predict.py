@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,18 +21,16 @@ from solution.data.finding import discover
 from solution.field import candidates, fitting, verdict
 from solution.products import embedded, predict, settings
 from solution.products.outputs import Outputs
-from solution.proposers.flow import pyramid
-from solution.proposers.flow.pyramid import Pass
+from solution.proposers import every
 from solution.reranker.model import RerankerConfig
 from solution.reranker.model import train as train_reranker
 from solution.teams import propose
 from solution.tests.conftest import Recipe, Scene, retag, truncate, write_raster, write_scene
-from solution.tests.handmade import handmade_net
+from solution.tests.handmade import QUICK_FLOW, handmade_net, proposers_with
 from solution.tests.labels import labelled
 from solution.training import stages
 
 SHAPE = (96, 112)
-REAL_PLAN, REAL_MARGIN = pyramid.plan, pyramid._margin
 LOADED = functools.cache(stages.load_stage)  # most of a tiny prediction's time would go into building networks
 
 
@@ -43,8 +42,7 @@ def slanted(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 @pytest.fixture(autouse=True)
 def quick_plan(monkeypatch) -> None:
     """One pass over small tiles: the fixture's shifts are small, and most tests are about the files."""
-    monkeypatch.setattr(pyramid, "plan", lambda shape, config, finest=None: [Pass(finest or 1, 8, True)])
-    monkeypatch.setattr(pyramid, "_margin", lambda *_: 16)
+    monkeypatch.setattr(every, "PROPOSERS", proposers_with(QUICK_FLOW))
     monkeypatch.setattr(propose, "load_stage", LOADED)
 
 
@@ -130,8 +128,7 @@ def test_rerankers_judge_their_own_teams_candidates(scene, trained, run, tmp_pat
 
 
 def test_the_whole_plan_writes_a_map_with_untrained_weights(scene, go, tmp_path, monkeypatch):
-    monkeypatch.setattr(pyramid, "plan", REAL_PLAN)
-    monkeypatch.setattr(pyramid, "_margin", REAL_MARGIN)
+    monkeypatch.setattr(every, "PROPOSERS", proposers_with())
     monkeypatch.setattr(propose, "load_stage", stages.load_stage)
     code, _, _ = go(scene.optical, scene.sar, tmp_path / "map.tif", "--team", "0")
     assert code in verdict.EXIT_CODES.values()
@@ -227,28 +224,27 @@ def test_other_settings_are_another_prediction(scene, go, tmp_path):
 
 def count_proposals(monkeypatch) -> list[int]:
     """Numbers of the teams that propose, in order."""
-    seen, whole = [], propose.propose_flow
+    seen = []
 
-    def noting(pair, net, fold, *more):
-        seen.append(fold)
-        return whole(pair, net, fold, *more)
+    def noting(context, settings):
+        seen.append(context.fold)
+        return QUICK_FLOW.how(context, settings)
 
-    monkeypatch.setattr(propose, "propose_flow", noting)
+    monkeypatch.setattr(every, "PROPOSERS", proposers_with(replace(QUICK_FLOW, how=noting)))
     return seen
 
 
 def test_a_killed_run_reuses_the_teams_that_had_finished(scene, go, trained, tmp_path, monkeypatch):
     go(scene.optical, scene.sar, tmp_path / "whole" / "map.tif")
     out = tmp_path / "killed" / "map.tif"
-    whole = propose.propose_flow
 
-    def dying(pair, net, fold, *more):
-        if fold == 1:
+    def dying(context, settings):
+        if context.fold == 1:
             raise KeyboardInterrupt
-        return whole(pair, net, fold, *more)
+        return QUICK_FLOW.how(context, settings)
 
     with monkeypatch.context() as patch:
-        patch.setattr(propose, "propose_flow", dying)
+        patch.setattr(every, "PROPOSERS", proposers_with(replace(QUICK_FLOW, how=dying)))
         with pytest.raises(KeyboardInterrupt):
             predict.predict_pair(scene.open(), out, settings.Settings(trained.folds, "cpu"))
     assert not out.exists() and [path.name for path in out.parent.iterdir()] == [".work"]
@@ -337,7 +333,7 @@ def test_nothing_given_makes_the_sample_and_scores_it(go, tmp_path, monkeypatch)
 
 
 def test_no_trustworthy_match_is_a_finite_map_and_a_code_of_its_own(scene, go, tmp_path, monkeypatch):
-    monkeypatch.setattr(propose, "propose_flow", lambda *_: candidates.empty())
+    monkeypatch.setattr(every, "PROPOSERS", proposers_with(replace(QUICK_FLOW, how=lambda *_: candidates.empty())))
     code, _, err = go(scene.optical, scene.sar, tmp_path / "map.tif", "--team", "0")
     assert code == verdict.EXIT_CODES["failed"] == 3 and "ZERO SHIFT" in err
     check_map(tmp_path / "map.tif", scene.optical)

@@ -10,9 +10,10 @@ import pytest
 import torch
 
 from solution.core.errors import InputError
-from solution.field import candidates
 from solution.field.shiftfield import Fit, from_affine
-from solution.proposers.gradient.windows import GradientConfig, propose_gradient
+from solution.proposers.every import LEARNED, NAMES
+from solution.proposers.gradient.settings import GradientConfig
+from solution.proposers.gradient.windows import propose_gradient
 from solution.teams.propose import Proposing
 from solution.tests.conftest import Recipe, write_scene
 
@@ -73,4 +74,4 @@ def test_a_peak_at_the_rim_of_the_search_is_none(pair):
 def test_it_cannot_be_the_only_source():
     with pytest.raises(InputError, match="looks around what others found"):
         Proposing(("gradient",))
-    assert "gradient" in candidates.SOURCES
+    assert "gradient" in NAMES and "gradient" not in LEARNED

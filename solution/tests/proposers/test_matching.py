@@ -13,8 +13,9 @@ from solution.core.geometry import Window
 from solution.field import candidates, fitting
 from solution.field.fitting import Fit
 from solution.proposers.matcher import matching
-from solution.proposers.matcher.matching import MatchingConfig, consensus, level_windows, plan, propose_match
+from solution.proposers.matcher.matching import consensus, level_windows, plan, propose_match
 from solution.proposers.matcher.network import MatcherNet
+from solution.proposers.matcher.settings import MatchingConfig
 from solution.tests.conftest import Recipe, Scene, write_scene
 from solution.tests.handmade import handmade_matcher
 

@@ -14,7 +14,8 @@ from solution.data.scene import without_labels
 from solution.field import candidates, fitting
 from solution.proposers.flow import pyramid
 from solution.proposers.flow.network import FlowNet
-from solution.proposers.flow.pyramid import Pass, PyramidConfig, plan, propose_flow
+from solution.proposers.flow.pyramid import Pass, plan, propose_flow
+from solution.proposers.flow.settings import PyramidConfig
 from solution.samples.settings import CELL_PX
 from solution.tests.conftest import Recipe, Scene, write_scene
 from solution.tests.handmade import handmade_net
@@ -67,7 +68,7 @@ def test_the_plan_reaches_far_halves_its_way_down_and_ends_fine(shape):
     assert reach <= passes[0].radius * CELL_PX * coarse < reach + CELL_PX * coarse
     # A pass must be able to correct what the level before it could not tell: a cell or two of that level.
     assert all(CELL_PX * p.factor * p.radius >= 2 * CELL_PX * before.factor for before, p in pairwise(passes))
-    assert [p.emit for p in passes] == [i >= len(passes) - DEFAULT.emit_levels for i in range(len(passes))]
+    assert [p.emit for p in passes] == [i == len(passes) - 1 for i in range(len(passes))]
     blocks = shape[0] * shape[1] / (BLOCK_PX * coarse) ** 2
     assert coarse == 8 or blocks * (2 * passes[0].radius) ** 2 < 1.1 * DEFAULT.max_coarse_volume
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,14 +12,17 @@ import pytest
 import torch
 
 from solution.core import artefact
+from solution.core.errors import InputError
 from solution.field import candidates, verdict
-from solution.proposers.flow import pyramid
-from solution.proposers.flow.pyramid import Pass
-from solution.proposers.gradient.windows import GradientConfig
+from solution.proposers import every
+from solution.proposers.every import LEARNED, NAMES
+from solution.proposers.gradient.proposer import GRADIENT
+from solution.proposers.gradient.settings import GradientConfig
+from solution.proposers.proposer import Proposer
 from solution.teams import propose
 from solution.teams.propose import Proposing
 from solution.tests.conftest import Scene, invoke
-from solution.tests.handmade import handmade_matcher, handmade_net
+from solution.tests.handmade import QUICK_FLOW, handmade_matcher, handmade_net, proposers_with
 from solution.training import stages
 
 SHAPE = (160, 176)
@@ -66,8 +68,7 @@ def good(monkeypatch) -> None:
         return nets[stage.name], manifest
 
     monkeypatch.setattr(propose, "load_stage", load)
-    monkeypatch.setattr(pyramid, "plan", lambda *_: [Pass(1, 8, True)])
-    monkeypatch.setattr(pyramid, "_margin", lambda *_: 16)
+    monkeypatch.setattr(every, "PROPOSERS", proposers_with(QUICK_FLOW))
 
 
 @pytest.fixture
@@ -104,8 +105,8 @@ def test_what_the_translator_saw_counts_as_seen_by_the_matcher(whole):
 @pytest.mark.usefixtures("good")
 def test_a_prediction_has_all_sources_and_says_what_each_took(whole, scene, run, tmp_path):
     out = tmp_path / "map.tif"
-    every = [part for source in candidates.SOURCES for part in ("--source", source)]
-    code, printed, err = run("predict", scene.optical, scene.sar, out, "--folds", whole.folds, "--device", "cpu", "--team", "0", *every)
+    asked = [part for source in NAMES for part in ("--source", source)]
+    code, printed, err = run("predict", scene.optical, scene.sar, out, "--folds", whole.folds, "--device", "cpu", "--team", "0", *asked)
     assert code == 0, err
     table = candidates.read(out.with_suffix(".candidates.parquet"))
     assert list(dict.fromkeys(table["source"])) == ["flow", "match", "match_translated"]
@@ -119,8 +120,8 @@ def test_a_prediction_has_all_sources_and_says_what_each_took(whole, scene, run,
 @pytest.mark.usefixtures("good")
 def test_gradients_join_in_where_pixels_are_large(whole, make_scene, run, tmp_path, monkeypatch):
     scene = make_scene("02_publictest", shape=SHAPE, points=None, displacement=(7.0, -5.0))
-    template = GradientConfig(least_gsd_m=0.1, spacing_px=24, core_px=120)
-    monkeypatch.setattr(propose, "Proposing", partial(Proposing, template=template))
+    everywhere = replace(GRADIENT, settings=GradientConfig(least_gsd_m=0.1, spacing_px=24, core_px=120))
+    monkeypatch.setattr(every, "PROPOSERS", proposers_with(QUICK_FLOW, everywhere))
     code, printed, err = run(
         "predict", scene.optical, scene.sar, tmp_path / "map.tif", "--folds", whole.folds, "--device", "cpu", "--team", "0"
     )
@@ -139,7 +140,7 @@ def test_sources_can_be_chosen(whole, scene, run, tmp_path, sources):
     options = [part for source in sources for part in ("--source", source)]
     code, _, err = run("predict", scene.optical, scene.sar, out, "--folds", whole.folds, "--device", "cpu", "--team", "0", *options)
     assert code in verdict.EXIT_CODES.values(), err
-    assert set(candidates.read(out.with_suffix(".candidates.parquet"))["source"]) == set(sources or candidates.LEARNED)
+    assert set(candidates.read(out.with_suffix(".candidates.parquet"))["source"]) == set(sources or LEARNED)
 
 
 def test_an_unknown_source_and_missing_weights_are_named(whole, trained, scene, run, tmp_path):
@@ -150,6 +151,54 @@ def test_an_unknown_source_and_missing_weights_are_named(whole, trained, scene, 
 
     assert "--source magic: is none of flow, match, match_translated" in refused(whole.folds, "--source", "magic")
     assert "matcher.safetensors: no such weights" in refused(trained.folds, "--source", "match")
+
+
+@dataclass(frozen=True)
+class _Fixed:
+    """Settings of a proposer that says the same everywhere."""
+
+    shift: tuple[float, float]
+
+
+def _says_what_the_others_say(context, settings: _Fixed):
+    around = context.around()
+    xy = np.array([[20.0, 30.0], [90.0, 60.0]])
+    return candidates.make(context.pair.name, context.fold, "echo", xy, around.shift_at(xy) + settings.shift)
+
+
+@pytest.mark.usefixtures("good")
+def test_a_proposer_more_is_one_object(whole, scene, run, tmp_path, monkeypatch):
+    echo = Proposer("echo", (), _Fixed((1.0, -2.0)), _says_what_the_others_say, learned=False)
+    monkeypatch.setattr(every, "PROPOSERS", (*proposers_with(QUICK_FLOW), echo))
+    assert Proposing().of_team(whole.folds / "0") == [*NAMES, "echo"]
+    code, printed, err = run(
+        "predict",
+        scene.optical,
+        scene.sar,
+        tmp_path / "map.tif",
+        "--folds",
+        whole.folds,
+        "--device",
+        "cpu",
+        "--team",
+        "0",
+        "--source",
+        "flow",
+        "--source",
+        "echo",
+    )
+    assert code in verdict.EXIT_CODES.values(), err
+    table = candidates.read(tmp_path / "map.candidates.parquet")
+    assert list(dict.fromkeys(table["source"])) == ["flow", "echo"] and "echo " in printed and set(table["fold"]) == {0}
+    middle = table.groupby("source")[["dx", "dy"]].median()
+    assert np.abs(middle.loc["echo"] - middle.loc["flow"] - [1.0, -2.0]).max() < 0.5
+    stamps = [
+        Proposing(proposers=(*every.PROPOSERS[:-1], replace(echo, settings=_Fixed(shift)))).facts(whole.folds / "0")
+        for shift in ((1.0, -2.0), (1.0, 0.0))
+    ]
+    assert stamps[0] == Proposing().facts(whole.folds / "0") != stamps[1]
+    with pytest.raises(InputError, match="--source echo: looks around what others found"):
+        Proposing(("echo",))
 
 
 def test_a_team_without_a_matcher_proposes_flow_alone(trained, whole):
@@ -164,7 +213,7 @@ def test_out_of_fold_tables_hold_all_sources_and_no_family_may_have_seen_the_sce
     code, _, err = run("propose", whole.data, "--folds", folds, "--device", "cpu")
     assert code == 0, err
     table = candidates.read(folds / "0" / "candidates.parquet")
-    assert set(table["source"]) == set(candidates.LEARNED) and set(table["scene"]) == {"02_train_01"}
+    assert set(table["source"]) == set(LEARNED) and set(table["scene"]) == {"02_train_01"}
     near = table.dropna(subset="error_px").groupby("source")["error_px"].median()
     assert (near < 1.5).all() and len(near) == 3
     shutil.copy(folds / "1" / "translator.safetensors", folds / "0" / "translator.safetensors")
@@ -183,7 +232,5 @@ def test_no_team_begins_with_what_saw_its_scenes(whole, tmp_path, run):
 
 
 def test_weights_of_another_family_are_refused(whole, tmp_path):
-    from solution.core.errors import InputError
-
     with pytest.raises(InputError, match="holds the weights of a translator, not of a matcher"):
         stages.load_stage(stages.MATCHER, whole.folds / "0" / "translator.safetensors")

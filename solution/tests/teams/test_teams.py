@@ -16,13 +16,12 @@ from solution.core.errors import InputError
 from solution.data import folds as splits
 from solution.data.finding import discover
 from solution.field import candidates
-from solution.proposers.flow import pyramid
-from solution.proposers.flow.pyramid import Pass
+from solution.proposers import every
 from solution.scoring import score
 from solution.teams import out_of_fold, propose, training
 from solution.teams.team import Team, aoi_teams, fold_teams, team_of
 from solution.tests.conftest import retag, truncate
-from solution.tests.handmade import handmade_net
+from solution.tests.handmade import QUICK_FLOW, handmade_net, proposers_with
 from solution.training import stages
 from solution.training.stages import FLOW
 
@@ -40,7 +39,7 @@ def folds(trained, tmp_path) -> Path:
 def good_teams(monkeypatch) -> None:
     """The networks find the truth of the fixture's scenes; weights and manifests stay those of the smoke run. One pass is enough for small shifts."""
     monkeypatch.setattr(propose, "load_stage", lambda stage, path: (handmade_net(), stages.load_stage(stage, path)[1]))
-    monkeypatch.setattr(pyramid, "plan", lambda *_: [Pass(1, 8, True)])
+    monkeypatch.setattr(every, "PROPOSERS", proposers_with(QUICK_FLOW))
 
 
 def test_a_fold_is_a_team_and_so_is_an_aoi_that_no_fold_holds_out():
@@ -142,8 +141,8 @@ def test_proposals_are_made_anew_when_anything_they_depend_on_changes(trained, f
     assert proposed() == 1
     assert run("propose", data, "--folds", folds, "--device", "cpu", "--finest", "2")[1].count("candidates for") == 2
     assert proposed() == 2  # back to the first settings, whose table is gone
-    whole = propose.Proposing
-    monkeypatch.setattr(propose, "Proposing", lambda *given: replace(whole(*given), pyramid=pyramid.PyramidConfig(min_confidence=0.06)))
+    stricter = replace(QUICK_FLOW, settings=replace(QUICK_FLOW.settings, min_confidence=0.06))
+    monkeypatch.setattr(every, "PROPOSERS", proposers_with(stricter))
     assert proposed() == 2
     assert [(folds / team / "candidates.parquet").read_bytes() for team in "01"] == before
 

@@ -1,0 +1,70 @@
+"""What a proposer is: one object that says what it is called, what it needs, and how it proposes.
+
+To add a proposer, write its object in a folder of its own and add it to `solution.proposers.every.PROPOSERS`. The objects are made of settings and names
+alone, and import what does the work when it is asked for: whoever only wants to know their names need not load torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+import pandas as pd
+
+from solution.core.progress import Progress
+from solution.data.scene import ScenePair
+from solution.field.shiftfield import Fit
+
+if TYPE_CHECKING:
+    import torch
+
+Settings = TypeVar("Settings")
+"""A frozen dataclass: how a proposer works."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a proposer gets.
+
+    Attributes:
+        pair: the scene.
+        fold: number of the team that proposes; goes into the table.
+        device: that does the work.
+        load: name of a stage in `Proposer.needs` -> the team's network, in evaluation mode and on `device`. Raises `InputError` for missing or foreign
+            weights.
+        around: gives the field to look around, which is fitted when it is asked for; None = nothing is known but the geocoding.
+        finest: level to end on, 1 = every optical pixel; None chooses by the scene's size.
+        progress: called with (what, done, total).
+    """
+
+    pair: ScenePair
+    fold: int
+    device: torch.device
+    load: Callable[[str], torch.nn.Module]
+    around: Callable[[], Fit | None]
+    finest: int | None = None
+    progress: Progress | None = None
+
+
+@dataclass(frozen=True)
+class Proposer(Generic[Settings]):
+    """Who says where the ground of an optical pixel lies in the SAR image.
+
+    Attributes:
+        name: the source in the candidates table, and what users ask for; a plain lower-case identifier.
+        needs: names of the stages whose weights it takes, `solution.training.stages.Stage.name`.
+        settings: how it works; any prediction depends on them.
+        how: makes the candidates from the context and the settings.
+        learned: whether teams are trained for it. One that is not only looks around the field of all others, and cannot propose alone.
+    """
+
+    name: str
+    needs: tuple[str, ...]
+    settings: Settings
+    how: Callable[[Context, Settings], pd.DataFrame]
+    learned: bool = True
+
+    def propose(self, context: Context) -> pd.DataFrame:
+        """Candidates for the scene of the context. Raises `InputError` for missing or foreign weights."""
+        return self.how(context, self.settings)
