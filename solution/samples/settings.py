@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 CELL_PX = 2
+"""Side of a cell, in px of the level."""
 
 
 @dataclass(frozen=True)
@@ -20,13 +21,13 @@ class TileConfig:
         factors: levels that training tiles are drawn from.
         block_cells: side of a block.
         residual_slope: standard deviation of the residual shift's linear change over a tile, px per px.
-        residual_wave: likewise of a wave that makes the residual curved; 0 = none.
+        residual_wave: standard deviation of the steepest slope of a wave that makes the residual curved, px per px; 0 = no wave.
         max_label_sigma_px: a block is labelled (positive) where the interpolated truth is surer than this, in px of its level.
         photometric: which of the two images is changed in brightness, contrast and noise: ``both``, ``sar`` or ``none``.
-        inversion_share: share of tiles whose SAR contrast is inverted, and likewise of the optical one.
-        labelled_share, simulated_share, registered_share: how tiles are shared out among the kinds of sources that are given, relative to each other.
+        inversion_share: share of tiles whose SAR contrast is inverted; as many, drawn on their own, have their optical contrast inverted.
+        labelled_share, simulated_share, registered_share: how tiles are shared out among the kinds of images that there are, relative to each other.
         steps, batch_size, learning_rate, weight_decay, warmup_steps: optimisation.
-        ema_decay: of the averaged weights that are kept.
+        ema_decay: decay of the exponential moving average of the weights, which is what a run keeps.
     """
 
     SIZES: ClassVar[tuple[str, ...]] = ()

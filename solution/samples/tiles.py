@@ -1,4 +1,4 @@
-"""Training tiles: sources, one random matrix for pixels and points, photometric augmentation, and a TorchGeo-style dataset.
+"""Training tiles: cut out of images in memory with one random matrix for pixels and points, and changed in brightness, as a TorchGeo-style dataset.
 
 A tile pair shows an optical tile and the SAR image warped so that a known smooth residual shift is left. The truth is the tie-point field where it is
 sure enough, the simulator's exact map, or zero for image pairs that are registered already.
@@ -16,16 +16,21 @@ import torch
 from solution.core import geometry
 from solution.core.errors import InputError
 from solution.core.geometry import Matrix
-from solution.samples.augmentation import optical_augmentation, sar_augmentation
+from solution.samples.augmentation import OpticalAugmentation, augment_sar
 from solution.samples.images import TrainingImage, take
 from solution.samples.settings import CELL_PX, TileConfig
 from solution.samples.truth import RegisteredField, TiePointField, TruthMapField
 
 POSITIVE, NEGATIVE, IGNORE = 1, 0, -1
-_LATTICE = 17
+_LATTICE = 17  # nodes along each side of a tile at which the truth is evaluated
 _ROUNDS = 12
 _WAVE_LENGTH = (0.7, 2.0)  # of the residual, in tiles
-_MAX_TRIM_PX = 40
+_MAX_WAVE_SLOPE = 0.3  # of the residual's wave, px per px, so that its fixed point is found
+_MAX_TRIM_PX = 40  # that are hidden at a border of an image, px of the tile's level
+_MAX_ZOOM = 0.25  # powers of two by which a tile's pixels are larger or smaller than those of its level
+_ANCHORED_SHARE = 0.5  # of the tiles of an image with tie-points are centred near one
+_ANCHOR_REACH = 0.25  # how far from it at most, in tiles
+_LEAST_SHARE = 0.75  # of a tile's side that an image must have at a level which is drawn from
 
 
 @dataclass(frozen=True)
@@ -71,153 +76,148 @@ class TilePairs(torch.utils.data.Dataset):
     holds no data) or IGNORE; ``label_sigma`` (h, w) px. ``index`` is the sample's number: with the seed it is all that a sample depends on.
     """
 
-    def __init__(self, sources: Sequence[TrainingImage], config: TileConfig, length: int, seed: int, augment: bool = True) -> None:
-        if not sources:
+    def __init__(self, images: Sequence[TrainingImage], config: TileConfig, length: int, seed: int, augment: bool = True) -> None:
+        """Tiles of `images`, `length` of them.
+
+        Args:
+            augment: turn, mirror, magnify and bend the tiles, hide borders, and change brightness and contrast.
+
+        Raises:
+            InputError: no image.
+        """
+        if not images:
             raise InputError("training: no source is left after holding out; add scenes or pairs")
-        self.sources, self.config, self.length, self.seed, self.augment = list(sources), config, length, seed, augment
+        self.config, self.length, self.seed, self.augment = config, length, seed, augment
         shares = {"labelled": config.labelled_share, "simulated": config.simulated_share, "registered": config.registered_share}
-        self._groups = [(shares[kind], _weighted([s for s in sources if s.kind == kind])) for kind in sorted({s.kind for s in sources})]
-        self._photometric = optical_augmentation()
+        kinds = sorted({image.kind for image in images})
+        self._groups = [(shares[kind], _weighted([image for image in images if image.kind == kind])) for kind in kinds]
+        self._augment_optical = OpticalAugmentation()
 
     def __len__(self) -> int:
         return self.length
 
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
         rng = np.random.default_rng([self.seed, index])
-        source, factor = self._choose(rng)
-        sample = self._cut(source, factor, rng)
+        image, factor = self.choose(rng)
+        matrix = random_matrix(image, factor, self.config, rng, self.augment)
+        residual = random_residual(self.config, rng, self.augment)
+        trims = [_random_trim(matrix, rng) if self.augment else np.zeros(4) for _ in range(2)]
+        sample = cut_tile(image, matrix, residual, self.config, *trims)
         if self.augment and self.config.photometric != "none":
-            self._photometry(sample, rng)
+            if self.config.photometric == "both":
+                sample["optical"] = self._augment_optical(sample["optical"], sample["optical_valid"], self.config.inversion_share, rng)
+            sample["sar"] = augment_sar(sample["sar"], sample["sar_valid"], self.config.inversion_share, rng)
         sample["index"] = np.int64(index)
         return {key: torch.as_tensor(value) for key, value in sample.items()}
 
-    def _choose(self, rng: np.random.Generator) -> tuple[TrainingImage, float]:
+    def choose(self, rng: np.random.Generator) -> tuple[TrainingImage, float]:
+        """Draw the image that a tile is cut from, and the tile's level."""
         drawn = np.array([share for share, _ in self._groups])
         group, weights = self._groups[rng.choice(len(self._groups), p=drawn / drawn.sum())][1]
-        source = group[rng.choice(len(group), p=weights)]
-        fitting = [f for f in self.config.factors if min(source.shape) >= 0.75 * f * self.config.tile_px] or [1]
+        image = group[rng.choice(len(group), p=weights)]
+        fitting = [f for f in self.config.factors if min(image.shape) >= _LEAST_SHARE * f * self.config.tile_px] or [1]
         # Fine levels hold more tiles than coarse ones; the square root keeps the coarse ones in play.
         shares = 1.0 / np.sqrt(fitting)
-        return source, float(rng.choice(fitting, p=shares / shares.sum()))
-
-    def _matrix(self, source: TrainingImage, factor: float, rng: np.random.Generator) -> Matrix:
-        """Tile px -> optical px."""
-        size = self.config.tile_px
-        middle = ((size - 1) / 2, (size - 1) / 2)
-        angle, flip, jitter = (rng.uniform(0, 360), rng.random() < 0.5, rng.uniform(-0.25, 0.25)) if self.augment else (0.0, False, 0.0)
-        matrix = geometry.similarity(angle, factor * 2.0**jitter, flip, middle)
-        if len(source.anchors) and rng.random() < 0.5:
-            place = source.anchors[rng.integers(len(source.anchors))] + rng.uniform(-0.25, 0.25, 2) * size * factor
-        else:
-            place = rng.uniform(0, 1, 2) * np.array(source.shape[::-1])
-        margin = np.minimum(0.4 * size * factor, 0.5 * np.array(source.shape[::-1]))
-        place = np.clip(place, margin, np.array(source.shape[::-1]) - margin)
-        matrix[:2, 2] += place - np.array(middle)
-        return matrix
-
-    def _trim(self, spacing: float, rng: np.random.Generator) -> np.ndarray:
-        """How much of the image is hidden at its left, top, right and bottom, optical px.
-
-        Drawn for each modality alone: where both images of a pair end on the same ground, their borders would give the answer away.
-        """
-        return rng.uniform(0, _MAX_TRIM_PX * spacing, 4) if self.augment else np.zeros(4)
-
-    def _residual(self, rng: np.random.Generator) -> Residual:
-        size, config = self.config.tile_px, self.config
-        reach = max(config.reach_px - 1.0, 0.0)
-        linear = rng.normal(0, config.residual_slope, (2, 2)) if self.augment else np.zeros((2, 2))
-        residual = Residual(rng.uniform(-reach, reach, 2), linear, np.full(2, (size - 1) / 2))
-        if not (self.augment and config.residual_wave):
-            return residual
-        angle, length = rng.uniform(0, 2 * np.pi), size * rng.uniform(*_WAVE_LENGTH)
-        number = 2 * np.pi / length
-        wave = rng.normal(0, config.residual_wave, 2).clip(-0.3, 0.3) / number
-        return replace(
-            residual, wave=wave, wave_number=number * np.array([np.cos(angle), np.sin(angle)]), phase=float(rng.uniform(0, 2 * np.pi))
-        )
-
-    def _cut(self, source: TrainingImage, factor: float, rng: np.random.Generator) -> dict[str, np.ndarray]:
-        size, block = self.config.tile_px, self.config.block_cells * CELL_PX
-        matrix, residual = self._matrix(source, factor, rng), self._residual(rng)
-        spacing = float(np.sqrt(abs(np.linalg.det(matrix[:2, :2]))))
-        grid = np.stack(np.meshgrid(np.arange(size), np.arange(size)), axis=-1).astype(np.float64)
-        ground = geometry.apply(matrix, grid - residual.at(grid))
-        optical, optical_valid = take(source.optical, geometry.apply(matrix, grid), spacing, self._trim(spacing, rng))
-        sar, sar_valid = take(source.sar, ground + _on_lattice(source.field, ground), spacing, self._trim(spacing, rng))
-        centre = (np.arange(size // block) + 0.5) * block - 0.5
-        centres = np.stack(np.meshgrid(centre, centre), axis=-1)
-        shift = residual.seen_from(centres)
-        sigma = source.field.sigma_at(geometry.apply(matrix, centres).reshape(-1, 2)).reshape(centres.shape[:2]) / spacing
-        return {
-            "optical": np.moveaxis(optical, -1, 0).copy(),
-            "sar": sar[None],
-            "optical_valid": optical_valid,
-            "sar_valid": sar_valid,
-            "shift": np.moveaxis(shift, -1, 0).astype(np.float32),
-            "label": self._labels(centres, shift, sigma, optical_valid, sar_valid),
-            "label_sigma": sigma.astype(np.float32),
-        }
-
-    def _labels(
-        self, centres: np.ndarray, shift: np.ndarray, sigma: np.ndarray, optical_valid: np.ndarray, sar_valid: np.ndarray
-    ) -> np.ndarray:
-        size = self.config.tile_px
-        here = np.rint(centres).astype(int)
-        there = np.rint(centres + shift).astype(int)
-        inside = ((there >= 0) & (there < size)).all(axis=-1)
-        there = np.clip(there, 0, size - 1)
-        has_sar = inside & (sar_valid[there[..., 1], there[..., 0]] > 0)
-        has_optical = optical_valid[here[..., 1], here[..., 0]] > 0
-        within = (np.abs(shift) <= self.config.reach_px).all(axis=-1)
-        label = np.full(shift.shape[:2], IGNORE, dtype=np.int64)
-        label[has_optical & inside & ~has_sar] = NEGATIVE
-        label[has_optical & has_sar & within & (sigma <= self.config.max_label_sigma_px)] = POSITIVE
-        return label
-
-    def _photometry(self, sample: dict[str, np.ndarray], rng: np.random.Generator) -> None:
-        """Change the pixels' values in place, never their positions."""
-        if self.config.photometric == "both":
-            self._optical_photometry(sample, rng)
-        sar = sar_augmentation(sample["sar"][0], rng)
-        if rng.random() < self.config.inversion_share:
-            sar = 1.0 - sar
-        sample["sar"] = (sar * sample["sar_valid"])[None].astype(np.float32)
-
-    def _optical_photometry(self, sample: dict[str, np.ndarray], rng: np.random.Generator) -> None:
-        self._photometric.set_random_seed(int(rng.integers(2**31)))
-        image = (255 * np.moveaxis(sample["optical"], 0, -1)).astype(np.uint8)
-        optical = self._photometric(image=image)["image"].astype(np.float32) / 255.0
-        if rng.random() < self.config.inversion_share:
-            optical = 1.0 - optical
-        sample["optical"] = np.moveaxis(optical, -1, 0) * sample["optical_valid"]
-
-    def plot(self, sample: dict[str, torch.Tensor], show_titles: bool = True, suptitle: str | None = None):
-        """A matplotlib figure of one sample: optical, SAR as cut, SAR pulled back by the truth, and the labels with the shift."""
-        from matplotlib import pyplot as plt
-
-        optical, sar = sample["optical"].permute(1, 2, 0).numpy(), sample["sar"][0].numpy()
-        block = sar.shape[0] // sample["shift"].shape[1]
-        shift = cv2.resize(sample["shift"].permute(1, 2, 0).numpy(), sar.shape[::-1], interpolation=cv2.INTER_LINEAR)
-        x, y = np.meshgrid(np.arange(sar.shape[1], dtype=np.float32), np.arange(sar.shape[0], dtype=np.float32))
-        pulled = cv2.remap(sar, x + shift[..., 0], y + shift[..., 1], cv2.INTER_LINEAR)
-        figure, axes = plt.subplots(1, 4, figsize=(16, 4.4), layout="constrained")
-        titles = ("optical", "SAR", "SAR moved by the truth", "label (1 positive, 0 negative, -1 ignore) and shift")
-        for axis, image, title in zip(axes, (optical, sar, pulled, sample["label"].numpy()), titles, strict=True):
-            axis.imshow(image, cmap="gray" if image.ndim == 2 and title != titles[3] else None, vmin=-1 if title == titles[3] else None)
-            axis.axis("off")
-            if show_titles:
-                axis.set_title(title)
-        rows, columns = np.indices(sample["label"].shape)
-        axes[3].quiver(columns, rows, *(sample["shift"].numpy() / block), angles="xy", scale_units="xy", scale=1)
-        if suptitle:
-            figure.suptitle(suptitle)
-        return figure
+        return image, float(rng.choice(fitting, p=shares / shares.sum()))
 
 
-def _weighted(sources: list[TrainingImage]) -> tuple[list[TrainingImage], np.ndarray]:
-    """Sources, and how often each is drawn: a large image more often than a small one, but not in proportion."""
-    weights = np.sqrt([source.sar[0].size for source in sources])
-    return sources, weights / weights.sum()
+def _weighted(images: list[TrainingImage]) -> tuple[list[TrainingImage], np.ndarray]:
+    """Images, and how often each is drawn: a large one more often than a small one, but not in proportion."""
+    weights = np.sqrt([image.sar[0].size for image in images])
+    return images, weights / weights.sum()
+
+
+def random_matrix(image: TrainingImage, factor: float, config: TileConfig, rng: np.random.Generator, augment: bool = True) -> Matrix:
+    """Tile px -> optical px, for a tile of a level somewhere in an image; turned, mirrored and magnified unless `augment` is false."""
+    size = config.tile_px
+    middle = ((size - 1) / 2, (size - 1) / 2)
+    angle, flip, zoom = (rng.uniform(0, 360), rng.random() < 0.5, rng.uniform(-_MAX_ZOOM, _MAX_ZOOM)) if augment else (0.0, False, 0.0)
+    matrix = geometry.similarity(angle, factor * 2.0**zoom, flip, middle)
+    if len(image.anchors) and rng.random() < _ANCHORED_SHARE:
+        place = image.anchors[rng.integers(len(image.anchors))] + rng.uniform(-_ANCHOR_REACH, _ANCHOR_REACH, 2) * size * factor
+    else:
+        place = rng.uniform(0, 1, 2) * np.array(image.shape[::-1])
+    margin = np.minimum(0.4 * size * factor, 0.5 * np.array(image.shape[::-1]))
+    place = np.clip(place, margin, np.array(image.shape[::-1]) - margin)
+    matrix[:2, 2] += place - np.array(middle)
+    return matrix
+
+
+def random_residual(config: TileConfig, rng: np.random.Generator, augment: bool = True) -> Residual:
+    """The residual shift that a tile shall be left with; the same all over the tile unless `augment` is true."""
+    size = config.tile_px
+    reach = max(config.reach_px - 1.0, 0.0)
+    linear = rng.normal(0, config.residual_slope, (2, 2)) if augment else np.zeros((2, 2))
+    residual = Residual(rng.uniform(-reach, reach, 2), linear, np.full(2, (size - 1) / 2))
+    if not (augment and config.residual_wave):
+        return residual
+    angle, length = rng.uniform(0, 2 * np.pi), size * rng.uniform(*_WAVE_LENGTH)
+    number = 2 * np.pi / length
+    wave = rng.normal(0, config.residual_wave, 2).clip(-_MAX_WAVE_SLOPE, _MAX_WAVE_SLOPE) / number
+    return replace(
+        residual, wave=wave, wave_number=number * np.array([np.cos(angle), np.sin(angle)]), phase=float(rng.uniform(0, 2 * np.pi))
+    )
+
+
+def _random_trim(matrix: Matrix, rng: np.random.Generator) -> np.ndarray:
+    """How much of an image is hidden at its left, top, right and bottom, optical px.
+
+    Drawn for each modality alone: where both images of a pair end on the same ground, their borders would give the answer away.
+    """
+    return rng.uniform(0, _MAX_TRIM_PX * _spacing_px(matrix), 4)
+
+
+def _spacing_px(matrix: Matrix) -> float:
+    """Optical px per tile px."""
+    return float(np.sqrt(abs(np.linalg.det(matrix[:2, :2]))))
+
+
+def cut_tile(
+    image: TrainingImage, matrix: Matrix, residual: Residual, config: TileConfig, optical_trim_px: np.ndarray, sar_trim_px: np.ndarray
+) -> dict[str, np.ndarray]:
+    """A sample as `TilePairs` describes it, without its index and with its brightness as it is.
+
+    Args:
+        matrix: tile px -> optical px.
+        residual: what the SAR tile is off by.
+        optical_trim_px, sar_trim_px: (4,) how much of an image is hidden at its left, top, right and bottom, optical px.
+    """
+    size, block, spacing = config.tile_px, config.block_cells * CELL_PX, _spacing_px(matrix)
+    grid = np.stack(np.meshgrid(np.arange(size), np.arange(size)), axis=-1).astype(np.float64)
+    ground = geometry.apply(matrix, grid - residual.at(grid))
+    optical, optical_valid = take(image.optical, geometry.apply(matrix, grid), spacing, optical_trim_px)
+    sar, sar_valid = take(image.sar, ground + _on_lattice(image.field, ground), spacing, sar_trim_px)
+    centre = (np.arange(size // block) + 0.5) * block - 0.5
+    centres = np.stack(np.meshgrid(centre, centre), axis=-1)
+    shift = residual.seen_from(centres)
+    sigma = image.field.sigma_at(geometry.apply(matrix, centres).reshape(-1, 2)).reshape(centres.shape[:2]) / spacing
+    return {
+        "optical": np.moveaxis(optical, -1, 0).copy(),
+        "sar": sar[None],
+        "optical_valid": optical_valid,
+        "sar_valid": sar_valid,
+        "shift": np.moveaxis(shift, -1, 0).astype(np.float32),
+        "label": _labels(centres, shift, sigma, optical_valid, sar_valid, config),
+        "label_sigma": sigma.astype(np.float32),
+    }
+
+
+def _labels(
+    centres: np.ndarray, shift: np.ndarray, sigma: np.ndarray, optical_valid: np.ndarray, sar_valid: np.ndarray, config: TileConfig
+) -> np.ndarray:
+    """(h, w) POSITIVE, NEGATIVE or IGNORE of blocks with centres and shifts (h, w, 2) and their standard deviation (h, w), all in tile px."""
+    size = config.tile_px
+    here = np.rint(centres).astype(int)
+    there = np.rint(centres + shift).astype(int)
+    inside = ((there >= 0) & (there < size)).all(axis=-1)
+    there = np.clip(there, 0, size - 1)
+    has_sar = inside & (sar_valid[there[..., 1], there[..., 0]] > 0)
+    has_optical = optical_valid[here[..., 1], here[..., 0]] > 0
+    within = (np.abs(shift) <= config.reach_px).all(axis=-1)
+    label = np.full(shift.shape[:2], IGNORE, dtype=np.int64)
+    label[has_optical & inside & ~has_sar] = NEGATIVE
+    label[has_optical & has_sar & within & (sigma <= config.max_label_sigma_px)] = POSITIVE
+    return label
 
 
 def _on_lattice(shift_field: TiePointField | TruthMapField | RegisteredField, ground: np.ndarray) -> np.ndarray:

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import rasterio
 import torch
-from matplotlib import pyplot as plt
 from rasterio.transform import Affine
 
 from solution.core.errors import InputError
@@ -18,7 +17,7 @@ from solution.core.geometry import fit_affine, similarity
 from solution.proposers.flow.settings import FlowConfig
 from solution.samples import images
 from solution.samples.settings import CELL_PX, TileConfig
-from solution.samples.tiles import IGNORE, NEGATIVE, POSITIVE, Residual, TilePairs
+from solution.samples.tiles import IGNORE, NEGATIVE, POSITIVE, Residual, TilePairs, cut_tile, random_residual
 from solution.samples.truth import RegisteredField, TiePointField, TruthMapField
 from solution.tests.conftest import Recipe, Scene, write_raster, write_scene
 
@@ -39,16 +38,16 @@ def scene(tmp_path_factory) -> Scene:
 
 
 @pytest.fixture(scope="module")
-def truth_source(scene, tmp_path_factory) -> images.TrainingImage:
+def truth_image(scene, tmp_path_factory) -> images.TrainingImage:
     """The scene with the exact map beside it, as a simulator writes it."""
     pair = scene.open()
     x, y = np.meshgrid(np.arange(pair.shape[1], dtype=np.float64), np.arange(pair.shape[0], dtype=np.float64))
     index_shift = np.stack(wavy(x, y)) - pair.centre_offset_px[:, None, None]
     path = scene.optical.with_name("02_truth_train_01.tif")
     write_raster(path, index_shift.astype(np.float32), scene_transform(scene), "EPSG:32637")
-    source = images.scene_image(pair)
+    image = images.scene_image(pair)
     path.unlink()
-    return source
+    return image
 
 
 def scene_transform(scene: Scene) -> Affine:
@@ -81,25 +80,23 @@ def residual_of(shift: np.ndarray, block: int) -> Residual:
     return Residual(matrix[:2, 2], matrix[:2, :2], np.zeros(2))
 
 
-def plain_tiles(source: images.TrainingImage, config: FlowConfig = CONFIG, seed: int = 1) -> TilePairs:
+def plain_tiles(image: images.TrainingImage, config: FlowConfig = CONFIG, seed: int = 1) -> TilePairs:
     """Random geometry, but the pixels as they are."""
-    dataset = TilePairs([source], config, 64, seed)
-    dataset._photometry = lambda sample, rng: None
-    return dataset
+    return TilePairs([image], replace(config, photometric="none"), 64, seed)
 
 
-def whole_samples(source: images.TrainingImage, count: int, config: FlowConfig = CONFIG) -> list[dict[str, torch.Tensor]]:
+def whole_samples(image: images.TrainingImage, count: int, config: FlowConfig = CONFIG) -> list[dict[str, torch.Tensor]]:
     """Samples that lie mostly inside both images."""
-    dataset = plain_tiles(source, config)
+    dataset = plain_tiles(image, config)
     samples = (dataset[index] for index in range(len(dataset)))
     whole = [s for s in samples if (s["label"] == POSITIVE).float().mean() > 0.5]
     return whole[:count]
 
 
 @pytest.mark.parametrize("factors", [(1,), (2,)])
-def test_the_shift_of_a_sample_moves_its_sar_onto_its_optical_tile(truth_source, factors):
+def test_the_shift_of_a_sample_moves_its_sar_onto_its_optical_tile(truth_image, factors):
     config = replace(CONFIG, factors=factors, tile_px=128 if factors == (1,) else 144)
-    for sample in whole_samples(truth_source, 6, config):
+    for sample in whole_samples(truth_image, 6, config):
         shift = sample["shift"].numpy()
         best = -pulled_back(sample, shift)  # the SAR image of the fixture is bright where the optical one is dark
         assert best > 0.98
@@ -110,20 +107,20 @@ def test_the_shift_of_a_sample_moves_its_sar_onto_its_optical_tile(truth_source,
                 assert -pulled_back(sample, wrong) < best - 0.02
 
 
-def test_tie_points_give_the_truth_that_they_can(scene, truth_source):
-    source = images.scene_image(scene.open())
-    assert source.kind == "labelled" and source.name == "02_train_01" and isinstance(source.field, TiePointField)
+def test_tie_points_give_the_truth_that_they_can(scene, truth_image):
+    image = images.scene_image(scene.open())
+    assert image.kind == "labelled" and image.name == "02_train_01" and isinstance(image.field, TiePointField)
     xy = np.random.default_rng(0).uniform(20, 380, (400, 2))
     exact = np.column_stack(wavy(*xy.T))
     # Labels are whole pixels of both images; a lost centre offset would add 0.25 px to every one, a swap many.
-    assert np.abs((source.field.shift_at(xy) - exact).mean(axis=0)).max() < 0.1
-    assert np.hypot(*(source.field.shift_at(xy) - exact).T).mean() < 0.6
-    assert np.abs(truth_source.field.shift_at(xy) - exact).max() < 0.05
+    assert np.abs((image.field.shift_at(xy) - exact).mean(axis=0)).max() < 0.1
+    assert np.hypot(*(image.field.shift_at(xy) - exact).T).mean() < 0.6
+    assert np.abs(truth_image.field.shift_at(xy) - exact).max() < 0.05
 
 
 def test_a_simulated_scene_is_named_by_its_folder_and_is_no_real_one(scene):
-    source = images.scene_image(scene.open(), simulated_in="simulated")
-    assert source.name == "simulated/02_train_01" and source.kind == "simulated"
+    image = images.scene_image(scene.open(), simulated_in="simulated")
+    assert image.name == "simulated/02_train_01" and image.kind == "simulated"
 
 
 @pytest.mark.parametrize("spacing", [1.0, 2.0, 4.0, 8.0])
@@ -146,35 +143,35 @@ def test_seen_from_solves_the_fixed_point(flip):
     np.testing.assert_allclose(shift, residual.at(p + shift), atol=1e-9)
 
 
-def test_seen_from_solves_the_fixed_point_of_a_curved_residual(truth_source):
-    curved = TilePairs([truth_source], replace(CONFIG, residual_wave=0.1, residual_slope=0.05), 1, 0)
+def test_seen_from_solves_the_fixed_point_of_a_curved_residual():
+    curved = replace(CONFIG, residual_wave=0.1, residual_slope=0.05)
     p, rng = np.random.default_rng(0).uniform(0, 128, (50, 2)), np.random.default_rng(1)
-    residuals = [curved._residual(rng) for _ in range(50)]
+    residuals = [random_residual(curved, rng) for _ in range(50)]
     for residual in residuals:
         np.testing.assert_allclose(residual.seen_from(p), residual.at(p + residual.seen_from(p)), atol=1e-3)
     bend = [residual.at(p) - residual.at(residual.centre) - (p - residual.centre) @ residual.linear.T for residual in residuals]
     assert np.median([np.abs(b).max() for b in bend]) > 2.0
 
 
-def test_a_configuration_without_reach_gives_tiles_in_register(truth_source):
-    assert TilePairs([truth_source], TileConfig(residual_slope=0.0), 1, 0)[0]["shift"].abs().max() == 0
+def test_a_configuration_without_reach_gives_tiles_in_register(truth_image):
+    assert TilePairs([truth_image], TileConfig(residual_slope=0.0), 1, 0)[0]["shift"].abs().max() == 0
 
 
 @pytest.mark.parametrize(("photometric", "changed"), [("both", (True, True)), ("sar", (False, True)), ("none", (False, False))])
-def test_photometric_changes_touch_the_chosen_images_only(truth_source, photometric, changed):
-    plain, tiles_ = plain_tiles(truth_source), TilePairs([truth_source], replace(CONFIG, photometric=photometric), 64, 1)
+def test_photometric_changes_touch_the_chosen_images_only(truth_image, photometric, changed):
+    plain, tiles_ = plain_tiles(truth_image), TilePairs([truth_image], replace(CONFIG, photometric=photometric), 64, 1)
     for name, expected in zip(("optical", "sar"), changed, strict=True):
         assert any(not torch.equal(plain[i][name], tiles_[i][name]) for i in range(6)) == expected
 
 
-def test_residual_shifts_fill_the_search_range_and_no_more(truth_source):
-    dataset, rng = plain_tiles(truth_source), np.random.default_rng(0)
-    constants = np.array([dataset._residual(rng).constant for _ in range(400)])
+def test_residual_shifts_fill_the_search_range_and_no_more():
+    rng = np.random.default_rng(0)
+    constants = np.array([random_residual(CONFIG, rng).constant for _ in range(400)])
     assert np.abs(constants).max() < REACH
     assert (constants.min(axis=0) < -0.8 * REACH).all() and (constants.max(axis=0) > 0.8 * REACH).all()
 
 
-def striped_source(field, hole: slice | None = None) -> images.TrainingImage:
+def striped_image(field, hole: slice | None = None) -> images.TrainingImage:
     """A flat picture whose SAR image lacks some columns."""
     optical = np.full((256, 256, 3), 100, np.uint8)
     sar = np.full((256, 256), 100, np.uint8)
@@ -183,64 +180,62 @@ def striped_source(field, hole: slice | None = None) -> images.TrainingImage:
     return images.TrainingImage("flat", "registered", images.pyramid(optical), images.pyramid(sar), field)
 
 
-def cut(source: images.TrainingImage, shift: tuple[float, float]) -> dict[str, np.ndarray]:
-    """The tile in the middle of a source, upright, at full resolution, with a constant residual."""
-    dataset = TilePairs([source], replace(CONFIG, factors=(1,)), 1, 0, augment=False)
+def cut(image: images.TrainingImage, shift: tuple[float, float]) -> dict[str, np.ndarray]:
+    """The tile in the middle of an image, upright, at full resolution, with a constant residual."""
     middle = np.full(2, (CONFIG.tile_px - 1) / 2)
     matrix = np.eye(3)
     matrix[:2, 2] = 127.5 - middle
-    dataset._matrix = lambda *_: matrix
-    dataset._residual = lambda *_: Residual(np.array(shift), np.zeros((2, 2)), middle)
-    return dataset._cut(source, 1, np.random.default_rng(0))
+    residual = Residual(np.array(shift), np.zeros((2, 2)), middle)
+    return cut_tile(image, matrix, residual, CONFIG, np.zeros(4), np.zeros(4))
 
 
 def test_labels_follow_the_data_and_the_border():
     # The tile shows columns 64 to 191; block b is centred on tile column 16 b + 7.5.
-    sample = cut(striped_source(RegisteredField(1.0), slice(64, 96)), (6.0, -6.0))
+    sample = cut(striped_image(RegisteredField(1.0), slice(64, 96)), (6.0, -6.0))
     label = sample["label"]
     assert label.shape == (8, 8)
     # SAR position q shows the ground of q - 6: the hole lies in columns 6 to 37 there, and in blocks 0 and 1 of the optical tile.
     column = np.arange(128)
     assert np.array_equal(sample["sar_valid"][60] > 0, (column < 6) | (column >= 38))
     assert (label[1:, :2] == NEGATIVE).all() and (label[1:, 2:] == POSITIVE).all()
-    gone = cut(striped_source(RegisteredField(1.0)), (0.0, -8.1))["label"]
+    gone = cut(striped_image(RegisteredField(1.0)), (0.0, -8.1))["label"]
     assert (gone[0] == IGNORE).all() and (gone[1:] == POSITIVE).all()
 
 
 def test_a_shift_out_of_reach_is_not_positive():
-    assert (cut(striped_source(RegisteredField(1.0)), (REACH + 0.1, 0.0))["label"] != POSITIVE).all()
-    assert (cut(striped_source(RegisteredField(1.0)), (REACH - 0.1, 0.0))["label"][:, :-1] == POSITIVE).all()
+    assert (cut(striped_image(RegisteredField(1.0)), (REACH + 0.1, 0.0))["label"] != POSITIVE).all()
+    assert (cut(striped_image(RegisteredField(1.0)), (REACH - 0.1, 0.0))["label"][:, :-1] == POSITIVE).all()
 
 
 def test_ground_without_optical_data_is_ignored():
-    source = striped_source(RegisteredField(1.0), slice(0, 96))  # whether or not the SAR image shows it
-    source.optical[0][:, :128] = 0
-    label = cut(replace(source, optical=images.pyramid(source.optical[0])), (0.0, 0.0))["label"]
+    image = striped_image(RegisteredField(1.0), slice(0, 96))  # whether or not the SAR image shows it
+    image.optical[0][:, :128] = 0
+    label = cut(replace(image, optical=images.pyramid(image.optical[0])), (0.0, 0.0))["label"]
     assert (label[:, :4] == IGNORE).all() and (label[:, 4:] == POSITIVE).all()
 
 
 def test_far_from_tie_points_is_ignored():
     rng = np.random.default_rng(0)
     xy = np.column_stack([rng.uniform(60, 90, 40), rng.uniform(60, 200, 40)])
-    label = cut(striped_source(TiePointField(xy, np.zeros((40, 2)) + rng.normal(0, 0.8, (40, 2)))), (0.0, 0.0))["label"]
+    label = cut(striped_image(TiePointField(xy, np.zeros((40, 2)) + rng.normal(0, 0.8, (40, 2)))), (0.0, 0.0))["label"]
     assert (label[:, :2] == POSITIVE).all() and (label[:, -2:] == IGNORE).all()
 
 
-def test_a_sample_depends_on_seed_and_index_alone(truth_source):
-    first, again = (TilePairs([truth_source], CONFIG, 8, seed=3) for _ in range(2))
+def test_a_sample_depends_on_seed_and_index_alone(truth_image):
+    first, again = (TilePairs([truth_image], CONFIG, 8, seed=3) for _ in range(2))
     again[0]  # what was asked before must not matter
     for key, value in first[5].items():
         assert torch.equal(value, again[5][key]), key
-    other_index, other_seed = first[6], TilePairs([truth_source], CONFIG, 8, seed=4)[5]
+    other_index, other_seed = first[6], TilePairs([truth_image], CONFIG, 8, seed=4)[5]
     for other in (other_index, other_seed):
         assert not torch.equal(first[5]["sar"], other["sar"]) and not torch.equal(first[5]["shift"], other["shift"])
     assert int(first[5]["index"]) == 5
 
 
-def test_photometry_changes_values_and_not_places(truth_source):
+def test_photometry_changes_values_and_not_places(truth_image):
     changed = 0
     for index in range(8):
-        plain, sample = plain_tiles(truth_source, seed=3)[index], TilePairs([truth_source], CONFIG, 64, seed=3)[index]
+        plain, sample = plain_tiles(truth_image, seed=3)[index], TilePairs([truth_image], CONFIG, 64, seed=3)[index]
         for key in ("shift", "label", "label_sigma", "optical_valid", "sar_valid"):
             assert torch.equal(plain[key], sample[key]), key
         changed += not torch.equal(plain["optical"], sample["optical"])
@@ -250,9 +245,9 @@ def test_photometry_changes_values_and_not_places(truth_source):
     assert changed >= 6
 
 
-def test_both_contrasts_are_inverted_as_often_as_said(truth_source):
-    always = TilePairs([truth_source], replace(CONFIG, inversion_share=1.0), 64, seed=3)
-    never = TilePairs([truth_source], replace(CONFIG, inversion_share=0.0), 64, seed=3)
+def test_both_contrasts_are_inverted_as_often_as_said(truth_image):
+    always = TilePairs([truth_image], replace(CONFIG, inversion_share=1.0), 64, seed=3)
+    never = TilePairs([truth_image], replace(CONFIG, inversion_share=0.0), 64, seed=3)
     for image, valid in (("optical", "optical_valid"), ("sar", "sar_valid")):
         a, b = always[4], never[4]
         inside = a[valid] > 0
@@ -303,27 +298,27 @@ def test_a_truth_map_is_read_at_pixel_centres(tmp_path, scene, shape):
     assert np.isfinite(field.shift_at(np.array([[-50.0, 1e4]]))).all()
 
 
-def test_the_kinds_of_sources_are_mixed_as_said(truth_source):
+def test_the_kinds_of_images_are_mixed_as_said(truth_image):
     config = replace(CONFIG, factors=(1,), labelled_share=0.2, simulated_share=0.5, registered_share=0.1)
-    flat = striped_source(RegisteredField(1.0))
+    flat = striped_image(RegisteredField(1.0))
     others = [replace(flat, name=f"{kind} {i}", kind=kind) for kind, count in (("simulated", 5), ("registered", 3)) for i in range(count)]
 
-    def shares(sources: list) -> dict[str, float]:
-        dataset, rng = TilePairs(sources, config, 1, 0), np.random.default_rng(0)
-        drawn = [dataset._choose(rng)[0] for _ in range(1000)]
-        assert {source.name for source in drawn} == {source.name for source in sources}
-        return {kind: float(np.mean([source.kind == kind for source in drawn])) for kind in ("labelled", "simulated", "registered")}
+    def shares(there: list) -> dict[str, float]:
+        dataset, rng = TilePairs(there, config, 1, 0), np.random.default_rng(0)
+        drawn = [dataset.choose(rng)[0] for _ in range(1000)]
+        assert {image.name for image in drawn} == {image.name for image in there}
+        return {kind: float(np.mean([image.kind == kind for image in drawn])) for kind in ("labelled", "simulated", "registered")}
 
-    assert shares([truth_source, *others]) == pytest.approx({"labelled": 0.25, "simulated": 0.625, "registered": 0.125}, abs=0.05)
+    assert shares([truth_image, *others]) == pytest.approx({"labelled": 0.25, "simulated": 0.625, "registered": 0.125}, abs=0.05)
     assert shares(others) == pytest.approx({"labelled": 0.0, "simulated": 0.833, "registered": 0.167}, abs=0.05)
 
 
-def test_coarse_levels_are_drawn_where_the_scene_is_large_enough(truth_source):
-    dataset = TilePairs([truth_source], replace(CONFIG, factors=(1, 2, 4, 8)), 1, 0)
+def test_coarse_levels_are_drawn_where_the_scene_is_large_enough(truth_image):
+    dataset = TilePairs([truth_image], replace(CONFIG, factors=(1, 2, 4, 8)), 1, 0)
     rng = np.random.default_rng(0)
-    assert {dataset._choose(rng)[1] for _ in range(100)} == {1.0, 2.0, 4.0}
+    assert {dataset.choose(rng)[1] for _ in range(100)} == {1.0, 2.0, 4.0}
     small = replace(CONFIG, tile_px=1024)
-    assert TilePairs([truth_source], small, 1, 0)._choose(rng)[1] == 1.0
+    assert TilePairs([truth_image], small, 1, 0).choose(rng)[1] == 1.0
 
 
 def test_nothing_left_to_train_on_is_an_input_error():
@@ -353,12 +348,12 @@ LAYOUTS = [
 def test_registered_pairs_are_found_in_every_layout(tmp_path, sar, optical, name):
     root = tmp_path / "pairs"
     write_pair(root / sar, root / optical)
-    (source,) = images.registered_images(root)
-    assert source.name == f"pairs/{name}" and source.kind == "registered" and source.shape == (48, 64)
-    assert source.optical[0].shape == (48, 64, 3) and source.sar[0].min() >= 1 and source.optical[0].min() >= 1
+    (image,) = images.registered_images(root)
+    assert image.name == f"pairs/{name}" and image.kind == "registered" and image.shape == (48, 64)
+    assert image.optical[0].shape == (48, 64, 3) and image.sar[0].min() >= 1 and image.optical[0].min() >= 1
     expected = np.maximum(cv2.imread(str(root / optical))[..., ::-1], 1)
-    assert np.array_equal(source.optical[0], expected)  # red comes first
-    assert not source.field.shift_at(np.zeros((3, 2))).any()
+    assert np.array_equal(image.optical[0], expected)  # red comes first
+    assert not image.field.shift_at(np.zeros((3, 2))).any()
     with pytest.raises(InputError, match="holds no registered pair"):
         images.registered_images(root, exclude=[Path(sar).stem])
 
@@ -376,11 +371,3 @@ def test_bad_pairs_end_in_a_sentence(tmp_path):
     (tmp_path / "opt" / "a.png").write_bytes(b"no picture")
     with pytest.raises(InputError, match=r"opt/a\.png: is not a readable image"):
         images.registered_images(tmp_path)
-
-
-def test_plot_draws_four_panels(truth_source):
-    dataset = TilePairs([truth_source], CONFIG, 4, 0)
-    figure = dataset.plot(dataset[0], suptitle="sample 0")
-    assert [axis.get_title() != "" for axis in figure.axes] == [True] * 4
-    figure.canvas.draw()
-    plt.close(figure)
