@@ -1,7 +1,7 @@
 """What matching networks are made of: a modality's own first layers, and the shared trunk behind them.
 
-Oriented gradient magnitudes are fed in beside the pixels, because they survive a contrast inversion (CFOG, Ye et al. 2019), and everything fades out
-before the border of the data, whose edge says nothing about the ground.
+Oriented gradient magnitudes are fed in beside the pixels, because they survive a contrast inversion (CFOG, Ye et al.
+2019), and everything fades out before the border of the data, whose edge says nothing about the ground.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def steering() -> Tensor:
 
 
 class Stem(nn.Module):
-    """A modality's own first layers: pixels, locally normalised intensity and oriented gradients in, half resolution out."""
+    """A modality's own first layers: pixels, normalised intensity and oriented gradients in, half resolution out."""
 
     def __init__(self, image_channels: int, channels: int) -> None:
         super().__init__()
@@ -54,7 +54,8 @@ class Stem(nn.Module):
         return self.layers(inputs)
 
     def _inputs(self, image: Tensor, valid: Tensor) -> Tensor:
-        # The borders of both images' data are strong edges that say nothing about the ground: everything fades out before it reaches them.
+        # The borders of both images' data are strong edges that say nothing about the ground: everything fades out
+        # before it reaches them.
         near = fade(valid)
         mean = (image * valid).mean(dim=(2, 3), keepdim=True) / valid.mean(dim=(2, 3), keepdim=True).clamp_min(1e-3)
         image = mean + (image - mean) * valid
@@ -75,7 +76,7 @@ class Stem(nn.Module):
 
 
 def fade(valid: Tensor) -> Tensor:
-    """(B, 1, H, W) 0 or 1 -> 0 within 8 px of invalid ground, rising to 1 at 16 px; the tile's own border does not count."""
+    """(B, 1, H, W) 0 or 1 -> 0 within 8 px of invalid ground, rising to 1 at 16 px; a tile's border does not count."""
     side, half = 2 * _BORDER_PX + 1, _BORDER_PX
     along_x = F.avg_pool2d(eroded(valid), (1, side), 1, (0, half), count_include_pad=False)
     return F.avg_pool2d(along_x, (side, 1), 1, (half, 0), count_include_pad=False)
@@ -117,5 +118,5 @@ class Features(nn.Module):
         return self.project(self.smooth(top))
 
     def forward(self, stem: Tensor) -> Tensor:
-        """As `features`."""
+        """What `features` gives, for those who call the module."""
         return self.features(stem)

@@ -1,7 +1,8 @@
 """What a proposer is: one object that says what it is called, what it needs, and how it proposes.
 
-To add a proposer, write its object in a folder of its own and add it to `solution.proposers.every.PROPOSERS`. The objects are made of settings and names
-alone, and import what does the work when it is asked for: whoever only wants to know their names need not load torch.
+To add a proposer, write its object in a folder of its own and add it to `solution.proposers.every.PROPOSERS`. The
+objects are made of settings and names alone, and import what does the work when it is asked for: whoever only wants to
+know their names need not load torch.
 """
 
 from __future__ import annotations
@@ -31,9 +32,9 @@ class Context:
         pair: the scene.
         fold: number of the team that proposes; goes into the table.
         device: that does the work.
-        load: name of a stage in `Proposer.needs` -> the team's network, in evaluation mode and on `device`. Raises `InputError` for missing or foreign
-            weights.
-        around: gives the field to look around, which is fitted when it is asked for; None = nothing is known but the geocoding.
+        load: name of a stage in `Proposer.needs` -> the team's network, in evaluation mode and on `device`. Raises
+            `InputError` for missing or foreign weights.
+        around: gives the field to look around, which is fitted when it is asked for; None = geocoding alone is known.
         finest: level to end on, 1 = every optical pixel; None chooses by the scene's size.
         progress: called with (what, done, total).
     """
@@ -56,7 +57,8 @@ class Proposer(Generic[Settings]):
         needs: names of the stages whose weights it takes, `solution.training.stages.Stage.name`.
         settings: how it works; any prediction depends on them.
         how: makes the candidates from the context and the settings.
-        learned: whether teams are trained for it. One that is not only looks around the field of all others, and cannot propose alone.
+        learned: whether teams are trained for it. One that is not only looks around the field of all others, and cannot
+            propose alone.
     """
 
     name: str

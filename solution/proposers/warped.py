@@ -1,4 +1,4 @@
-"""A tile of both images with the SAR one read through a field, and matches found in it as rows of the candidates table."""
+"""A tile of both images with the SAR one read through a field, and the matches found in it as rows of a table."""
 
 from __future__ import annotations
 
@@ -15,15 +15,18 @@ from solution.field import candidates
 from solution.field.fitting import Fit
 
 Translate = Callable[[np.ndarray, np.ndarray], np.ndarray]
-"""SAR tile (h, w) in [0, 1] and its validity (h, w) -> optical-like (3, h, w) in [0, 1], as `network.translate` with its net."""
+"""SAR tile (h, w) in [0, 1] and its validity (h, w) -> optical-like (3, h, w) in [0, 1], as
+`translator.network.translate` does with its network."""
 TILES_A_PASS = 100_000
 """Tile numbers of a scene's n-th pass start at n times this."""
 LARGE_SCENE_PX = 100e6
-"""Above this many optical px a scene is matched on every second pixel, unless a finest level is asked for: every pixel would take four times as long."""
+"""Above this many optical px a scene is matched on every second pixel, unless a finest level is asked for: every pixel
+would take four times as long."""
 
 
 def finest_level(shape: tuple[int, int], asked: int | None) -> int:
-    """The level to end on for a scene of `shape` px: what was asked for, else every pixel, or every second one of a scene above `LARGE_SCENE_PX`."""
+    """The level to end on for a scene of `shape` px: what was asked for, else every pixel, or every second one of a
+    scene above `LARGE_SCENE_PX`."""
     return asked or (2 if shape[0] * shape[1] > LARGE_SCENE_PX else 1)
 
 

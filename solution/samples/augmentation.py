@@ -27,7 +27,8 @@ class OpticalAugmentation:
         )
 
     def __call__(self, optical: np.ndarray, valid: np.ndarray, inversion_share: float, rng: np.random.Generator) -> np.ndarray:
-        """(3, h, w) in [0, 1] and validity (h, w) -> (3, h, w), 0 where there is no data; inverted in the given share of the cases."""
+        """(3, h, w) in [0, 1] and validity (h, w) -> (3, h, w), 0 where there is no data; inverted in the given share
+        of the cases."""
         self._changes.set_random_seed(int(rng.integers(2**31)))
         image = (255 * np.moveaxis(optical, 0, -1)).astype(np.uint8)
         changed = self._changes(image=image)["image"].astype(np.float32) / 255.0
@@ -54,7 +55,8 @@ def augment_sar(sar: np.ndarray, valid: np.ndarray, inversion_share: float, rng:
 
 
 def _speckled(sar: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Gamma, blur, and extra speckle (Gamma-distributed intensity, which is additive after the logarithm) on (h, w) in [0, 1]."""
+    """Gamma, blur, and extra speckle (Gamma-distributed intensity, which is additive after the logarithm) on (h, w) in
+    [0, 1]."""
     if rng.random() < 0.5:
         sar = sar ** np.float32(2.0 ** rng.uniform(-0.8, 0.8))
     if rng.random() < 0.3:

@@ -27,7 +27,8 @@ class TrainingImage:
 
     Attributes:
         name: scene, or image folder.
-        kind: ``labelled`` (a real scene with tie-points), ``simulated``, or ``registered`` (a pair that needs no labels).
+        kind: ``labelled`` (a real scene with tie-points), ``simulated``, or ``registered`` (a pair that needs no
+            labels).
         optical: levels (h, w, 3), each half of the one before.
         sar: levels (h, w).
         field: the truth.
@@ -52,7 +53,8 @@ class TrainingImage:
 
 
 def scene_image(pair: ScenePair, simulated_in: str = "") -> TrainingImage:
-    """Read a labelled scene, or one simulated in a folder, into memory. A file ``AA_truth_NAME.tif`` beside the optical image, as the simulator writes, replaces the tie-points as truth."""
+    """Read a labelled scene, or one simulated in a folder, into memory. A file ``AA_truth_NAME.tif`` beside the optical
+    image, as the simulator writes, replaces the tie-points as truth."""
     height, width = pair.shape
     optical, sar = np.zeros((height, width, 3), np.uint8), np.zeros((height, width), np.uint8)
     for window in geometry.tile_grid(pair.shape, _STRIP_PX):
@@ -119,11 +121,12 @@ def pyramid(image: np.ndarray) -> tuple[np.ndarray, ...]:
 
 
 def take(levels: tuple[np.ndarray, ...], xy: np.ndarray, spacing_px: float, trim_px: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Values in [0, 1] and validity at array positions (h, w, 2) of the full resolution, from the level that fits the spacing.
+    """Values in [0, 1] and validity at array positions (h, w, 2) of the full resolution, from the level that fits.
 
     Args:
         levels: uint8 pyramid of a `TrainingImage`.
-        trim_px: what lies within these of the left, top, right and bottom border counts as nodata, px of the full resolution.
+        trim_px: what lies within these of the left, top, right and bottom border counts as nodata, px of the full
+            resolution.
     """
     level = int(np.clip(np.floor(np.log2(spacing_px) + 0.3), 0, len(levels) - 1))
     position = ((xy + 0.5) / 2**level - 0.5).astype(np.float32)

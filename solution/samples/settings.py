@@ -13,19 +13,24 @@ CELL_PX = 2
 class TileConfig:
     """Training tiles and optimisation, which every stage has.
 
-    A *cell* is `CELL_PX` = 2 px of the level that is worked on. A *block* is block_cells x block_cells cells and gets one label. A *level* is the scene
-    averaged down by an integer factor.
+    A *cell* is `CELL_PX` = 2 px of the level that is worked on. A *block* is block_cells x block_cells cells and gets
+    one label. A *level* is the scene averaged down by an integer factor.
 
     Attributes:
         tile_px: side of a training tile at its level.
         factors: levels that training tiles are drawn from.
         block_cells: side of a block.
         residual_slope: standard deviation of the residual shift's linear change over a tile, px per px.
-        residual_wave: standard deviation of the steepest slope of a wave that makes the residual curved, px per px; 0 = no wave.
-        max_label_sigma_px: a block is labelled (positive) where the interpolated truth is surer than this, in px of its level.
-        photometric: which of the two images is changed in brightness, contrast and noise: ``both``, ``sar`` or ``none``.
-        inversion_share: share of tiles whose SAR contrast is inverted; as many, drawn on their own, have their optical contrast inverted.
-        labelled_share, simulated_share, registered_share: how tiles are shared out among the kinds of images that there are, relative to each other.
+        residual_wave: standard deviation of the steepest slope of a wave that makes the residual curved, px per px; 0 =
+            no wave.
+        max_label_sigma_px: a block is labelled (positive) where the interpolated truth is surer than this, in px of its
+            level.
+        photometric: which of the two images is changed in brightness, contrast and noise: ``both``, ``sar`` or
+            ``none``.
+        inversion_share: share of tiles whose SAR contrast is inverted; as many, drawn on their own, have their optical
+            contrast inverted.
+        labelled_share, simulated_share, registered_share: how tiles are shared out among the kinds of images that there
+            are, relative to each other.
         steps, batch_size, learning_rate, weight_decay, warmup_steps: optimisation.
         ema_decay: decay of the exponential moving average of the weights, which is what a run keeps.
     """

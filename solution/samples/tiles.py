@@ -1,7 +1,9 @@
-"""Training tiles: cut out of images in memory with one random matrix for pixels and points, and changed in brightness, as a TorchGeo-style dataset.
+"""Training tiles: cut out of images in memory with one random matrix for pixels and points, and changed in brightness,
+as a TorchGeo-style dataset.
 
-A tile pair shows an optical tile and the SAR image warped so that a known smooth residual shift is left. The truth is the tie-point field where it is
-sure enough, the simulator's exact map, or zero for image pairs that are registered already.
+A tile pair shows an optical tile and the SAR image warped so that a known smooth residual shift is left. The truth is
+the tie-point field where it is sure enough, the simulator's exact map, or zero for image pairs that are registered
+already.
 """
 
 from __future__ import annotations
@@ -35,7 +37,8 @@ _LEAST_SHARE = 0.75  # of a tile's side that an image must have at a level which
 
 @dataclass(frozen=True)
 class Residual:
-    """The smooth residual that a tile is left with, in tile px, at SAR tile positions: q -> constant + linear (q - centre) + a wave.
+    """The smooth residual that a tile is left with, in tile px, at SAR tile positions: q -> constant + linear (q -
+    centre) + a wave.
 
     Attributes:
         wave: (2,) amplitude (x, y) of the wave in px.
@@ -71,9 +74,10 @@ class Residual:
 class TilePairs(torch.utils.data.Dataset):
     """Random tile pairs with known residual shift.
 
-    Each sample is a dict of tensors: ``optical`` (3, H, W) and ``sar`` (1, H, W) float32 in [0, 1]; ``optical_valid`` and ``sar_valid`` (H, W);
-    ``shift`` (2, h, w) apparent residual shift (x, y) in tile px per block; ``label`` (h, w) int64, POSITIVE, NEGATIVE (valid optical ground whose SAR place
-    holds no data) or IGNORE; ``label_sigma`` (h, w) px. ``index`` is the sample's number: with the seed it is all that a sample depends on.
+    Each sample is a dict of tensors: ``optical`` (3, H, W) and ``sar`` (1, H, W) float32 in [0, 1]; ``optical_valid``
+    and ``sar_valid`` (H, W); ``shift`` (2, h, w) apparent residual shift (x, y) in tile px per block; ``label`` (h, w)
+    int64, POSITIVE, NEGATIVE (valid optical ground whose SAR place holds no data) or IGNORE; ``label_sigma`` (h, w) px.
+    ``index`` is the sample's number: with the seed it is all that a sample depends on.
     """
 
     def __init__(self, images: Sequence[TrainingImage], config: TileConfig, length: int, seed: int, augment: bool = True) -> None:
@@ -87,7 +91,7 @@ class TilePairs(torch.utils.data.Dataset):
         """
         if not images:
             raise InputError("training: no source is left after holding out; add scenes or pairs")
-        self.config, self.length, self.seed, self.augment = config, length, seed, augment
+        self.images, self.config, self.length, self.seed, self.augment = list(images), config, length, seed, augment
         shares = {"labelled": config.labelled_share, "simulated": config.simulated_share, "registered": config.registered_share}
         kinds = sorted({image.kind for image in images})
         self._groups = [(shares[kind], _weighted([image for image in images if image.kind == kind])) for kind in kinds]
@@ -128,7 +132,8 @@ def _weighted(images: list[TrainingImage]) -> tuple[list[TrainingImage], np.ndar
 
 
 def random_matrix(image: TrainingImage, factor: float, config: TileConfig, rng: np.random.Generator, augment: bool = True) -> Matrix:
-    """Tile px -> optical px, for a tile of a level somewhere in an image; turned, mirrored and magnified unless `augment` is false."""
+    """Tile px -> optical px, for a tile of a level somewhere in an image; turned, mirrored and magnified unless
+    `augment` is false."""
     size = config.tile_px
     middle = ((size - 1) / 2, (size - 1) / 2)
     angle, flip, zoom = (rng.uniform(0, 360), rng.random() < 0.5, rng.uniform(-_MAX_ZOOM, _MAX_ZOOM)) if augment else (0.0, False, 0.0)
@@ -162,7 +167,8 @@ def random_residual(config: TileConfig, rng: np.random.Generator, augment: bool 
 def _random_trim(matrix: Matrix, rng: np.random.Generator) -> np.ndarray:
     """How much of an image is hidden at its left, top, right and bottom, optical px.
 
-    Drawn for each modality alone: where both images of a pair end on the same ground, their borders would give the answer away.
+    Drawn for each modality alone: where both images of a pair end on the same ground, their borders would give the
+    answer away.
     """
     return rng.uniform(0, _MAX_TRIM_PX * _spacing_px(matrix), 4)
 
@@ -180,7 +186,8 @@ def cut_tile(
     Args:
         matrix: tile px -> optical px.
         residual: what the SAR tile is off by.
-        optical_trim_px, sar_trim_px: (4,) how much of an image is hidden at its left, top, right and bottom, optical px.
+        optical_trim_px, sar_trim_px: (4,) how much of an image is hidden at its left, top, right and bottom, optical
+            px.
     """
     size, block, spacing = config.tile_px, config.block_cells * CELL_PX, _spacing_px(matrix)
     grid = np.stack(np.meshgrid(np.arange(size), np.arange(size)), axis=-1).astype(np.float64)
@@ -205,7 +212,8 @@ def cut_tile(
 def _labels(
     centres: np.ndarray, shift: np.ndarray, sigma: np.ndarray, optical_valid: np.ndarray, sar_valid: np.ndarray, config: TileConfig
 ) -> np.ndarray:
-    """(h, w) POSITIVE, NEGATIVE or IGNORE of blocks with centres and shifts (h, w, 2) and their standard deviation (h, w), all in tile px."""
+    """(h, w) POSITIVE, NEGATIVE or IGNORE of blocks with centres and shifts (h, w, 2) and their standard deviation (h,
+    w), all in tile px."""
     size = config.tile_px
     here = np.rint(centres).astype(int)
     there = np.rint(centres + shift).astype(int)
@@ -221,7 +229,7 @@ def _labels(
 
 
 def _on_lattice(shift_field: TiePointField | TruthMapField | RegisteredField, ground: np.ndarray) -> np.ndarray:
-    """The field at (h, w, 2) positions, evaluated on a coarse lattice and interpolated: splines are slow and the field is smooth."""
+    """The field at (h, w, 2) positions, interpolated from a coarse lattice: splines are slow, the field is smooth."""
     height, width = ground.shape[:2]
     rows, columns = np.linspace(0, height - 1, _LATTICE), np.linspace(0, width - 1, _LATTICE)
     r, c = np.rint(rows).astype(int), np.rint(columns).astype(int)

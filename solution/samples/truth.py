@@ -19,8 +19,9 @@ _DENSE_SPLINE = 600  # tie-points up to which one spline over all of them is che
 class TiePointField:
     """Apparent shift interpolated between tie-points, and how sure it is.
 
-    The shift is a thin-plate spline. Its standard deviation grows linearly with the distance to the nearest tie-point, with coefficients fitted to the
-    residuals of ten-fold cross-validation, so that dense labels are used exactly where the tie-points are close enough.
+    The shift is a thin-plate spline. Its standard deviation grows linearly with the distance to the nearest tie-point,
+    with coefficients fitted to the residuals of ten-fold cross-validation, so that dense labels are used exactly where
+    the tie-points are close enough.
     """
 
     def __init__(self, xy: np.ndarray, shift: np.ndarray) -> None:

@@ -1,4 +1,5 @@
-"""All that a team proposes for a scene: flow first, around its field the matches on SAR and on translated SAR, and around the field of all these gradients.
+"""All that a team proposes for a scene: flow first, around its field the matches on SAR and on translated SAR, and
+around the field of all these gradients.
 
 Which proposers there are, and in which order they work, is said in `solution.proposers.every`.
 """
@@ -31,7 +32,8 @@ class Proposing:
     Attributes:
         sources: names of the proposers that shall work; none = all that a team has the weights for.
         finest: finest level; None chooses by the scene's size.
-        proposers: those there are, with their settings, in the order in which they work; the first is learned and looks for itself.
+        proposers: those there are, with their settings, in the order in which they work; the first is learned and looks
+            for itself.
     """
 
     sources: tuple[str, ...] = ()
@@ -51,7 +53,8 @@ class Proposing:
         return [proposer.name for proposer in self.at_work(team)]
 
     def at_work(self, team: Path) -> list[Proposer]:
-        """The proposers that shall work for a team, by its folder, in order: those asked for, or those that it has the weights for."""
+        """The proposers that shall work for a team, by its folder, in order: those asked for, or those that it has the
+        weights for."""
         if self.sources:
             return self._asked()
         found = [proposer for proposer in self.proposers if all(_weights(team, stage).is_file() for stage in proposer.needs)]

@@ -8,9 +8,10 @@ from torch.nn import functional as F
 
 
 class _BlockCorrelation(torch.autograd.Function):
-    """sum over the cells of a block of <optical feature, SAR feature displaced by d>, for every d: one matrix product per block.
+    """Sum over a block's cells of <optical feature, SAR feature displaced by d> for every d, one matrix product a block.
 
-    The product compares all cells with all cells; the wanted ones lie on its displaced diagonals, which `as_strided` reads in place.
+    The product compares all cells with all cells; the wanted ones lie on its displaced diagonals, which `as_strided`
+    reads in place.
     """
 
     CHUNK = 64
@@ -57,11 +58,13 @@ def block_correlation(optical: Tensor, sar: Tensor, block: int, radius: int) -> 
         radius: search radius in cells.
 
     Returns:
-        (B, H / block, W / block, 2 radius + 1, 2 radius + 1); the last two axes are the displacement in y and x, from -radius.
+        (B, H / block, W / block, 2 radius + 1, 2 radius + 1); the last two axes are the displacement in y and x, from
+        -radius.
     """
     if torch.is_grad_enabled() or optical.shape[2] == block:
         return _correlate_rows(optical, sar, block, radius)
-    # The displaced copies of a whole tile would take gigabytes at a large radius; one row of blocks at a time takes megabytes.
+    # The displaced copies of a whole tile would take gigabytes at a large radius; one row of blocks at a time takes
+    # megabytes.
     rows = [
         _correlate_rows(optical[:, :, top : top + block], sar[:, :, top : top + block + 2 * radius], block, radius)
         for top in range(0, optical.shape[2], block)
@@ -83,7 +86,7 @@ def _correlate_rows(optical: Tensor, sar: Tensor, block: int, radius: int) -> Te
 def pair_counts(optical_valid: Tensor, sar_valid: Tensor, block: int, radius: int) -> Tensor:
     """How many valid cell pairs each sum of `block_correlation` holds (same shapes, one channel).
 
-    The count is taken as the product of both valid shares: exact where either is whole, close elsewhere, and far cheaper.
+    The count is taken as the product of both valid shares: exact where either is whole, else close, and far cheaper.
     """
     span = 2 * radius + 1
     optical = F.avg_pool2d(optical_valid, block)[:, 0]

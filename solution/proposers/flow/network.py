@@ -1,9 +1,10 @@
-"""The direct flow regressor: features of both images, their local correlation, and a shift with its standard deviation per block.
+"""The direct flow regressor: features of both images, their local correlation, a shift and its doubt for every block.
 
-The network follows the usual correlation-volume recipe (FlowNetC, Dosovitskiy et al. 2015; PWC-Net, Sun et al. 2018) with two changes that
-SAR needs. First, oriented gradient magnitudes are fed in beside the pixels, because they survive a contrast inversion (CFOG, Ye et al.
-2019). Second, correlations are averaged over windows of several sizes before the head reads them, because a patch of a few pixels carries
-next to no signal under speckle. The head works on the displacement plane alone, so that the search radius is free at prediction.
+The network follows the usual correlation-volume recipe (FlowNetC, Dosovitskiy et al. 2015; PWC-Net, Sun et al. 2018)
+with two changes that SAR needs. First, oriented gradient magnitudes are fed in beside the pixels, because they survive
+a contrast inversion (CFOG, Ye et al. 2019). Second, correlations are averaged over windows of several sizes before the
+head reads them, because a patch of a few pixels carries next to no signal under speckle. The head works on the
+displacement plane alone, so that the search radius is free at prediction.
 """
 
 from __future__ import annotations
@@ -20,6 +21,10 @@ from solution.proposers.flow.settings import FlowConfig
 from solution.samples.settings import CELL_PX
 
 _HEAD_CHUNK = 2**20  # displacements that the head looks at together in a prediction
+_SCALE = 40.0  # by which the correlations, in [-1, 1], become logits before any training; shared among the windows
+_PLANE_SCALE = 10.0  # and the output of the convolutions, which starts at zero
+_INPUT_SCALE = 4.0  # of the correlations that the layers read
+_LOG_SIGMA = (-3.0, 5.0)  # least and largest
 PEAK_CELLS = 2  # half side of the window around a peak in which its position and its probability are taken
 
 
@@ -61,7 +66,7 @@ class Head(nn.Module):
     def __init__(self, config: FlowConfig) -> None:
         super().__init__()
         windows = len(config.windows_blocks)
-        self.mix = nn.Parameter(torch.full((windows,), 40.0 / windows))
+        self.mix = nn.Parameter(torch.full((windows,), _SCALE / windows))
         self.plane = nn.Sequential(
             nn.Conv2d(windows, 16, 3, padding=1),
             nn.ReLU(inplace=True),
@@ -86,12 +91,12 @@ class Head(nn.Module):
     def _blocks(self, flat: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """(N, windows, D, D) -> logits (N, D, D), shift in cells (N, 2), log_sigma (N,), confidence (N,)."""
         windows = flat.shape[1]
-        logits = (flat * self.mix[:, None, None]).sum(dim=1) + 10.0 * self.plane(flat * 4.0).squeeze(1)
+        logits = (flat * self.mix[:, None, None]).sum(dim=1) + _PLANE_SCALE * self.plane(flat * _INPUT_SCALE).squeeze(1)
         shift, confidence, deviation, peak = peak_position(logits)
         at_peak = flat.flatten(2).gather(2, peak[:, None, None].expand(-1, windows, 1)).squeeze(2)
         entropy = torch.special.entr(logits.flatten(1).softmax(dim=1)).sum(dim=1)
-        features = torch.cat([torch.stack([confidence, entropy, deviation], dim=1), at_peak * 4.0], dim=1)
-        log_sigma = self.spread(features.detach()).squeeze(1).clamp(-3.0, 5.0)
+        features = torch.cat([torch.stack([confidence, entropy, deviation], dim=1), at_peak * _INPUT_SCALE], dim=1)
+        log_sigma = self.spread(features.detach()).squeeze(1).clamp(*_LOG_SIGMA)
         return logits, shift, log_sigma, confidence
 
 
@@ -102,8 +107,8 @@ def peak_position(logits: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         logits: (N, D, D), D = 2 radius + 1.
 
     Returns:
-        shift (N, 2) in cells, x before y, from the plane's centre; probability around the peak (N,); its standard deviation (N,) in cells;
-        flat index of the peak (N,).
+        shift (N, 2) in cells, x before y, from the plane's centre; probability around the peak (N,); its standard
+        deviation (N,) in cells; flat index of the peak (N,).
     """
     span = logits.shape[-1]
     radius = span // 2
@@ -143,7 +148,7 @@ class FlowNet(nn.Module):
         return self.match(*features, cell_valid(optical_valid), cell_valid(sar_valid), self.config.radius_cells)
 
     def match(self, optical: Tensor, sar: Tensor, optical_valid: Tensor, sar_valid: Tensor, radius: int) -> FlowOutput:
-        """From features (B, C, H, W) and validity (B, 1, H, W) in cells; SAR cells beyond the border count as invalid."""
+        """From features (B, C, H, W) and validity (B, 1, H, W) in cells; SAR cells beyond the border are invalid."""
         return self.head(self.volume(optical, sar, optical_valid, sar_valid, radius))
 
     def volume(self, optical: Tensor, sar: Tensor, optical_valid: Tensor, sar_valid: Tensor, radius: int) -> Tensor:

@@ -1,6 +1,7 @@
-"""Flow over a whole scene: a coarse pass that finds large shifts, robust smoothing, then finer passes around what was found.
+"""Flow over a whole scene: a coarse pass that finds large shifts, robust smoothing, then finer passes around it.
 
-Every pass reads the SAR image through the field of the pass before, matches what is left, and adds it up. The last pass becomes `Candidates`.
+Every pass reads the SAR image through the field of the pass before, matches what is left, and adds it up. The last pass
+becomes `Candidates`.
 """
 
 from __future__ import annotations
@@ -199,7 +200,8 @@ def _match_arrays(
 
 
 def _at_blocks(values: np.ndarray, position: np.ndarray, block: int) -> np.ndarray:
-    """Block values (h, w, 2) at array positions (h, w, 2), from the nearest block (neighbouring blocks may disagree; a mean of both helps nobody)."""
+    """Block values (h, w, 2) at array positions (h, w, 2), from the nearest block (neighbouring blocks may disagree; a
+    mean of both helps nobody)."""
     column = np.clip(np.floor((position[..., 0] + 0.5) / block).astype(int), 0, values.shape[1] - 1)
     row = np.clip(np.floor((position[..., 1] + 0.5) / block).astype(int), 0, values.shape[0] - 1)
     return values[row, column]

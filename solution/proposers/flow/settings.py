@@ -9,7 +9,7 @@ from solution.samples.settings import CELL_PX, TileConfig
 
 @dataclass(frozen=True)
 class FlowConfig(TileConfig):
-    """The direct flow regressor: its network, beside what `TileConfig` says of tiles and optimisation (AdamW, one cycle).
+    """The direct flow regressor's network, beside what `TileConfig` says of tiles and optimisation (AdamW, one cycle).
 
     Attributes:
         trunk: timm encoder shared by both modalities behind their own stems.
@@ -47,11 +47,12 @@ class PyramidConfig:
 
     Attributes:
         reach_px: shifts that the coarse pass must find, optical px.
-        max_coarse_volume: the coarse pass takes the finest of the levels 8, 4, 2, 1 that has no more blocks x displacements than this.
+        max_coarse_volume: the coarse pass takes the finest of the levels 8, 4, 2, 1 that has no more blocks x
+            displacements than this.
         refine_radius_cells: search radius of the passes between the coarse level and the finest one, in cells.
         finest_radius_cells: search radius of the passes on the finest level, in cells.
         tile_px: side of a tile at its level, margin included.
-        margin_px: border of a tile whose blocks are left to its neighbours, px of the level; no less than the search radius.
+        margin_px: border of a tile whose blocks are left to its neighbours, level px; no less than the search radius.
         fine_passes: how often the finest level is matched; every pass starts from the field of the one before.
         min_confidence: blocks below are not proposed.
         min_valid: share of valid px that a block needs.

@@ -1,10 +1,11 @@
-"""Oriented gradients and their correlation: what a roof, a field's edge and a coast share in an optical and a SAR image.
+"""Oriented gradients and their correlation: what a roof, a field's edge and a coast share in both images.
 
 In the manner of CFOG (Ye et al. 2019). Nothing here is trained.
 
-There is a second bank of oriented gradients in `solution.proposers.encoder`, and neither can take the other's place. That one feeds networks: its
-filters (a derivative of a Gaussian of 1 px, 6 directions, absolute slopes, differentiable and on a GPU) are a part of what the shipped weights
-learned from. This one is matched as it is, so that it is smoothed more, has 8 directions, and is freed from its length and its mean.
+There is a second bank of oriented gradients in `solution.proposers.encoder`, and neither can take the other's place.
+That one feeds networks: its filters (a derivative of a Gaussian of 1 px, 6 directions, absolute slopes, differentiable
+and on a GPU) are a part of what the shipped weights learned from. This one is matched as it is, so that it is smoothed
+more, has 8 directions, and is freed from its length and its mean.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ _CONFIDENCE_GAIN = 5  # a peak that stands a fifth of its height above its best 
 
 
 def oriented(image: np.ndarray, valid: np.ndarray) -> np.ndarray:
-    """(orientations, h, w) float32: how much of the local gradient runs along each direction, whatever its sign, its length and the mean over
-    the directions taken off; 0 without data."""
+    """(orientations, h, w) float32: how much of the local gradient runs along each direction, whatever its sign, its
+    length and the mean over the directions taken off; 0 without data."""
     smooth = cv2.GaussianBlur(image, (0, 0), _SMOOTH_PX)
     x, y = cv2.Sobel(smooth, cv2.CV_32F, 1, 0), cv2.Sobel(smooth, cv2.CV_32F, 0, 1)
     angles = np.arange(_ORIENTATIONS) * np.pi / _ORIENTATIONS
@@ -37,8 +38,8 @@ def oriented(image: np.ndarray, valid: np.ndarray) -> np.ndarray:
 
 
 def window_norm(energy: np.ndarray, side: tuple[int, int]) -> np.ndarray:
-    """Root of the energy (h, w) summed over every window of `side` (rows, columns), (h - rows + 1, w - columns + 1); where a window mostly misses
-    the image a few pixels would decide, so no norm is below half the largest one."""
+    """Root of the energy (h, w) summed over every window of `side` (rows, columns), (h - rows + 1, w - columns + 1);
+    where a window mostly misses the image a few pixels would decide, so no norm is below half the largest one."""
     total = np.pad(energy.astype(np.float64), ((1, 0), (1, 0))).cumsum(axis=0).cumsum(axis=1)
     rows, columns = side
     covered = total[rows:, columns:] - total[:-rows, columns:] - total[rows:, :-columns] + total[:-rows, :-columns]
@@ -46,7 +47,8 @@ def window_norm(energy: np.ndarray, side: tuple[int, int]) -> np.ndarray:
 
 
 def peak(score: np.ndarray, reach: int) -> tuple[float, float, float]:
-    """Place x, y of the maximum relative to the centre, between pixels by a parabola along each axis, and its confidence in [0, 1].
+    """Place x, y of the maximum relative to the centre, between pixels by a parabola along each axis, and its
+    confidence in [0, 1].
 
     Args:
         score: (2 reach + 1, 2 reach + 1).

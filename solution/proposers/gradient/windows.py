@@ -1,7 +1,8 @@
 """Template matching on oriented gradients around a field that is nearly right: the one proposer that is not trained.
 
-At 10 m a coast, a road and a field's edge are the same lines in both images, and this finds them to a fraction of a pixel; at less than a metre walls lean,
-shadows fall, and it adds noise. So it speaks on coarse scenes only (`GradientConfig.least_gsd_m`).
+At 10 m a coast, a road and a field's edge are the same lines in both images, and this finds them to a fraction of a
+pixel; at less than a metre walls lean, shadows fall, and it adds noise. So it speaks on coarse scenes only
+(`GradientConfig.least_gsd_m`).
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ def propose_gradient(
 
     Args:
         fold: goes into the table.
-        around: gives the field to look around, right to about `reach_px`; asked only where there is something to do. None proposes nothing.
+        around: gives the field to look around, right to about `reach_px`; asked only where there is something to do.
+            None proposes nothing.
         device: that correlates.
         finest: level to work on; None chooses by the scene's size.
         progress: called with (what, done, total).

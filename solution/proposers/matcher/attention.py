@@ -10,10 +10,11 @@ FAR = -1e4  # logit of what is out of the question: finite, so that an empty row
 
 
 def cross_attention(block: nn.Module, x: Tensor, y: Tensor, near: Tensor) -> tuple[Tensor, Tensor]:
-    """LightGlue's cross attention (bidirectional, shared queries and keys) with kornia's weights; points without a partner get no message.
+    """LightGlue's cross attention (bidirectional, shared queries and keys) with kornia's weights; points without a
+    partner get no message.
 
-    kornia takes one mask for both directions, in which a point without a partner must see everyone, lest its attention be empty, and is then seen by
-    everyone too. Here each direction has its own.
+    kornia takes one mask for both directions, in which a point without a partner must see everyone, lest its attention
+    be empty, and is then seen by everyone too. Here each direction has its own.
 
     Args:
         block: kornia's ``CrossBlock``.

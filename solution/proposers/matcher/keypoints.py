@@ -75,7 +75,7 @@ def lattice_offsets(patch: int, step: int, device: torch.device) -> Tensor:
 
 
 def rows_at(dense: Dense, cell: Tensor) -> tuple[Tensor, Tensor]:
-    """Descriptors (B, ..., D) at cells (B, ..., 2), zero outside the image and in nodata, and whether there is one (B, ...)."""
+    """Descriptors (B, ..., D) at cells (B, ..., 2), zero outside the image and in nodata, and whether one is there."""
     height, width = dense.heat.shape[-2:]
     inside = (cell >= 0).all(dim=-1) & (cell[..., 0] < width) & (cell[..., 1] < height)
     index = cell[..., 1].clamp(0, height - 1) * width + cell[..., 0].clamp(0, width - 1)

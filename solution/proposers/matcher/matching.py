@@ -25,7 +25,7 @@ from solution.proposers.matcher.settings import MatchingConfig
 from solution.proposers.warped import TILES_A_PASS, Translate, WarpedTile, finest_level, read_tile
 
 _LEAST_PX = 32  # of a level: fewer say nothing
-_KEPT_FACTOR = 2  # matches are proposed of the finest level and of those up to this much coarser, where speckle is averaged down
+_KEPT_FACTOR = 2  # levels up to this much coarser than the finest are proposed too: speckle is averaged down there
 
 
 def propose_match(
@@ -69,7 +69,7 @@ def propose_match(
 
 
 def plan(shape: tuple[int, int], config: MatchingConfig, finest: int | None, alone: bool) -> list[int]:
-    """Levels to match, the coarsest first: the finest one, the one above it, and without a field also those that lead there."""
+    """Levels to match, the coarsest first: the finest one, the one above it, and without a field those above too."""
     finest = finest_level(shape, finest)
     reach = math.inf if alone else _KEPT_FACTOR * finest
     above = sorted({_KEPT_FACTOR * finest, *config.factors}, reverse=True)

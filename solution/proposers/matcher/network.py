@@ -1,17 +1,22 @@
-"""The matcher: DISK features (Tyszkiewicz et al. 2020) of both images and LightGlue (Lindenberger et al. 2023) between them.
+"""The matcher: DISK features (Tyszkiewicz et al. 2020) of both images and LightGlue (Lindenberger et al. 2023).
 
-One descriptor space serves optical, SAR and translated SAR images; each modality has first layers of its own, so that the network knows which is which.
+One descriptor space serves optical, SAR and translated SAR images; each modality has first layers of its own, so that
+the network knows which is which.
 
-Training. Descriptors learn by a dense contrastive loss: the descriptor of a place in one image is compared with every descriptor of the other image
-within the search window, both ways, against a soft target at the true place. The detector learns what is repeatable across the modalities: a place
-deserves a keypoint where its own descriptor finds the true place again (the reliability of R2D2, Revaud et al. 2019, with a hit as its
-reward, as in DISK). As in DISK's training, every square of a grid proposes one keypoint. LightGlue learns with deep supervision: the negative log
-likelihood of its assignment after every layer, for keypoints that match, that have no match, and that are left alone.
+Training. Descriptors learn by a dense contrastive loss: the descriptor of a place in one image is compared with every
+descriptor of the other image within the search window, both ways, against a soft target at the true place. The detector
+learns what is repeatable across the modalities: a place deserves a keypoint where its own descriptor finds the true
+place again (the reliability of R2D2, Revaud et al. 2019, with a hit as its reward, as in DISK). As in DISK's training,
+every square of a grid proposes one keypoint. LightGlue learns with deep supervision: the negative log likelihood of its
+assignment after every layer, for keypoints that match, that have no match, and that are left alone.
 
-Two places are compared by their descriptors and those on a small lattice around them: under speckle a single cell carries next to no signal.
+Two places are compared by their descriptors and those on a small lattice around them: under speckle a single cell
+carries next to no signal.
 
-Two changes to LightGlue. Its assignment only allows partners within the search window, for the images are roughly aligned before they are matched; cross attention looks there too,
-and beyond only where a point has no partner at all. And the similarity of the DISK descriptors, scaled, is added to its own, so that it starts as a mutual-nearest-neighbour matcher.
+Two changes to LightGlue. Its assignment only allows partners within the search window, for the images are roughly
+aligned before they are matched; cross attention looks there too, and beyond only where a point has no partner at all.
+And the similarity of the DISK descriptors, scaled, is added to its own, so that it starts as a mutual-nearest-neighbour
+matcher.
 """
 
 from __future__ import annotations
@@ -104,7 +109,8 @@ class MatcherNet(nn.Module):
         return Keypoints(cell, self.to_px(cell), descriptor, best > FAR)
 
     def lattice(self, dense: Dense, cell: Tensor) -> tuple[Tensor, Tensor]:
-        """Descriptors (B, K, L, D) on the lattice around cells (B, K, 2), zero where there is no data, and whether there is (B, K, L)."""
+        """Descriptors (B, K, L, D) on the lattice around cells (B, K, 2), zero where there is no data, and whether
+        there is (B, K, L)."""
         return rows_at(dense, cell[:, :, None] + lattice_offsets(self.config.patch, self.config.patch_step_cells, cell.device))
 
     def to_px(self, cell: Tensor) -> Tensor:
@@ -150,12 +156,13 @@ class MatcherNet(nn.Module):
         mutual = mutual & (best > 0.5 * FAR)
         return [self._refined(first, second, a, b, forward, best, mutual, item) for item in range(len(best))]
 
-    def similarity(self, source: Dense, target: Dense, start: Tensor, guess: Tensor, radius: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Mean similarity of the lattice around cells of the source with that around every cell near a guess.
+    def similarity(self, one: Dense, other: Dense, start: Tensor, guess: Tensor, radius: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Mean similarity of the lattice around one image's cells with those around cells near a guess in the other.
 
         Args:
-            start: (B, N, 2) cells of the source.
-            guess: (B, N, 2) cells of the target.
+            one, other: features of one image and of the other.
+            start: (B, N, 2) cells of the one image.
+            guess: (B, N, 2) cells of the other image.
             radius: half side of the window around the guess, cells.
 
         Returns:
@@ -163,9 +170,9 @@ class MatcherNet(nn.Module):
         """
         config, device = self.config, start.device
         reach = config.patch // 2 * config.patch_step_cells
-        query, known = self.lattice(source, start)
+        query, known = self.lattice(one, start)
         around = square_offsets(radius + reach, device)
-        region, there = rows_at(target, guess[:, :, None] + around)
+        region, there = rows_at(other, guess[:, :, None] + around)
         product = query @ region.transpose(2, 3)
         window = square_offsets(radius, device)
         place = window + lattice_offsets(config.patch, config.patch_step_cells, device)[:, None] + radius + reach
@@ -176,18 +183,19 @@ class MatcherNet(nn.Module):
         mean = (product.gather(3, index) * weight).sum(dim=2) / weight.sum(dim=2).clamp_min(1)
         return mean, inside, window
 
-    def refine(self, source: Dense, target: Dense, start: Tensor, guess: Tensor) -> tuple[Tensor, Tensor]:
-        """Sub-cell place in one image of cells of the other, near a guess.
+    def refine(self, one: Dense, other: Dense, start: Tensor, guess: Tensor) -> tuple[Tensor, Tensor]:
+        """Sub-cell place in the other image of cells of the one, near a guess.
 
         Args:
-            source, target: of one image each.
-            start: (N, 2) cells of the source.
-            guess: (N, 2) cells of the target.
+            one, other: features of one image and of the other.
+            start: (N, 2) cells of the one image.
+            guess: (N, 2) cells of the other image.
 
         Returns:
-            place (N, 2) in cells, from the probability around the peak, and the spread (N,) in cells of the whole window.
+            place (N, 2) in cells, from the probability around the peak, and the spread (N,) in cells of the whole
+            window.
         """
-        similarity, inside, offset = self.similarity(source, target, start[None], guess[None], _REFINE_PX // self.config.stride)
+        similarity, inside, offset = self.similarity(one, other, start[None], guess[None], _REFINE_PX // self.config.stride)
         probability = (self.log_scale.exp() * similarity[0]).masked_fill(~inside[0], FAR).softmax(dim=1)
         near = (offset - offset[probability.argmax(dim=1)][:, None]).abs().amax(dim=-1) <= _PEAK_PX // self.config.stride
         weight = probability * near

@@ -1,4 +1,5 @@
-"""The published DISK and LightGlue weights, as a place to start the matcher from: what they are called, whether they are intact, and how they fit in.
+"""The published DISK and LightGlue weights, as a place to start the matcher from: what they are called, whether they
+are intact, and how they fit in.
 
 They come as pickles, which are opened for tensors only and at once turned into safetensors with a manifest.
 """
@@ -113,8 +114,8 @@ def convert(folder: Path, out: Path) -> str:
     net = MatcherNet(config)
     _fill(net.disk, _tensors(folder / DISK.name).get("extractor", {}), folder / DISK.name)
     _fill(net.glue, _renamed(_tensors(folder / LIGHTGLUE.name), config.glue_layers), folder / LIGHTGLUE.name)
-    sources = {file.name: file.sha256 for file in FILES}
-    artefact.save_weights(out, compact(net), Manifest("matcher", -1, (DATA_SEEN,), {**dataclasses.asdict(config), "published": sources}, 0))
+    hashes = {file.name: file.sha256 for file in FILES}
+    artefact.save_weights(out, compact(net), Manifest("matcher", -1, (DATA_SEEN,), {**dataclasses.asdict(config), "published": hashes}, 0))
     return f"{out}: the published DISK and LightGlue"
 
 

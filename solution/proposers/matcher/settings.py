@@ -1,4 +1,4 @@
-"""Settings of DISK and LightGlue."""
+"""Settings of the matcher, DISK and LightGlue: how it is built and trained, and how it goes over a scene."""
 
 from __future__ import annotations
 
@@ -12,20 +12,22 @@ class MatcherConfig(TileConfig):
     """DISK and LightGlue: their sizes, beside what `TileConfig` says of tiles and optimisation (AdamW, one cycle).
 
     Attributes:
-        trunk: timm encoder of DISK's network, behind stems at half resolution, as the flow regressor has it; '' = DISK's own U-Net at full resolution,
-            three channels in, which its published weights fit.
+        trunk: timm encoder of DISK's network, behind stems at half resolution, as the flow regressor has it; '' =
+            DISK's own U-Net at full resolution, three channels in, which its published weights fit.
         descriptor_dim: length of a DISK descriptor.
         stem_channels: width of a modality's own first layers before a trunk.
-        patch, patch_step_cells: places are compared by the descriptors on a lattice of patch x patch cells, this many cells apart, for one cell
-            carries next to no signal under speckle.
-        glue_dim, glue_layers, glue_heads: of LightGlue.
-        optical_cell_px, other_cell_px: DISK proposes its best point in every square of this side, in the optical image and in the other one.
+        patch, patch_step_cells: places are compared by the descriptors on a lattice of patch x patch cells, this many
+            cells apart, for one cell carries next to no signal under speckle.
+        glue_dim, glue_layers, glue_heads: width, layers and attention heads of LightGlue.
+        optical_cell_px, other_cell_px: DISK proposes its best point in every square of this side, in the optical image
+            and in the other one.
         max_shift_px: residual shift of training tiles.
-        window_px: partners are looked for within this distance along each axis.
-        points: places a tile that the descriptor loss looks at.
-        label_sigma_cells: width of its soft target.
+        window_px: search window: partners are looked for within this distance along each axis.
+        points: number of places in a tile that the descriptor loss looks at.
+        label_sigma_cells: standard deviation of the descriptor loss's soft target around the true place, in cells.
         reliable_px: a place is worth a keypoint where its best partner lies within this distance of the truth.
-        positive_px, negative_px: two keypoints match below the one, and a keypoint without any other below the second has no match; between is ignored.
+        positive_px, negative_px: two keypoints match where their distance from the truth is at most the first; a
+            keypoint whose nearest one is further than the second has no match; what lies between teaches nothing.
         glue_share: share of a training batch that LightGlue learns from.
         translated_share: share of training batches whose SAR image goes through the translator, where one is given.
     """
@@ -107,11 +109,12 @@ class MatchingConfig:
         tile_px: side of a tile at its level, margin included.
         margin_px: border of a tile whose keypoints are left to its neighbours; no less than the matcher's window.
         max_tiles: most tiles of a level; of a larger scene tiles are left out evenly.
-        other_cell_px: side of the squares of the SAR image that hold one keypoint each: coarser than in training, for refinement reaches across them and
-            matching takes a third of the time.
+        other_cell_px: side of the squares of the SAR image that hold one keypoint each: coarser than in training, for
+            refinement reaches across them and matching takes a third of the time.
         min_score: matches below are not proposed.
         max_cycle_px: matches above this forward-backward error are not proposed, px of the level.
-        consensus_px: matches of a tile that are further than this from its robust affine are not proposed, px of the level.
+        consensus_px: matches of a tile that are further than this from its robust affine are not proposed, px of the
+            level.
         min_consensus: number of matches that must agree with a tile's robust affine; a tile with fewer is left empty.
         min_consensus_share: share of a tile's matches that must agree with it; a tile with fewer is left empty.
         factors: levels of a run without a coarse field, the coarsest first.

@@ -19,8 +19,8 @@ from solution.proposers.optimisation import adamw_one_cycle
 from solution.samples.tiles import NEGATIVE, POSITIVE
 
 _GLUE_WEIGHT = 0.3  # of LightGlue in the loss, beside the place and the detector
-_LONER_WEIGHT = 0.5  # of each image's keypoints without a match, as published: those of both images together weigh as much as the matches
-_LEAST_MASS = 0.5  # sum of the soft target within the window, below which the partner lies outside and the place teaches nothing
+_LONER_WEIGHT = 0.5  # of each image's keypoints without a match, as published: both images' weigh as much as the matches
+_LEAST_MASS = 0.5  # sum of the soft target within the window; with less, the partner lies outside, and the place teaches nothing
 _BACK_ROUNDS = 4
 
 
@@ -80,30 +80,32 @@ class MatcherLoss:
 
 
 def place_loss(
-    net: MatcherNet, source: Dense, target: Dense, cell: Tensor, shift: Tensor, known: Tensor
+    net: MatcherNet, one: Dense, other: Dense, cell: Tensor, shift: Tensor, known: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Cross-entropy of the true place of cells of the source among the target's cells in the window, and what the detector should say.
+    """Cross-entropy of the true place of one image's cells in the window of the other, and the loss of the detector.
 
     Args:
-        cell: (B, N, 2) cells of the source.
-        shift: (B, N, 2) px to their place in the target.
+        one, other: features of one image and of the other.
+        cell: (B, N, 2) cells of the one image.
+        shift: (B, N, 2) px to their place in the other.
         known: (B, N) bool, whether that is known.
 
     Returns:
-        mean loss, whether each was found within `reliable_px` (B, N) bool, which ones count (B, N) bool, and the detector's loss.
+        mean loss, whether each was found within `reliable_px` (B, N) bool, which ones count (B, N) bool, and the
+        detector's loss.
     """
     config = net.config
-    similarity, inside, offset = net.similarity(source, target, cell, cell, math.ceil(config.window_px / config.stride))
+    similarity, inside, offset = net.similarity(one, other, cell, cell, math.ceil(config.window_px / config.stride))
     logits = (net.log_scale.exp() * similarity).masked_fill(~inside, FAR)
     away = offset - (shift / config.stride)[:, :, None]
     soft = torch.exp(-away.square().sum(dim=-1) / (2 * config.label_sigma_cells**2)) * inside
     mass = soft.sum(dim=-1)
-    counts = known & pick(source.usable[:, None], cell)[..., 0] & (mass > _LEAST_MASS)
+    counts = known & pick(one.usable[:, None], cell)[..., 0] & (mass > _LEAST_MASS)
     loss = -(soft * logits.log_softmax(dim=-1)).sum(dim=-1) / mass.clamp_min(1e-6)
     number = counts.sum().clamp_min(1)
     found = away.gather(2, logits.argmax(dim=-1)[..., None, None].expand(-1, -1, 1, 2))[:, :, 0].norm(dim=-1)
     found = found * config.stride <= config.reliable_px
-    heat = pick(source.heat[:, None], cell)[..., 0]
+    heat = pick(one.heat[:, None], cell)[..., 0]
     detect = (F.binary_cross_entropy_with_logits(heat, found.float(), reduction="none") * counts).sum() / number
     return (loss * counts).sum() / number, found, counts, detect
 
@@ -111,7 +113,8 @@ def place_loss(
 def glue_loss(
     layers: list[tuple[Tensor, Tensor, Tensor]], first: Keypoints, second: Keypoints, truth: Truth, config: MatcherConfig
 ) -> Tensor:
-    """LightGlue's negative log likelihood, mean over its layers; keypoints that neither match nor clearly lack a match are left alone."""
+    """LightGlue's negative log likelihood, mean over its layers; keypoints that neither match nor clearly lack a match
+    are left alone."""
     shift, label = truth.at(first.xy)
     distance = (first.xy + shift)[:, :, None] - second.xy[:, None]
     distance = distance.norm(dim=-1).masked_fill(~(first.usable[:, :, None] & second.usable[:, None]), math.inf)

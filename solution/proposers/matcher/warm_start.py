@@ -9,7 +9,7 @@ from solution.proposers.matcher.network import MatcherNet
 
 
 def start_from_flow(net: MatcherNet, tensors: dict[str, Tensor]) -> None:
-    """Take over the encoder of a flow regressor: its stems, its trunk, and its features as the first channels of the descriptor.
+    """Take over the encoder of a flow regressor: stems, trunk, and its features as a descriptor's first channels.
 
     Raises:
         RuntimeError: another trunk or width.

@@ -1,10 +1,11 @@
 """The translator: a pix2pix network that paints a SAR image as an optical one would look.
 
-Generator, discriminator and loss follow pix2pix (Isola et al. 2017): a U-Net with skip connections, a conditional discriminator that judges
-patches of 70 x 70 px, binary cross-entropy as the adversarial loss plus lambda times the mean absolute error. Four things differ. Upsampling
-followed by a convolution takes the place of transposed convolutions, which leave chequerboards (Odena et al. 2016). There is no dropout noise,
-so the same image always gives the same picture. Pixels without truth are hidden from both losses. And layers near full resolution are thin,
-because it must run without a GPU.
+Generator, discriminator and loss follow pix2pix (Isola et al. 2017): a U-Net with skip connections, a conditional
+discriminator that judges patches of 70 x 70 px, binary cross-entropy as the adversarial loss plus lambda times the mean
+absolute error. Four things differ. Upsampling followed by a convolution takes the place of transposed convolutions,
+which leave chequerboards (Odena et al. 2016). There is no dropout noise, so the same image always gives the same
+picture. Pixels without truth are hidden from both losses. And layers near full resolution are thin, because it must run
+without a GPU.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ class Generator(nn.Module):
         self.down, self.up = nn.ModuleList(), nn.ModuleList()
         for level, width in enumerate(widths):
             innermost = level == config.depth - 1
-            # The first layer keeps absolute brightness, and the innermost one may be a single pixel, which has no variance.
+            # The first layer keeps absolute brightness, and the innermost one may be a single pixel, which has no
+            # variance.
             norm = nn.Identity() if level == 0 or innermost else _norm(config.norm, width)
             self.down.append(nn.Sequential(nn.Conv2d(widths[level - 1] if level else 2, width, 4, 2, 1), norm, nn.LeakyReLU(0.2)))
         for level in reversed(range(config.depth - 1)):
@@ -49,7 +51,8 @@ class Generator(nn.Module):
         self.stride_px = 2**config.depth
 
     def forward(self, sar: Tensor, valid: Tensor) -> Tensor:
-        """SAR (B, 1, H, W) in [0, 1] and validity (B, H, W) -> (B, 3, H, W) in [0, 1]; what lies below invalid pixels does not matter."""
+        """SAR (B, 1, H, W) in [0, 1] and validity (B, H, W) -> (B, 3, H, W) in [0, 1]; what lies below invalid pixels
+        does not matter."""
         height, width = sar.shape[-2:]
         valid = valid[:, None].to(sar.dtype)
         padding = (0, -width % self.stride_px, 0, -height % self.stride_px)

@@ -17,9 +17,10 @@ class TranslatorConfig(TileConfig):
         max_channels: up to this width.
         full_channels: width of the generator's last layer but one, the only wide one at full resolution.
         critic_channels: width of the discriminator's first layer; the next two double it.
-        norm: ``batch`` (a tile's result does not depend on its statistics, so neighbours meet without a seam) or ``instance``.
-        l1_weight: lambda, the weight of the mean absolute error beside the adversarial loss; colours span [0, 1] here and [-1, 1] in the paper, whose
-            lambda of 100 is therefore 200.
+        norm: ``batch`` (a tile's result does not depend on its statistics, so neighbours meet without a seam) or
+            ``instance``.
+        l1_weight: lambda, the weight of the mean absolute error beside the adversarial loss; colours span [0, 1] here
+            and [-1, 1] in the paper, whose lambda of 100 is therefore 200.
     """
 
     factors: tuple[int, ...] = (1, 2)

@@ -29,12 +29,13 @@ def loss_mask(sample: dict[str, Tensor]) -> Tensor:
 
 
 def masked_l1(picture: Tensor, optical: Tensor, mask: Tensor) -> Tensor:
-    """Mean absolute difference (scalar) of (B, 3, H, W) pictures over the pixels of the mask (B, 1, H, W); 0 for an empty mask."""
+    """Mean absolute difference (scalar) of (B, 3, H, W) pictures over a mask (B, 1, H, W); 0 where that is empty."""
     return ((picture - optical).abs() * mask).sum() / (3 * mask.sum()).clamp_min(1.0)
 
 
 def adversarial_loss(logits: Tensor, mask: Tensor, real: bool) -> Tensor:
-    """Binary cross-entropy (scalar) of patch logits (B, 1, h, w); a patch counts as much as the mask (B, 1, H, W) covers the middle of it."""
+    """Binary cross-entropy (scalar) of patch logits (B, 1, h, w); a patch counts as much as the mask (B, 1, H, W)
+    covers the middle of it."""
     weight = F.adaptive_avg_pool2d(mask, logits.shape[-2:])
     target = torch.full_like(logits, float(real))
     loss = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
@@ -43,7 +44,7 @@ def adversarial_loss(logits: Tensor, mask: Tensor, real: bool) -> Tensor:
 
 @dataclass
 class Views:
-    """What the losses look at: hidden pixels are zero in all three, so that the discriminator learns nothing from their outline.
+    """What the losses look at: hidden pixels are zero in all three, lest the discriminator learn from their outline.
 
     Attributes:
         sar: (B, 1, H, W).
@@ -97,7 +98,8 @@ class TranslatorModule(lightning.LightningModule):
         self._log("train", sample, l1=l1, fooled=fooled, critic=critic)
 
     def critic_loss(self, views: Views, picture: Tensor) -> Tensor:
-        """Half of the cross-entropies of photographs and of `picture` (B, 3, H, W), as published: it slows the discriminator down."""
+        """Half of the cross-entropies of photographs and of `picture` (B, 3, H, W), as published: it slows the
+        discriminator down."""
         real = adversarial_loss(self.critic(views.sar, views.optical), views.mask, real=True)
         painted = adversarial_loss(self.critic(views.sar, picture), views.mask, real=False)
         return 0.5 * (real + painted)

@@ -1,4 +1,5 @@
-"""The flow regressor: its correlation against a double loop, the sign and axes of what it finds, and the three-state loss."""
+"""The flow regressor: its correlation against a double loop, the sign and axes of what it finds, and the three-state
+loss."""
 
 from __future__ import annotations
 
@@ -28,7 +29,8 @@ def net() -> FlowNet:
 
 
 def brute_force(optical: torch.Tensor, sar: torch.Tensor, block: int, radius: int) -> torch.Tensor:
-    """The definition: sar is padded by the radius, so that its cell (y + radius, x + radius) lies under the optical cell (y, x)."""
+    """The definition: sar is padded by the radius, so that its cell (y + radius, x + radius) lies under the optical
+    cell (y, x)."""
     batch, _, height, width = optical.shape
     span = 2 * radius + 1
     out = torch.zeros(batch, height // block, width // block, span, span, dtype=optical.dtype)
@@ -211,7 +213,8 @@ def test_a_cell_is_valid_where_no_pixel_near_it_lacks_data():
     valid = torch.ones(1, 64, 64)
     valid[0, 31, 20] = 0
     rows, columns = np.nonzero(encoder.cell_valid(valid)[0, 0].numpy() == 0)
-    # Within 8 px: rows 23 to 39 and columns 12 to 28, so cells 11 to 19 and 6 to 14; the tile's own border does not count.
+    # Within 8 px: rows 23 to 39 and columns 12 to 28, so cells 11 to 19 and 6 to 14; the tile's own border does not
+    # count.
     assert (rows.min(), rows.max(), columns.min(), columns.max(), len(rows)) == (11, 19, 6, 14, 81)
 
 

@@ -1,4 +1,5 @@
-"""The matcher: refinement and assignment on descriptors with known answers, its losses by hand, and what nodata may not do."""
+"""The matcher: refinement and assignment on descriptors with known answers, its losses by hand, and what nodata may not
+do."""
 
 from __future__ import annotations
 
@@ -288,10 +289,8 @@ def test_a_flat_image_is_finite(net):
 @pytest.fixture
 def batch() -> dict[str, torch.Tensor]:
     image = (255 * smooth_image(5, 1, 160)[0, 0].sub(0.3).mul(2.5).clamp(0.01, 1)).numpy().astype(np.uint8)
-    source = TrainingImage(
-        "pairs/a", "registered", images.pyramid(np.dstack([image] * 3)), images.pyramid(255 - image), RegisteredField(0.5)
-    )
-    samples = TilePairs([source], replace(TINY, inversion_share=0.0), 4, 0)
+    pair = TrainingImage("pairs/a", "registered", images.pyramid(np.dstack([image] * 3)), images.pyramid(255 - image), RegisteredField(0.5))
+    samples = TilePairs([pair], replace(TINY, inversion_share=0.0), 4, 0)
     return torch.utils.data.default_collate([samples[index] for index in range(4)])
 
 

@@ -1,4 +1,5 @@
-"""Matching over a scene: what is visited, what a tile's consensus drops, and that a whole run gives the displacement back in sign, axes and offset."""
+"""Matching over a scene: what is visited, what a tile's consensus drops, and that a whole run gives the displacement
+back in sign, axes and offset."""
 
 from __future__ import annotations
 

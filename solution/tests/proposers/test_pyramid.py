@@ -1,4 +1,5 @@
-"""The pyramid: what it plans, how its tiles cover a scene, and that a whole run gives the displacement back in sign, axes and offset."""
+"""The pyramid: what it plans, how its tiles cover a scene, and that a whole run gives the displacement back in sign,
+axes and offset."""
 
 from __future__ import annotations
 
@@ -31,7 +32,8 @@ def wavy(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 RECIPE = Recipe(shape=(208, 256), sar_gsd=(1.0, 1.0), sar_offset=(-30.0, 30.0), displacement=wavy, points=None, seed=1)
-"""A SAR pixel of two optical ones: the index shift is half a pixel short of what is seen in the images, in both axes."""
+"""A SAR pixel of two optical ones: the index shift is half a pixel short of what is seen in the images, in both
+axes."""
 
 
 @pytest.fixture(scope="module")
@@ -118,14 +120,16 @@ def test_a_whole_run_gives_the_displacement_back(scene, table):
     assert set(table["scene"]) == {"02_train_01"} and set(table["fold"]) == {3} and set(table["source"]) == {"flow"}
     assert table["cycle_px"].median() < 0.3 and table["confidence"].median() > 0.8 and (table["sigma_px"] > 0).all()
     field = fitting.fit(table, RECIPE.shape)[0]
-    # A dozen blocks whose rows are thought to share an error of 1.5 px: the field is stiffer than these good candidates would allow.
+    # A dozen blocks whose rows are thought to share an error of 1.5 px: the field is stiffer than these good candidates
+    # would allow.
     assert np.hypot(*(field.shift_at(table[["x", "y"]].to_numpy()) - table[["dx", "dy"]].to_numpy() + error).T).mean() < 1.5
 
 
 def test_a_pass_adds_the_field_of_the_place_where_it_landed(make_scene, net):
     scene = scene_of(make_scene, displacement=lambda x, y: (20.0 + 0.2 * x, -10.0 - 0.1 * x))
     height, width = RECIPE.shape
-    # The field before is short by 7.2 and 1.4 px: read through it, the SAR image lies 6 and 2 px off, over which the field rises by 1.2 and -0.6.
+    # The field before is short by 7.2 and 1.4 px: read through it, the SAR image lies 6 and 2 px off, over which the
+    # field rises by 1.2 and -0.6.
     dx, dy = 12.3 + 0.2 * np.array([0.0, width - 1]), -11.9 - 0.1 * np.array([0.0, width - 1])
     before = fitting.Fit("affine", np.stack([[dx, dx], [dy, dy]]), (0.0, 0.0), (width - 1.0, height - 1.0), 9, 0.1)
     window = pyramid._level_tiles(RECIPE.shape, Pass(1, 8, True), BLOCK_PX, DEFAULT)[0]

@@ -257,14 +257,14 @@ def test_a_grid_shows_sar_translated_and_optical_side_by_side(tmp_path):
 
 
 @pytest.fixture
-def source() -> TrainingImage:
+def pair() -> TrainingImage:
     rough = np.random.default_rng(0).integers(1, 255, (160, 160), dtype=np.uint8)
     smooth = cv2.GaussianBlur(rough, (0, 0), 2)
     return TrainingImage("pairs/a", "registered", images.pyramid(np.dstack([smooth] * 3)), images.pyramid(smooth), RegisteredField(1.0))
 
 
-def test_tiles_are_in_register_and_keep_their_colours(source):
-    samples = TilePairs([source], replace(TranslatorConfig(), tile_px=96, factors=(1,)), 6, 0)
+def test_tiles_are_in_register_and_keep_their_colours(pair):
+    samples = TilePairs([pair], replace(TranslatorConfig(), tile_px=96, factors=(1,)), 6, 0)
     for sample in (samples[index] for index in range(6)):
         mask = loss_mask(sample_batch(sample))[0, 0]
         assert not sample["shift"].any() and mask.mean() > 0.3
@@ -300,7 +300,7 @@ def dying(monkeypatch) -> Iterator[list[int]]:
     return at
 
 
-def test_a_killed_run_goes_on_to_the_same_weights(source, tmp_path, monkeypatch, dying):
+def test_a_killed_run_goes_on_to_the_same_weights(pair, tmp_path, monkeypatch, dying):
     monkeypatch.setattr(tile_data, "STEPS_PER_EPOCH", 2)
     kept = []
     monkeypatch.setattr(run.shutil, "rmtree", lambda folder, **_: kept.append(folder))
@@ -308,7 +308,7 @@ def test_a_killed_run_goes_on_to_the_same_weights(source, tmp_path, monkeypatch,
 
     def go(name: str) -> Path:
         out = tmp_path / name / "translator.safetensors"
-        line = run.train_stage(stages.TRANSLATOR, [source], config, out, 0, 0, tmp_path / name / "work", device="cpu")
+        line = run.train_stage(stages.TRANSLATOR, [pair], config, out, 0, 0, tmp_path / name / "work", device="cpu")
         assert "translator fold 0: wrote" in line and "mean absolute error 0." in line
         return out
 
@@ -328,10 +328,11 @@ def test_a_killed_run_goes_on_to_the_same_weights(source, tmp_path, monkeypatch,
     assert not net.training and np.isfinite(translate(net, np.zeros((64, 64)), np.ones((64, 64)))).all()
 
 
-def test_validation_pairs_are_watched_and_not_learnt(source, tmp_path):
+def test_validation_pairs_are_watched_and_not_learnt(pair, tmp_path):
     config = replace(SMOKE, batch_size=1, tile_px=64, steps=1)
-    data = tile_data.TileData([source], config, 0, [replace(source, name="pairs/b")])
-    assert [s.name for s in data.train_tiles.sources] == ["pairs/a"] and [s.name for s in data.validation_tiles.sources] == ["pairs/b"]
+    data = tile_data.TileData([pair], config, 0, [replace(pair, name="pairs/b")])
+    assert [image.name for image in data.train_tiles.images] == ["pairs/a"]
+    assert [image.name for image in data.validation_tiles.images] == ["pairs/b"]
     out = tmp_path / "t.safetensors"
-    run.train_stage(stages.TRANSLATOR, [source], config, out, -1, 0, tmp_path, device="cpu", validation=[replace(source, name="pairs/b")])
+    run.train_stage(stages.TRANSLATOR, [pair], config, out, -1, 0, tmp_path, device="cpu", validation=[replace(pair, name="pairs/b")])
     assert artefact.read_manifest(out).trained_on == ("pairs/a",)

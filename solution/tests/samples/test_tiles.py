@@ -56,7 +56,8 @@ def scene_transform(scene: Scene) -> Affine:
 
 
 def pulled_back(sample: dict[str, torch.Tensor], shift: np.ndarray) -> float:
-    """Correlation of the optical tile with the SAR tile read at p + shift, where both carry data; shift (2, h, w) per block."""
+    """Correlation of the optical tile with the SAR tile read at p + shift, where both carry data; shift (2, h, w) per
+    block."""
     size, blocks = sample["sar"].shape[-1], shift.shape[-1]
     block = size // blocks
     field = residual_of(shift, block).at(pixel_grid(size))
@@ -73,7 +74,8 @@ def pixel_grid(size: int) -> np.ndarray:
 
 
 def residual_of(shift: np.ndarray, block: int) -> Residual:
-    """The affine function of the position that block shifts (2, h, w) follow, block centres being (i + 1/2) block - 1/2."""
+    """The affine function of the position that block shifts (2, h, w) follow, block centres being (i + 1/2) block -
+    1/2."""
     centre = (np.arange(shift.shape[-1]) + 0.5) * block - 0.5
     xy = np.stack(np.meshgrid(centre, centre), axis=-1).reshape(-1, 2)
     matrix = fit_affine(xy, np.moveaxis(shift, 0, -1).reshape(-1, 2))
@@ -194,7 +196,8 @@ def test_labels_follow_the_data_and_the_border():
     sample = cut(striped_image(RegisteredField(1.0), slice(64, 96)), (6.0, -6.0))
     label = sample["label"]
     assert label.shape == (8, 8)
-    # SAR position q shows the ground of q - 6: the hole lies in columns 6 to 37 there, and in blocks 0 and 1 of the optical tile.
+    # SAR position q shows the ground of q - 6: the hole lies in columns 6 to 37 there, and in blocks 0 and 1 of the
+    # optical tile.
     column = np.arange(128)
     assert np.array_equal(sample["sar_valid"][60] > 0, (column < 6) | (column >= 38))
     assert (label[1:, :2] == NEGATIVE).all() and (label[1:, 2:] == POSITIVE).all()
