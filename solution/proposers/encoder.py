@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from solution.samples.settings import CELL_PX
 
-_ORIENTATIONS = 6
+ORIENTATIONS = 6
 _BORDER_PX = 8
 
 
@@ -29,7 +29,7 @@ def gradient_bank() -> Tensor:
 
 def steering() -> Tensor:
     """(6, 2, 1, 1) from x and y derivatives to 6 directions over half a turn (steerable filters)."""
-    angle = math.pi * torch.arange(_ORIENTATIONS) / _ORIENTATIONS
+    angle = math.pi * torch.arange(ORIENTATIONS) / ORIENTATIONS
     return torch.stack([angle.cos(), angle.sin()], dim=1)[:, :, None, None]
 
 
@@ -40,7 +40,7 @@ class Stem(nn.Module):
         super().__init__()
         self.register_buffer("bank", gradient_bank(), persistent=False)
         self.register_buffer("steering", steering(), persistent=False)
-        inputs = CELL_PX**2 * (image_channels + 1) + 2 * _ORIENTATIONS
+        inputs = CELL_PX**2 * (image_channels + 1) + 2 * ORIENTATIONS
         self.layers = nn.Sequential(
             nn.Conv2d(inputs, channels, 3, padding=1, bias=False),
             nn.BatchNorm2d(channels),

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+CHUNK_BLOCKS = 64  # that are multiplied together: their whole products must fit into memory
+
 
 class _BlockCorrelation(torch.autograd.Function):
     """Sum over a block's cells of <optical feature, SAR feature displaced by d> for every d, one matrix product a block.
@@ -13,8 +15,6 @@ class _BlockCorrelation(torch.autograd.Function):
     The product compares all cells with all cells; the wanted ones lie on its displaced diagonals, which `as_strided`
     reads in place.
     """
-
-    CHUNK = 64
 
     @staticmethod
     def _diagonals(product: Tensor, block: int, span: int) -> Tensor:
@@ -30,7 +30,7 @@ class _BlockCorrelation(torch.autograd.Function):
         ctx.sizes = (block, span)
         parts = [
             _BlockCorrelation._diagonals(torch.bmm(a, b), block, span).sum(dim=(1, 2))
-            for a, b in zip(optical.split(_BlockCorrelation.CHUNK), sar.split(_BlockCorrelation.CHUNK), strict=True)
+            for a, b in zip(optical.split(CHUNK_BLOCKS), sar.split(CHUNK_BLOCKS), strict=True)
         ]
         return torch.cat(parts)
 
@@ -38,7 +38,7 @@ class _BlockCorrelation(torch.autograd.Function):
     def backward(ctx, gradient: Tensor) -> tuple[Tensor, Tensor, None, None]:
         optical, sar = ctx.saved_tensors
         block, span = ctx.sizes
-        chunk = _BlockCorrelation.CHUNK
+        chunk = CHUNK_BLOCKS
         left, right = [], []
         for a, b, g in zip(optical.split(chunk), sar.split(chunk), gradient.split(chunk), strict=True):
             product = torch.zeros(len(a), a.shape[1], b.shape[2], dtype=a.dtype, device=a.device)

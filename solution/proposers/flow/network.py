@@ -20,7 +20,7 @@ from solution.proposers.flow.correlation import block_correlation, pair_counts, 
 from solution.proposers.flow.settings import FlowConfig
 from solution.samples.settings import CELL_PX
 
-_HEAD_CHUNK = 2**20  # displacements that the head looks at together in a prediction
+HEAD_CHUNK = 2**20  # displacements that the head looks at together in a prediction
 _SCALE = 40.0  # by which the correlations, in [-1, 1], become logits before any training; shared among the windows
 _PLANE_SCALE = 10.0  # and the output of the convolutions, which starts at zero
 _INPUT_SCALE = 4.0  # of the correlations that the layers read
@@ -83,7 +83,7 @@ class Head(nn.Module):
         batch, rows, columns, windows, span, _ = means.shape
         flat = means.reshape(-1, windows, span, span)
         # The hidden layers are wide; without gradients to keep, a few blocks at a time are enough.
-        chunk = len(flat) if torch.is_grad_enabled() else max(1, _HEAD_CHUNK // span**2)
+        chunk = len(flat) if torch.is_grad_enabled() else max(1, HEAD_CHUNK // span**2)
         parts = [torch.cat(part) for part in zip(*map(self._blocks, flat.split(chunk)), strict=True)]
         logits, shift, log_sigma, confidence = (part.reshape(batch, rows, columns, *part.shape[1:]) for part in parts)
         return FlowOutput(logits, CELL_PX * shift, log_sigma, confidence)

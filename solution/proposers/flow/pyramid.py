@@ -84,7 +84,7 @@ def propose_flow(
     passes = plan(pair.shape, config, finest)
     for number, step in enumerate(passes):
         parts = []
-        windows = _level_tiles(pair.shape, step, net.config.block_cells * CELL_PX, config)
+        windows = level_tiles(pair.shape, step, net.config.block_cells * CELL_PX, config)
         for tile, window in counted(windows, f"flow {fold}: level {step.factor}", progress):
             parts.append(_match_tile(pair, net, fold, number * TILES_A_PASS + tile, window, step, field, config))
         table = candidates.concat(parts)
@@ -95,9 +95,9 @@ def propose_flow(
     return proposed
 
 
-def _level_tiles(shape: tuple[int, int], step: Pass, block_px: int, config: PyramidConfig) -> list[Window]:
+def level_tiles(shape: tuple[int, int], step: Pass, block_px: int, config: PyramidConfig) -> list[Window]:
     """Windows in optical px, margins included, of equal size and as few as the largest tile allows."""
-    margin = _margin(step, block_px, config)
+    margin = tile_margin(step, block_px, config)
     inner = [_even_share(math.ceil(size / step.factor), config.tile_px - 2 * margin, block_px) for size in shape]
     height, width = ((size + 2 * margin) * step.factor for size in inner)
     rows = range(0, math.ceil(shape[0] / step.factor), inner[0])
@@ -111,7 +111,7 @@ def _even_share(size: int, largest: int, block_px: int) -> int:
     return block_px * math.ceil(size / math.ceil(size / largest) / block_px)
 
 
-def _margin(step: Pass, block_px: int, config: PyramidConfig) -> int:
+def tile_margin(step: Pass, block_px: int, config: PyramidConfig) -> int:
     """Margin of a tile in level px: whole blocks, and no less than the search radius."""
     return block_px * math.ceil(max(config.margin_px, step.radius * CELL_PX) / block_px)
 
@@ -123,7 +123,7 @@ def _match_tile(
     if view is None:
         return candidates.empty()
     blocks = _match_arrays(net, view.optical, view.sar, view.optical_valid, view.sar_valid, step)
-    keep = blocks.inside(_margin(step, net.config.block_cells * CELL_PX, config), config)
+    keep = blocks.inside(tile_margin(step, net.config.block_cells * CELL_PX, config), config)
     if not keep.any():
         return candidates.empty()
     return view.rows(

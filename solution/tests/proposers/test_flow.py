@@ -58,7 +58,7 @@ def test_block_correlation_is_its_definition():
 def test_the_chunks_of_the_correlation_join(monkeypatch):
     optical, sar = random_cells(1, 2, 6, 6), random_cells(1, 2, 6 + 2, 6 + 2, seed=1)
     whole = block_correlation(optical, sar, 2, 1)
-    monkeypatch.setattr(correlation._BlockCorrelation, "CHUNK", 2)  # nine blocks: the last chunk is a short one
+    monkeypatch.setattr(correlation, "CHUNK_BLOCKS", 2)  # nine blocks: the last chunk is a short one
     torch.testing.assert_close(block_correlation(optical, sar, 2, 1), whole)
     inputs = optical.requires_grad_(), sar.requires_grad_()
     assert torch.autograd.gradcheck(lambda a, b: block_correlation(a, b, 2, 1), inputs)
@@ -139,7 +139,7 @@ def test_matching_finds_whole_cells_in_both_axes(net, dx, dy, grad):
 def test_matching_without_gradients_is_matching_with_them(net, monkeypatch):
     optical, sar, valid = unit_texture(24, 32), unit_texture(24, 32, seed=1), torch.ones(1, 1, 24, 32)
     with_them = net.match(optical, sar, valid, valid, 4)
-    monkeypatch.setattr(network, "_HEAD_CHUNK", 2 * 9 * 9)  # two blocks at a time
+    monkeypatch.setattr(network, "HEAD_CHUNK", 2 * 9 * 9)  # two blocks at a time
     with torch.no_grad():
         without = net.match(optical, sar, valid, valid, 4)
     for name in ("logits", "shift", "log_sigma", "confidence"):
@@ -191,11 +191,11 @@ def test_features_are_unit_vectors_of_half_resolution_and_know_their_modality(ne
 def test_the_stem_survives_a_contrast_inversion_in_its_gradients(net):
     image = torch.rand(1, 1, 64, 64, generator=torch.Generator().manual_seed(0))
     valid = torch.ones(1, 1, 64, 64)
-    gradients, inverted = (net.encoder.sar_stem._inputs(picture, valid)[:, -2 * encoder._ORIENTATIONS :] for picture in (image, 1 - image))
+    gradients, inverted = (net.encoder.sar_stem._inputs(picture, valid)[:, -2 * encoder.ORIENTATIONS :] for picture in (image, 1 - image))
     torch.testing.assert_close(gradients, inverted, atol=1e-4, rtol=1e-4)
     stripes = (torch.arange(64) % 8 / 8.0).expand(1, 1, 64, 64)
     across, along = (net.encoder.sar_stem._gradients(tilt).mean(dim=(0, 2, 3)) for tilt in (stripes, stripes.mT))
-    assert across.argmax() == 0 and along.argmax() == encoder._ORIENTATIONS // 2
+    assert across.argmax() == 0 and along.argmax() == encoder.ORIENTATIONS // 2
 
 
 def test_the_border_of_the_data_is_not_to_be_seen(net):

@@ -96,8 +96,8 @@ def test_large_scenes_stop_at_half_resolution_by_themselves():
 @pytest.mark.parametrize("shape", [(40, 30), (256, 288), (700, 2111), (3208, 10155)])
 @pytest.mark.parametrize("step", [Pass(1, 8, True), Pass(4, 38, False), Pass(8, 19, False)])
 def test_the_inner_parts_of_the_tiles_cover_every_block_once(shape, step):
-    windows = pyramid._level_tiles(shape, step, BLOCK_PX, DEFAULT)
-    margin = pyramid._margin(step, BLOCK_PX, DEFAULT)
+    windows = pyramid.level_tiles(shape, step, BLOCK_PX, DEFAULT)
+    margin = pyramid.tile_margin(step, BLOCK_PX, DEFAULT)
     assert margin % BLOCK_PX == 0 and margin >= max(DEFAULT.margin_px, step.radius * CELL_PX)
     assert len({(w.width, w.height) for w in windows}) == 1 and max(windows[0].width, windows[0].height) <= DEFAULT.tile_px * step.factor
     block = BLOCK_PX * step.factor
@@ -132,7 +132,7 @@ def test_a_pass_adds_the_field_of_the_place_where_it_landed(make_scene, net):
     # field rises by 1.2 and -0.6.
     dx, dy = 12.3 + 0.2 * np.array([0.0, width - 1]), -11.9 - 0.1 * np.array([0.0, width - 1])
     before = fitting.Fit("affine", np.stack([[dx, dx], [dy, dy]]), (0.0, 0.0), (width - 1.0, height - 1.0), 9, 0.1)
-    window = pyramid._level_tiles(RECIPE.shape, Pass(1, 8, True), BLOCK_PX, DEFAULT)[0]
+    window = pyramid.level_tiles(RECIPE.shape, Pass(1, 8, True), BLOCK_PX, DEFAULT)[0]
     found = pyramid._match_tile(scene.open(), net, 0, 0, window, Pass(1, 8, True), before, DEFAULT)
     assert np.abs(np.median(scene.error_px(found), axis=0)).max() < 0.3
 
