@@ -70,7 +70,7 @@ def split(
     from solution.data import folds as splits
     from solution.data.finding import discover
 
-    path = output or splits.SPLIT_CSV
+    path = output or splits.FOLDS / splits.SPLIT
     table, new = splits.split_for(discover(folder), path)
     if new:
         splits.write_split(table, path)

@@ -34,7 +34,7 @@ def train_base(
     sources: Sequence[TrainingImage], config: BaselineConfig, folds: Path, device: str, replace: bool, say: Callable[[str], None]
 ) -> None:
     """Train the base model on simulated scenes; arguments as in `training.train_teams`."""
-    say(train_stage(BASELINE, sources, config, weights(folds / BASE), -1, 0, folds / ".work", None, device, replace))
+    say(train_stage(BASELINE, sources, config, weights(folds / BASE), -1, 0, folds / artefact.WORK, None, device, replace))
 
 
 def train_folds(

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from solution.data.naming import FOLDS as FOLDS
+from solution.data.naming import SPLIT
+
 if TYPE_CHECKING:
     from solution.field.verdict import Verdict
 
 console = Console()
-FOLDS = Path(__file__).resolve().parents[2] / "folds"
 FOLDS_SHOWN = "folds/ beside the package"
 
 # Options that the training verbs of all stages share.
@@ -64,5 +66,5 @@ def scenes_and_split(folder: Path, folds: Path) -> tuple:
     from solution.data import folds as splits
     from solution.data.finding import discover
 
-    table = splits.read_split(folds / "split.csv")
+    table = splits.read_split(folds / SPLIT)
     return discover(folder), table

@@ -48,6 +48,7 @@ def train_base(
     replace: Replace = False,
 ) -> None:
     """Train the model that every fold starts from, on registered pairs and simulated scenes only: it sees no labelled scene."""
+    from solution.core.artefact import WORK
     from solution.teams.team import BASE
     from solution.training import run, stages
 
@@ -59,7 +60,7 @@ def train_base(
     elif init is not None:
         config = stages.sized_like(config, chosen, init)
     sources = shared_images(simulated, pairs, exclude)
-    say(run.train_stage(chosen, sources, config, folds / BASE / chosen.file, -1, 0, folds / ".work", init, device, replace))
+    say(run.train_stage(chosen, sources, config, folds / BASE / chosen.file, -1, 0, folds / WORK, init, device, replace))
 
 
 def _matching_stage(stage: str, translator: Path | None, init_weights: Path | None):
@@ -82,9 +83,10 @@ def _one_start(init: Path | None, init_weights: Path | None) -> None:
 
 def _official(folder: Path, folds: Path) -> Path:
     """The published weights of a folder as an artefact."""
+    from solution.core.artefact import WORK
     from solution.proposers.matcher import published
 
-    out = folds / ".work" / "published.safetensors"
+    out = folds / WORK / "published.safetensors"
     say(published.convert(folder, out))
     return out
 

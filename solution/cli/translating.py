@@ -30,8 +30,8 @@ def translate_split(
     """Deal the pairs of a folder out to training, validation and test, evenly over its classes."""
     from solution.data import registered
 
-    table = registered.make_split(registered.find_pairs(folder), (train, val, test), seed, whole_scenes)
-    written = registered.write_split(table, out, replace)
+    table = registered.deal_parts(registered.find_pairs(folder), (train, val, test), seed, whole_scenes)
+    written = registered.write_parts(table, out, replace)
     parts = table["part"].value_counts()
     counts = ", ".join(f"{parts.get(part, 0):,} {part}" for part in registered.PARTS)
     classes = sorted(set(table["class"]) - {""})
@@ -54,6 +54,7 @@ def translate_train(
     replace: bool = typer.Option(False, "--replace", help="Overwrite weights made with other settings, data or code."),
 ) -> None:
     """Train the translator on the training part of image pairs; a killed run goes on."""
+    from solution.core.artefact import WORK
     from solution.data.registered import parted
     from solution.samples.images import registered_image
     from solution.training import run, stages
@@ -62,7 +63,7 @@ def translate_train(
     sources = [registered_image(pair) for pair in parts["train"]] + shared_images(simulated, [], [])
     config = stages.chosen_config(stages.TRANSLATOR, steps, smoke, fine_tune=False)
     watched = [registered_image(pair) for pair in parts["val"]]
-    say(run.train_stage(stages.TRANSLATOR, sources, config, out, -1, 0, out.parent / ".work", init, device, replace, watched))
+    say(run.train_stage(stages.TRANSLATOR, sources, config, out, -1, 0, out.parent / WORK, init, device, replace, watched))
 
 
 @app.command("evaluate")

@@ -11,11 +11,12 @@ import pandas as pd
 
 from solution.core import artefact
 from solution.core.errors import InputError
+from solution.data.naming import FOLDS as FOLDS
+from solution.data.naming import SPLIT as SPLIT
 from solution.data.scene import ScenePair
 
 COLUMNS = ("scene", "aoi", "fold")
 MAX_FOLDS = 5
-SPLIT_CSV = Path(__file__).resolve().parents[2] / "folds" / "split.csv"
 
 
 def make_split(pairs: Iterable[ScenePair]) -> pd.DataFrame:

@@ -127,18 +127,18 @@ def _check_real(dataset: rasterio.io.DatasetReader, path: Path) -> None:
         raise InputError(f"{path}: is complex; write its amplitude first, for example: gdal_calc.py -A {path.name} --calc='abs(A)'")
 
 
-def check_bands(path: Path, bands: int, wanted: int) -> None:
-    """Raise `InputError` where a SAR image has another number of bands than wanted."""
-    if bands != wanted:
+def check_bands(path: Path, bands: int) -> None:
+    """Raise `InputError` where a SAR image has more than one band."""
+    if bands != 1:
         raise InputError(
-            f"{path}: has {bands} bands where a SAR image has {wanted}; pick one, for example: gdal_translate -b 1 {path.name} one_band.tif"
+            f"{path}: has {bands} bands where a SAR image has 1; pick one, for example: gdal_translate -b 1 {path.name} one_band.tif"
         )
 
 
 def check_sar(dataset: rasterio.io.DatasetReader, path: Path) -> None:
     """Raise `InputError` where a raster is no SAR image of one band of real values."""
     _check_real(dataset, path)
-    check_bands(path, dataset.count, 1)
+    check_bands(path, dataset.count)
 
 
 def warped_vrt(dataset: rasterio.io.DatasetReader, crs: object) -> WarpedVRT:

@@ -1,4 +1,4 @@
-"""Folders of registered SAR / optical image pairs: the layouts that people have, reading, and the split into training, validation and test.
+"""Folders of registered SAR / optical image pairs: the layouts that people have, reading, and the parts for training, validation and test.
 
 Layouts, each also one or more folders down: ``sar/NAME.png`` + ``opt/NAME.png``; ``s1/NAME.png`` + ``s2/NAME.png``, where ``_s1_`` in the name may have
 become ``_s2_``; SEN1-2's ``ROIs*_s1/s1_N/*_s1_*.png`` + ``ROIs*_s2/s2_N/*_s2_*.png``. Where ``s1`` or ``sar`` lies in a folder of its own below the given
@@ -112,7 +112,7 @@ def _group(sar: Path, folder: Path) -> str:
     return holder.name if sar.parent.name in _OPTICAL_FOLDER and holder != folder else ""
 
 
-def make_split(pairs: Sequence[ImagePair], amounts: Sequence[float], seed: int, whole_scenes: bool = False) -> pd.DataFrame:
+def deal_parts(pairs: Sequence[ImagePair], amounts: Sequence[float], seed: int, whole_scenes: bool = False) -> pd.DataFrame:
     """Deal the pairs out, the same way for the same names and seed.
 
     Every class is spread evenly: a part's share of a class differs from its share of the folder by one pair at most. With shares, no part is left empty
@@ -182,14 +182,14 @@ def _shuffled(pairs: Sequence[ImagePair], seed: int, whole_scenes: bool) -> list
     return [unit for _, _, unit in sorted(placed, key=lambda item: item[:2])]
 
 
-def write_split(table: pd.DataFrame, path: Path, replace: bool) -> bool:
-    """Write a split whole or not at all.
+def write_parts(table: pd.DataFrame, path: Path, replace: bool) -> bool:
+    """Write which pair is in which part, whole or not at all.
 
     Returns:
-        False where the file holds the very same split already.
+        False where the file holds the very same already.
 
     Raises:
-        InputError: it holds another one, which models may have been trained with, and `replace` is not set.
+        InputError: it holds other parts, which models may have been trained with, and `replace` is not set.
     """
     text = table[list(COLUMNS)].to_csv(index=False, lineterminator="\n")
     if Path(path).is_file():
@@ -201,8 +201,8 @@ def write_split(table: pd.DataFrame, path: Path, replace: bool) -> bool:
     return True
 
 
-def read_split(path: Path) -> pd.DataFrame:
-    """Read and check a split. Raises `InputError` where it is missing or malformed."""
+def read_parts(path: Path) -> pd.DataFrame:
+    """Read and check which pair is in which part: columns id, class, part. Raises `InputError` where the file is missing or malformed."""
     if not Path(path).is_file():
         raise InputError(f"{path}: no such split; make it with: python -m solution translate split PAIRS_DIR --out {path}")
     try:
@@ -221,14 +221,17 @@ def read_split(path: Path) -> pd.DataFrame:
 
 
 def part_of(pairs: Sequence[ImagePair], split: Path, part: str) -> list[ImagePair]:
-    """The pairs of one part of a split file, in the order of the pairs.
+    """The pairs of one part, in the order of the pairs.
+
+    Args:
+        split: file that `write_parts` wrote.
 
     Raises:
         InputError: an unknown part, or ids in it that are not among the pairs.
     """
     if part not in PARTS:
         raise InputError(f"--part {part}: is none of {', '.join(PARTS)}")
-    table = read_split(split)
+    table = read_parts(split)
     ids = set(table["id"][table["part"] == part])
     missing = sorted(ids - {pair.id for pair in pairs})
     if missing:
@@ -237,7 +240,11 @@ def part_of(pairs: Sequence[ImagePair], split: Path, part: str) -> list[ImagePai
 
 
 def parted(folders: Sequence[Path], splits: Sequence[Path], exclude: Sequence[str] = ()) -> dict[str, list[ImagePair]]:
-    """Pairs of several folders by part. The n-th split belongs to the n-th folder; folders without one go into training whole.
+    """Pairs of several folders by part.
+
+    Args:
+        splits: files that `write_parts` wrote, the n-th for the n-th folder; folders without one go into training whole.
+        exclude: file stems to leave out.
 
     Raises:
         InputError: more splits than folders, or as `find_pairs` and `part_of`.

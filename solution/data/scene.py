@@ -1,8 +1,7 @@
-"""Scene pairs: an optical and a SAR image of one place, both read on the optical grid, and the folders of SN9-named files that hold them."""
+"""Scene pairs: an optical and a SAR image of one place, both read on the optical grid."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -18,6 +17,7 @@ from solution.core import geometry
 from solution.core.artefact import digest, file_facts
 from solution.core.errors import InputError
 from solution.core.geometry import Matrix, Window
+from solution.data import naming
 from solution.data.raster import (
     Overview,
     check_bands,
@@ -34,7 +34,10 @@ from solution.data.raster import (
 )
 from solution.data.tiepoints import TiePoints, check_range, read_tiepoint_csv, whole_tiepoints
 
-NAME = re.compile(r"^(?P<aoi>\d{2})_(?P<kind>optical|sar|tiepoints)_(?P<rest>.+)\.(?P<suffix>tiff?|csv)$", re.IGNORECASE)
+_NO_ROTATION = 1e-9
+"""Rotation terms below this share of the pixel size are rounding."""
+_VALID_CELLS = 1000
+"""Along the longer side of the optical image, at which the valid share is looked up."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,7 @@ class ScenePair:
 
     Attributes:
         name: SN9 scene name, for example ``02_train_01``.
-        aoi: its first two digits.
+        aoi: first two digits of the name, the area that the scene lies in.
         optical, sar: paths.
         shape: (height, width) of the optical image.
         transform: optical index -> geographic position, 3 x 3.
@@ -68,7 +71,6 @@ class ScenePair:
         crs: the optical CRS.
         sar_shape: (height, width) of the SAR raster as it is read.
         tiepoints_csv: path, or None where the scene has no labels.
-        tiepoint_sar: the raster whose pixels the tie-points count; None for `sar`.
     """
 
     name: str
@@ -83,7 +85,6 @@ class ScenePair:
     sar_shape: tuple[int, int] = field(repr=False)
     reproject_sar: bool = field(default=False, repr=False)
     tiepoints_csv: Path | None = field(default=None, repr=False)
-    tiepoint_sar: Path | None = field(default=None, repr=False)
 
     @property
     def gsd_m(self) -> float:
@@ -149,7 +150,7 @@ class ScenePair:
 
     def valid_share(self) -> float:
         """Share of the optical image, in [0, 1], where both images carry data at the geocoded place (reads both once)."""
-        step = max(1, max(self.shape) // 1000)
+        step = max(1, max(self.shape) // _VALID_CELLS)
         xy = output_grid(Window(0, 0, *(max(size // step, 1) * step for size in self.shape[::-1])), step)
         optical = sample_valid(self.optical_overview.valid, xy, self.shape)
         sar = sample_valid(self.sar_overview.valid, self.sar_positions(xy), self.sar_shape)
@@ -163,14 +164,6 @@ class ScenePair:
     def sar_positions(self, xy: np.ndarray) -> np.ndarray:
         """Positions (..., 2) of the optical array grid in that of the SAR raster as it is read."""
         return geometry.apply(geometry.centres(np.linalg.inv(self.sar_to_optical)), xy)
-
-    def with_sar(self, sar: Path) -> ScenePair:
-        """The same scene with its SAR picture exchanged for one made from it (a translated one, say), on whatever grid that has.
-
-        The new raster shows the ground where the old one did, so the apparent shift and the labels stay those of the old one.
-        """
-        exchanged = open_pair(self.optical, sar, self.tiepoints_csv, name=self.name, sar_bands=None)
-        return replace(exchanged, centre_offset_px=self.centre_offset_px, tiepoint_sar=self.tiepoint_sar or self.sar)
 
     def read(self, window: Window, factor: int = 1, shift: np.ndarray | None = None) -> PairPixels:
         """Both images over a window of the optical grid, averaged down `factor` times.
@@ -219,14 +212,22 @@ class ScenePair:
         return overview.radiometry(raw) * valid, valid
 
     def tiepoints(self, path: Path | None = None, read: pd.DataFrame | None = None) -> TiePoints:
-        """Labels of the scene, or those of another file, which may have been `read` already; raises `InputError` where there are none or they are malformed."""
+        """Labels of the scene, or those of another file.
+
+        Args:
+            path: tie-point CSV; None = the scene's own.
+            read: what it holds, where it has been read already.
+
+        Raises:
+            InputError: there are none, they are malformed, or they lie outside the images.
+        """
         path = path or self.tiepoints_csv
         if path is None:
-            raise InputError(f"scene {self.name}: has no tie-point CSV; expected {self.aoi}_tiepoints_{self.name[3:]}.csv")
+            raise InputError(f"scene {self.name}: has no tie-point CSV; expected {naming.file_name(self.name, 'tiepoints', 'csv')}")
         table = read_tiepoint_csv(path) if read is None else whole_tiepoints(read, path)
         if table.empty:
             raise InputError(f"{path}: holds no tie-point; remove the file if the scene has no labels")
-        with open_raster(self.tiepoint_sar or self.sar) as sar:
+        with open_raster(self.sar) as sar:
             check_range(table, path, self.shape, (sar.height, sar.width))
             sar_matrix = geometry.matrix_from_gdal(sar.transform.to_gdal())
             geo = geometry.apply(sar_matrix, table[["sar_col", "sar_row"]].to_numpy(np.float64))
@@ -244,11 +245,11 @@ def reproject_points(points: np.ndarray, source_crs: object, target_crs: object)
     return np.column_stack([x, y])
 
 
-def open_pair(optical: Path, sar: Path, tiepoints_csv: Path | None = None, name: str | None = None, sar_bands: int | None = 1) -> ScenePair:
+def open_pair(optical: Path, sar: Path, tiepoints_csv: Path | None = None, name: str | None = None) -> ScenePair:
     """Open a pair and check its headers (`ScenePair.check` also reads the pixels).
 
     Args:
-        sar_bands: how many bands the SAR image must have; None takes any.
+        name: of the scene; None = what the optical image's file name says.
 
     Raises:
         InputError: missing file, missing CRS, wrong band count, complex data, rotated optical image.
@@ -256,24 +257,22 @@ def open_pair(optical: Path, sar: Path, tiepoints_csv: Path | None = None, name:
     optical, sar = Path(optical), Path(sar)
     matrix, shape, crs, _, _ = read_header(optical, "optical")
     sar_matrix, sar_shape, sar_crs, bands, _ = read_header(sar, "SAR")
-    if sar_bands is not None:
-        check_bands(sar, bands, sar_bands)
-    if abs(matrix[0, 1]) + abs(matrix[1, 0]) > 1e-9 * (abs(matrix[0, 0]) + abs(matrix[1, 1])):
+    check_bands(sar, bands)
+    if _is_rotated(matrix):
         raise InputError(
             f"{optical}: is rotated against its CRS; write it north up first, for example: gdalwarp {optical.name} north_up.tif"
         )
     original = sar_matrix
-    rotated = abs(sar_matrix[0, 1]) + abs(sar_matrix[1, 0]) > 1e-9 * (abs(sar_matrix[0, 0]) + abs(sar_matrix[1, 1]))
-    reproject = sar_crs != crs or rotated
+    reproject = sar_crs != crs or _is_rotated(sar_matrix)
     if reproject:
         with open_raster(sar) as dataset, warped_vrt(dataset, crs) as vrt:
             sar_matrix, sar_shape_read = geometry.matrix_from_gdal(vrt.transform.to_gdal()), (vrt.height, vrt.width)
     else:
         sar_shape_read = sar_shape
-    parsed = NAME.match(optical.name)
+    parsed = naming.parse(optical.name)
     return ScenePair(
-        name=name or (f"{parsed['aoi']}_{parsed['rest']}" if parsed else optical.stem),
-        aoi=parsed["aoi"] if parsed else optical.stem[:2],
+        name=name or (parsed.scene if parsed else optical.stem),
+        aoi=parsed.aoi if parsed else naming.aoi_of(optical.stem),
         optical=optical,
         sar=sar,
         shape=shape,
@@ -285,6 +284,11 @@ def open_pair(optical: Path, sar: Path, tiepoints_csv: Path | None = None, name:
         reproject_sar=reproject,
         tiepoints_csv=Path(tiepoints_csv) if tiepoints_csv else None,
     )
+
+
+def _is_rotated(matrix: Matrix) -> bool:
+    """Whether rows and columns run along other directions than the axes of the CRS."""
+    return abs(matrix[0, 1]) + abs(matrix[1, 0]) > _NO_ROTATION * (abs(matrix[0, 0]) + abs(matrix[1, 1]))
 
 
 def _centre_offset(matrix: Matrix, crs: object, sar_matrix: Matrix, sar_crs: object, sar_shape: tuple[int, int]) -> np.ndarray:

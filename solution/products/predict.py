@@ -19,6 +19,7 @@ from solution.core.devices import torch_device
 from solution.core.errors import InputError
 from solution.core.progress import Progress
 from solution.core.stopwatch import Stopwatch
+from solution.data import naming
 from solution.data.finding import discover
 from solution.data.scene import ScenePair, open_pair, without_labels
 from solution.field import candidates, fitting, verdict
@@ -145,7 +146,7 @@ def _key(pair: ScenePair, settings: Settings, judges: Mapping[Path, Reranker]) -
 
 def submission_pairs(pairs: Sequence[ScenePair], folder: Path) -> list[ScenePair]:
     """The pairs that a submission is about: the named test scenes, or, without any, every unlabelled pair."""
-    chosen = [pair for pair in pairs if pair.name[3:].startswith(("publictest", "privatetest"))]
+    chosen = [pair for pair in pairs if naming.rest_of(pair.name).startswith(("publictest", "privatetest"))]
     chosen = chosen or [pair for pair in pairs if pair.tiepoints_csv is None]
     if not chosen:
         raise InputError(

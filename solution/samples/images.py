@@ -12,6 +12,7 @@ import numpy as np
 from solution.core import geometry
 from solution.core.artefact import digest, file_facts
 from solution.core.geometry import Window
+from solution.data import naming
 from solution.data.raster import output_grid
 from solution.data.registered import ImagePair, find_pairs
 from solution.data.scene import ScenePair
@@ -66,7 +67,7 @@ def scene_image(pair: ScenePair, simulated_in: str = "") -> TrainingImage:
         values, valid = pair.sample_sar(grid, 1)
         sar[rows, columns] = to_bytes(values, valid)[0]
     tiepoints = pair.tiepoints()
-    truth = pair.optical.with_name(pair.optical.name.replace("_optical_", "_truth_"))
+    truth = naming.beside(pair.optical, "truth")
     labels = truth if truth.is_file() else pair.tiepoints_csv
     if labels == truth:
         shift_field = TruthMapField(truth, pair.centre_offset_px)

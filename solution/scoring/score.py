@@ -24,10 +24,10 @@ from solution.data.finding import discover
 from solution.data.raster import open_raster
 from solution.data.scene import ScenePair, reproject_points
 from solution.data.tiepoints import read_tiepoint_csv
+from solution.scoring.submission import MAP_PREFIXES, map_name
 
 WITHIN_PX = (1, 3, 5, 10, 25)
 NO_SCORE = -1
-MAP_PREFIXES = ("solution", "offset")
 
 
 class RejectedMapError(InputError):
@@ -134,19 +134,8 @@ def distances_px(predicted: np.ndarray, truth: Reference) -> np.ndarray:
     return np.array([np.sqrt(x**2 + y**2) for x, y in differences], dtype=np.float64)
 
 
-def errors_px(tiepoints_csv: Path, optical: Path, sar: Path, map_path: Path) -> np.ndarray:
-    """Errors (N,) float64 in optical px of an offset map, one per labelled optical pixel, in row-major order.
-
-    Raises:
-        RejectedMapError: the map's size or band count is wrong.
-        InputError: unreadable files, malformed CSV.
-    """
-    truth = reference(tiepoints_csv, optical, sar)
-    return distances_px(predicted_shift(map_path, truth), truth)
-
-
 def zero_shift_errors_px(tiepoints_csv: Path, optical: Path, sar: Path) -> np.ndarray:
-    """Errors (N,) float64 in optical px of doing nothing; as `errors_px`."""
+    """Errors (N,) float64 in optical px of doing nothing, one per labelled optical pixel, in row-major order. Raises `InputError` as `reference`."""
     truth = reference(tiepoints_csv, optical, sar)
     return distances_px(_zeros(truth), truth)
 
@@ -200,7 +189,7 @@ def score_pair(tiepoints_csv: Path, optical: Path, sar: Path, map_path: Path, sc
 
 
 def score_pair_to_file(tiepoints_csv: Path, optical: Path, sar: Path, map_path: Path, score_file: Path | None) -> PairScore:
-    """`score_pair`, and one line more in the score file: the raw score, or -1 also where a file is unreadable, before the error goes on."""
+    """Score one map as `score_pair` does, and append one line to the score file: the raw score, or -1 where the map is rejected or a file is unreadable."""
     raw: float = NO_SCORE
     try:
         result = score_pair(tiepoints_csv, optical, sar, map_path)
@@ -225,12 +214,12 @@ def score_folder(data_dir: Path, maps_dir: Path) -> list[PairScore]:
     if not pairs:
         raise InputError(f"{data_dir}: holds no labelled scene; put AA_tiepoints_NAME.csv beside the images of a scene")
     if not Path(maps_dir).is_dir():
-        raise InputError(f"{maps_dir}: no such folder; pass the folder that holds {MAP_PREFIXES[0]}_{pairs[0].name}.tif")
+        raise InputError(f"{maps_dir}: no such folder; pass the folder that holds {map_name(pairs[0].name)}")
     return score_pairs(pairs, Path(maps_dir))
 
 
 def score_pairs(pairs: Sequence[ScenePair], maps_dir: Path) -> list[PairScore]:
-    """As `score_folder`, of labelled pairs that are open already."""
+    """Score the maps of labelled pairs that are open already; file names and errors as in `score_folder`."""
     return [_score_scene(pair, maps_dir) for pair in pairs]
 
 
@@ -306,7 +295,7 @@ def _append(score_file: Path, raw: float) -> None:
 
 
 def _score_scene(pair: ScenePair, maps_dir: Path) -> PairScore:
-    names = [f"{prefix}_{pair.name}.tif" for prefix in MAP_PREFIXES]
+    names = [map_name(pair.name, prefix) for prefix in MAP_PREFIXES]
     path = next((maps_dir / name for name in names if (maps_dir / name).is_file()), None)
     if path is not None:
         return score_pair(pair.tiepoints_csv, pair.optical, pair.sar, path, pair.name)

@@ -12,14 +12,17 @@ from solution.core.artefact import atomic_path
 from solution.core.errors import InputError
 
 FOLDER = "solution"
+"""That the contest's zip holds the maps in."""
+MAP_PREFIXES = ("solution", "offset")
+"""What a map's file name may begin with: the contest's own, and one that the scorer takes in its place."""
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time that a zip can hold
 _CHUNK = 1 << 20
 
 
-def map_name(scene: str) -> str:
+def map_name(scene: str, prefix: str = MAP_PREFIXES[0]) -> str:
     """File name of a scene's map, in the submission folder and in the zip."""
-    return f"solution_{scene}.tif"
+    return f"{prefix}_{scene}.tif"
 
 
 def build_zip(maps: Mapping[str, Path], zip_path: Path) -> None:

@@ -16,6 +16,7 @@ from rasterio import Affine
 from solution.core.artefact import atomic_path, file_facts, is_whole, write_text
 from solution.core.code import code_digest
 from solution.core.errors import InputError
+from solution.data import naming
 from solution.data.tiepoints import TIEPOINT_COLUMNS
 from solution.simulate import layout, optical, presets, sar, sensors
 from solution.simulate.blocks import build_block
@@ -235,7 +236,7 @@ def write_scene(
     Raises:
         InputError: bad name, unknown preset or SAR type, size too small, folder not writable.
     """
-    if not (len(name) > 3 and name[:2].isdigit() and name[2] == "_"):
+    if not naming.is_scene(name):
         raise InputError(f"scene name {name!r}: must begin with two digits and an underscore, for example 01_train_01")
     folder = Path(folder)
     try:
@@ -243,8 +244,7 @@ def write_scene(
     except OSError as error:
         raise InputError(f"{folder}: cannot be made ({error.strerror}); choose another output folder") from error
     scene = build_scene(size, seed, preset, sar_dtype)
-    aoi, rest = name[:2], name[3:]
-    paths = ScenePaths(*(folder / f"{aoi}_{kind}_{rest}.{end}" for kind, end in _FILES))
+    paths = ScenePaths(*(folder / naming.file_name(name, kind, suffix) for kind, suffix in _FILES))
     clicks = tiepoints(scene, click_noise_px, np.random.default_rng([seed, 1]))
     _write_raster(paths.truth, (scene.grids.optical_shape, 2, "float32"), _optical_transform(scene), truth_strips(scene), ("dx", "dy"))
     _write_raster(paths.mask, (scene.mask.shape, 1, "uint8"), _optical_transform(scene), [(0, scene.mask[None])], ("mask",))

@@ -11,6 +11,7 @@ from scipy.spatial.distance import pdist
 
 from solution.core import geometry
 from solution.core.errors import InputError
+from solution.data import naming
 from solution.data.finding import discover
 from solution.data.tiepoints import read_tiepoint_csv
 
@@ -97,7 +98,7 @@ def _bare_tiepoints(folder: Path) -> list[tuple[str, np.ndarray, np.ndarray]]:
     for name, transforms in sorted(scenes.items()):
         if not isinstance(transforms, dict):
             continue
-        table = read_tiepoint_csv(folder / f"{name[:2]}_tiepoints_{name[3:]}.csv")
+        table = read_tiepoint_csv(folder / naming.file_name(name, "tiepoints", "csv"))
         optical, sar = (_matrix(*transforms[kind]) for kind in ("optical", "sar"))
         xy = table[["optical_col", "optical_row"]].to_numpy(np.float64)
         geo = geometry.apply(sar, table[["sar_col", "sar_row"]].to_numpy(np.float64))

@@ -14,7 +14,7 @@ import pandas as pd
 
 from solution.core import artefact
 from solution.core.errors import InputError
-from solution.data.folds import read_split
+from solution.data.folds import SPLIT, read_split
 from solution.data.scene import ScenePair
 
 BASE = Path("base")
@@ -60,9 +60,9 @@ def team_of(scene: str, split: pd.DataFrame, by_aoi: bool) -> Team | None:
 
 def held_out_by_split(scene: str, folds: Path) -> str | None:
     """Name of the team that holds a scene out by the split of the teams' folder; None where the split does not name it, or there is none."""
-    if not (folds / "split.csv").is_file():
+    if not (folds / SPLIT).is_file():
         return None
-    split = read_split(folds / "split.csv")
+    split = read_split(folds / SPLIT)
     return team_of(scene, split, by_aoi=False).name if scene in set(split["scene"]) else None
 
 

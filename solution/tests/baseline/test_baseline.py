@@ -222,14 +222,14 @@ def test_a_picture_of_crops_and_heatmaps(taught, tmp_path):
 
 
 def test_the_shipped_teams_never_saw_what_they_hold_out():
-    table = split.read_split(split.SPLIT_CSV)
-    shipped = found(split.SPLIT_CSV.parent)
+    table = split.read_split(split.FOLDS / split.SPLIT)
+    shipped = found(split.FOLDS)
     assert list(shipped) == [team.name for team in fold_teams(table)]
     for team in fold_teams(table):
         manifest = artefact.read_manifest(*shipped[team.name])
         assert manifest.fold == team.number and not set(manifest.trained_on) & set(team.held_out), team.name
         assert set(table["scene"]) - set(team.held_out) <= set(manifest.trained_on)
-    base = split.SPLIT_CSV.parent / "base" / "baseline.safetensors"
+    base = split.FOLDS / "base" / "baseline.safetensors"
     assert artefact.read_manifest(base).trained_on == tuple(sorted(f"simulated/{name}" for name, _ in scene_writer.plan(32, 1000)))
     assert sum(path.stat().st_size for path in [base, *(path for paths in shipped.values() for path in paths)]) < 12 * 2**20
 

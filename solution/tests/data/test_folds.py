@@ -19,8 +19,8 @@ def pairs(*names: str, labelled: bool = True) -> list:
 
 
 def test_the_committed_split_is_the_official_one():
-    assert folds.SPLIT_CSV.read_text() == OFFICIAL
-    table = folds.read_split(folds.SPLIT_CSV)
+    assert (folds.FOLDS / folds.SPLIT).read_text() == OFFICIAL
+    table = folds.read_split(folds.FOLDS / folds.SPLIT)
     assert table.to_dict("list") == {"scene": ["02_train_01", "02_train_02", "03_train_01"], "aoi": ["02", "02", "03"], "fold": [0, 1, 2]}
 
 

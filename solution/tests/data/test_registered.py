@@ -11,7 +11,7 @@ import pytest
 
 from solution.core.errors import InputError
 from solution.data import registered
-from solution.data.registered import PARTS, ImagePair, find_pairs, make_split, part_of, parted, read_split, write_split
+from solution.data.registered import PARTS, ImagePair, deal_parts, find_pairs, part_of, parted, read_parts, write_parts
 
 SHARES = (0.875, 0.0625, 0.0625)
 TERRAINS = ("agri", "barrenland", "grassland", "urban")
@@ -77,7 +77,7 @@ def test_reading_gives_grey_and_red_first(tmp_path):
 
 
 def test_the_kaggle_set_is_dealt_out_exactly_and_evenly():
-    table = make_split(made_up(dict.fromkeys(TERRAINS, 4000)), SHARES, seed=0)
+    table = deal_parts(made_up(dict.fromkeys(TERRAINS, 4000)), SHARES, seed=0)
     assert table["part"].value_counts().to_dict() == {"train": 14_000, "val": 1_000, "test": 1_000}
     each = table.groupby(["class", "part"]).size()
     assert all(each[terrain, part] == count for terrain in TERRAINS for part, count in zip(PARTS, (3500, 250, 250), strict=True))
@@ -86,36 +86,36 @@ def test_the_kaggle_set_is_dealt_out_exactly_and_evenly():
 
 def test_the_split_follows_from_names_and_seed():
     found = made_up({"a": 40, "b": 17})
-    first = make_split(found, SHARES, seed=3)
-    assert first.equals(make_split(found[::-1], SHARES, seed=3))
-    assert not first.equals(make_split(found, SHARES, seed=4))
+    first = deal_parts(found, SHARES, seed=3)
+    assert first.equals(deal_parts(found[::-1], SHARES, seed=3))
+    assert not first.equals(deal_parts(found, SHARES, seed=4))
 
 
 @pytest.mark.parametrize(("count", "expected"), [(3, (1, 1, 1)), (4, (2, 1, 1)), (12, (10, 1, 1)), (110, (96, 7, 7)), (1, (1, 0, 0))])
 def test_small_folders_have_a_pair_for_every_part(count, expected):
-    parts = Counter(make_split(made_up({"": count}), SHARES, seed=0)["part"])
+    parts = Counter(deal_parts(made_up({"": count}), SHARES, seed=0)["part"])
     assert tuple(parts[part] for part in PARTS) == expected
 
 
 def test_unequal_classes_keep_their_shares():
-    table = make_split(made_up({"a": 90, "b": 30}), (80, 20, 20), seed=0)
+    table = deal_parts(made_up({"a": 90, "b": 30}), (80, 20, 20), seed=0)
     each = table.groupby(["part", "class"]).size()
     assert all(abs(each[part, "a"] - 0.75 * total) <= 1 for part, total in zip(PARTS, (80, 20, 20), strict=True))
     assert len(table) == 120
 
 
 def test_numbers_of_pairs_are_taken_at_their_word():
-    parts = Counter(make_split(made_up({"": 30}), (8, 0, 3), seed=0)["part"])
+    parts = Counter(deal_parts(made_up({"": 30}), (8, 0, 3), seed=0)["part"])
     assert parts == {"train": 8, "test": 3}
 
 
 def test_whole_scenes_stay_together():
     found = made_up({"": 200}, scene_size=10)
-    table = make_split(found, (0.7, 0.1, 0.2), seed=1, whole_scenes=True)
+    table = deal_parts(found, (0.7, 0.1, 0.2), seed=1, whole_scenes=True)
     scenes = table.assign(scene=table["id"].str.replace(r"_p\d+$", "", regex=True)).groupby("scene")["part"].nunique()
     assert len(scenes) == 20 and scenes.max() == 1
     assert table["part"].value_counts().to_dict() == {"train": 140, "val": 20, "test": 40}
-    assert make_split(found, (0.7, 0.1, 0.2), seed=1).assign(s=lambda t: t["id"].str[:12]).groupby("s")["part"].nunique().max() > 1
+    assert deal_parts(found, (0.7, 0.1, 0.2), seed=1).assign(s=lambda t: t["id"].str[:12]).groupby("s")["part"].nunique().max() > 1
 
 
 @pytest.mark.parametrize(
@@ -124,22 +124,22 @@ def test_whole_scenes_stay_together():
 )
 def test_amounts_that_make_no_sense_are_refused(amounts, message):
     with pytest.raises(InputError, match=message):
-        make_split(made_up({"": 10}), amounts, seed=0)
+        deal_parts(made_up({"": 10}), amounts, seed=0)
     with pytest.raises(InputError, match="none of them below 0"):
-        make_split(made_up({"": 10}), (1.5, -0.25, -0.25), seed=0)
+        deal_parts(made_up({"": 10}), (1.5, -0.25, -0.25), seed=0)
     with pytest.raises(InputError, match="part train would be empty"):
-        make_split(made_up({"": 10}, scene_size=10), SHARES, seed=0, whole_scenes=True)
+        deal_parts(made_up({"": 10}, scene_size=10), SHARES, seed=0, whole_scenes=True)
 
 
 def test_another_split_is_not_overwritten_unless_told(tmp_path):
     path, found = tmp_path / "split.csv", made_up({"": 20})
-    first, second = (make_split(found, SHARES, seed) for seed in (0, 1))
-    assert write_split(first, path, replace=False) and not write_split(first, path, replace=False)
-    assert read_split(path).equals(first)
+    first, second = (deal_parts(found, SHARES, seed) for seed in (0, 1))
+    assert write_parts(first, path, replace=False) and not write_parts(first, path, replace=False)
+    assert read_parts(path).equals(first)
     with pytest.raises(InputError, match="holds another split; pass --replace"):
-        write_split(second, path, replace=False)
-    assert read_split(path).equals(first)
-    assert write_split(second, path, replace=True) and read_split(path).equals(second)
+        write_parts(second, path, replace=False)
+    assert read_parts(path).equals(first)
+    assert write_parts(second, path, replace=True) and read_parts(path).equals(second)
     assert [p.name for p in tmp_path.iterdir()] == ["split.csv"]
 
 
@@ -155,10 +155,10 @@ def test_another_split_is_not_overwritten_unless_told(tmp_path):
 def test_bad_splits_end_in_a_sentence(tmp_path, text, message):
     path = tmp_path / "split.csv"
     with pytest.raises(InputError, match="no such split; make it with: python -m solution translate split"):
-        read_split(path)
+        read_parts(path)
     path.write_text(text)
     with pytest.raises(InputError, match=message):
-        read_split(path)
+        read_parts(path)
 
 
 def test_parts_of_several_folders(tmp_path):
@@ -189,4 +189,4 @@ def test_the_command_makes_and_keeps_a_split(tmp_path, run):
     assert "up to date" in run("translate", "split", tmp_path / "p", "--out", out)[1]
     code, _, err = run("translate", "split", tmp_path / "p", "--out", out, "--seed", 1)
     assert code == 2 and "holds another split" in err and len(err.splitlines()) == 1
-    assert set(registered.read_split(out)["class"]) == {"agri", "urban"}
+    assert set(registered.read_parts(out)["class"]) == {"agri", "urban"}

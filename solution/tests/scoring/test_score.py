@@ -77,6 +77,11 @@ def files(tmp_path: Path) -> dict[str, Path]:
     return write_pair(tmp_path / "data")
 
 
+def errors_px(files: dict[str, Path], map_path: Path) -> np.ndarray:
+    truth = score.reference(**files)
+    return score.distances_px(score.predicted_shift(map_path, truth), truth)
+
+
 def test_reference_is_the_hand_computed_shift(files):
     truth = score.reference(**files)
     order = np.lexsort(([row[3] for row in POINTS], [row[2] for row in POINTS]))
@@ -86,7 +91,7 @@ def test_reference_is_the_hand_computed_shift(files):
 
 
 def test_perfect_map_scores_exactly_100(files, tmp_path):
-    errors = score.errors_px(**files, map_path=write_raster(tmp_path / "m.tif", perfect_bands()))
+    errors = errors_px(files, write_raster(tmp_path / "m.tif", perfect_bands()))
     assert errors.tolist() == [0.0] * 5
     assert score.summary(errors)["leaderboard"] == 100.0
 
@@ -103,7 +108,7 @@ def test_perfect_map_scores_exactly_100(files, tmp_path):
     ids=["x and y swapped", "sign flipped", "y sign flipped", "half a pixel off", "one column off"],
 )
 def test_wrong_maps_cost_what_they_should(files, tmp_path, spoil, mean):
-    errors = score.errors_px(**files, map_path=write_raster(tmp_path / "m.tif", spoil(perfect_bands())))
+    errors = errors_px(files, write_raster(tmp_path / "m.tif", spoil(perfect_bands())))
     result = score.summary(errors)
     assert result["mean_px"] == pytest.approx(mean, abs=1e-12)
     assert result["leaderboard"] < 100
@@ -142,7 +147,7 @@ def test_equals_the_literal_definition_to_the_last_digit(tmp_path, dtype):
     files = write_pair(tmp_path / "data", tuple(zip(*columns, strict=True)), sar_gt=gt)
     bands = (rng.normal(0, 30, (2, 40, 60))).astype(dtype)
     map_path = write_raster(tmp_path / "m.tif", bands, tiled=True, blockxsize=16, blockysize=16, compress="deflate")
-    errors = score.errors_px(**files, map_path=map_path)
+    errors = errors_px(files, map_path)
     assert len(errors) < 300
     assert score.summary(errors)["mean_px"] == literal_score(files, bands)
 
@@ -156,7 +161,7 @@ def test_halves_round_to_even(tmp_path):
 
 def test_of_two_points_on_one_pixel_the_later_row_counts_once(tmp_path):
     files = write_pair(tmp_path / "data", ((9, 6, 20, 10), (12, 12, 25, 25), (10, 9, 20, 10)))
-    errors = score.errors_px(**files, map_path=write_raster(tmp_path / "m.tif", np.zeros((2, 40, 60), np.float32)))
+    errors = errors_px(files, write_raster(tmp_path / "m.tif", np.zeros((2, 40, 60), np.float32)))
     np.testing.assert_array_equal(errors, [math.hypot(14, 4), math.hypot(5, 3)])
 
 
@@ -167,7 +172,7 @@ def test_sar_in_another_crs(tmp_path):
     sar_rows, sar_cols, rows, cols = np.array(POINTS).T
     x, y = warp_points("EPSG:4326", "EPSG:32637", (lon + sar_cols * 1.2e-5).tolist(), (lat - sar_rows * 0.9e-5).tolist())
     shifts = np.column_stack([(np.array(x) - 500_000 - 0.5 * cols) / 0.5, (5_000_000 - 0.5 * rows - np.array(y)) / 0.5])
-    errors = score.errors_px(**files, map_path=write_raster(tmp_path / "m.tif", perfect_bands(shifts=np.rint(shifts))))
+    errors = errors_px(files, write_raster(tmp_path / "m.tif", perfect_bands(shifts=np.rint(shifts))))
     assert errors.tolist() == [0.0] * 5
 
 
@@ -181,7 +186,7 @@ def test_mean_in_metres_follows_the_unit_of_the_crs(tmp_path):
 
 def test_georeferencing_of_the_map_plays_no_part(files, tmp_path, recwarn):
     moved = write_raster(tmp_path / "m.tif", perfect_bands(), gt=(0.0, 7.0, 0.0, 7.0), crs=None)
-    assert score.errors_px(**files, map_path=moved).sum() == 0
+    assert errors_px(files, moved).sum() == 0
     assert not recwarn.list
 
 
@@ -209,7 +214,7 @@ def test_map_of_wrong_size_or_band_count_gets_minus_one(files, tmp_path, shape):
     assert f"{path}: " in result.output.replace("\n", "")
     assert json.loads(numbers.read_text())["scenes"]["pair"]["map"] is None
     with pytest.raises(score.RejectedMapError):
-        score.errors_px(**files, map_path=path)
+        errors_px(files, path)
 
 
 def test_nan_at_a_tie_point_makes_the_score_nan_and_says_so(files, tmp_path):
@@ -226,7 +231,7 @@ def test_nan_at_a_tie_point_makes_the_score_nan_and_says_so(files, tmp_path):
 def test_nan_elsewhere_is_not_seen(files, tmp_path):
     bands = perfect_bands()
     bands[:, 1, 1] = np.nan
-    assert score.errors_px(**files, map_path=write_raster(tmp_path / "m.tif", bands)).sum() == 0
+    assert errors_px(files, write_raster(tmp_path / "m.tif", bands)).sum() == 0
 
 
 def test_unreadable_input_ends_in_one_sentence_and_minus_one(files, tmp_path, monkeypatch, capsys):

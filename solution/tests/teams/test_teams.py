@@ -201,4 +201,4 @@ def test_the_folds_beside_the_package_are_the_default_wherever_one_is(trained, t
     monkeypatch.setattr(splits, "read_split", note)
     for verb in ("train-flow", "propose", "score-folds"):
         assert run(verb, trained.data)[0] == 2
-    assert looked == [splits.SPLIT_CSV] * 3
+    assert looked == [splits.FOLDS / splits.SPLIT] * 3

@@ -27,7 +27,7 @@ from solution.training import run as train
 from solution.training import stages, tile_data
 
 SMOKE = dataclasses.replace(FlowConfig().smoke(), batch_size=1)
-SHIPPED = split.SPLIT_CSV.parent
+SHIPPED = split.FOLDS
 
 
 @pytest.fixture
@@ -298,7 +298,7 @@ def test_devices(monkeypatch):
 
 
 def test_the_shipped_teams_never_saw_what_they_hold_out():
-    table = split.read_split(split.SPLIT_CSV)
+    table = split.read_split(split.FOLDS / split.SPLIT)
     found = [team for team in [*fold_teams(table), *aoi_teams(table)] if (SHIPPED / team.name / "flow.safetensors").is_file()]
     if not found:
         pytest.skip("no weights are shipped yet")
@@ -317,7 +317,7 @@ def test_the_shipped_base_model_saw_no_scene_of_the_split():
     names = {name.rsplit("/", 1)[-1] for name in manifest.trained_on if not name.startswith("simulated/")}
     simulated = {f"simulated/{name}" for name, _ in scene_writer.plan(32, 1000)}
     assert {name for name in manifest.trained_on if name.startswith("simulated/")} == simulated
-    assert manifest.fold == -1 and not names & set(split.read_split(split.SPLIT_CSV)["scene"])
+    assert manifest.fold == -1 and not names & set(split.read_split(split.FOLDS / split.SPLIT)["scene"])
 
 
 def test_the_average_forgets_its_start_and_settles_at_its_decay():
