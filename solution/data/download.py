@@ -1,7 +1,8 @@
 """Fetch the official archives: resume, verify, unpack safely, and skip what is already done.
 
-Below the target folder, `NAME.part` is what has arrived so far, `NAME` a whole archive whose md5 agrees, and `.NAME.json` the receipt of an
-unpacked one. Every step ends in a rename, so that a killed run is continued by running it again.
+Below the target folder, `NAME.part` is what has arrived so far, `NAME` a whole archive whose md5 agrees, and
+`.NAME.json` the receipt of an unpacked one. Every step ends in a rename, so that a killed run is continued by running
+it again.
 """
 
 from __future__ import annotations
@@ -181,7 +182,10 @@ def _store(response: http.client.HTTPResponse, part: Path, start: int, total: in
 
 
 def _network(call: Callable):
-    """Turn what another try may mend into `_BrokenError`; an answer such as 404 passes through, and so do errors of the local disk elsewhere."""
+    """Turn what another try may mend into `_BrokenError`.
+
+    An answer such as 404 passes through, and so do errors of the local disk elsewhere.
+    """
     try:
         return call()
     except urllib.error.HTTPError as error:
@@ -194,7 +198,10 @@ def _network(call: Callable):
 
 
 def _refused(error: urllib.error.HTTPError, url: str, part: Path) -> None:
-    """A 4xx answer. 416 says that nothing is missing (its md5 is checked next), or that `part` is longer than the file and must go."""
+    """A 4xx answer.
+
+    416 says that nothing is missing (its md5 is checked next), or that `part` is longer than the file and must go.
+    """
     error.close()
     if error.code != http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
         raise InputError(f"{url}: the server answers {error.code} {error.reason}; check the address and --base-url") from error

@@ -22,8 +22,8 @@ MAX_FOLDS = 5
 def make_split(pairs: Iterable[ScenePair]) -> pd.DataFrame:
     """A fold for every labelled scene, the same for the same names.
 
-    Up to `MAX_FOLDS` scenes: leave one scene out. More: at most `MAX_FOLDS` folds of about equal size, made of whole AOIs where there are
-    three or more of them, and else of neighbours in the order of their names.
+    Up to `MAX_FOLDS` scenes: leave one scene out. More: at most `MAX_FOLDS` folds of about equal size, made of whole
+    AOIs where there are three or more of them, and else of neighbours in the order of their names.
 
     Returns:
         Columns scene, aoi, fold; sorted by scene.
@@ -90,7 +90,10 @@ def write_split(table: pd.DataFrame, path: Path) -> None:
 
 
 def _whole_groups(sizes: dict[str, int]) -> dict[str, int]:
-    """Group -> fold: the largest group first, each to the fold that holds least; then folds are numbered by their first group."""
+    """Group -> fold: the largest group first, each to the fold that holds least.
+
+    The folds are then numbered by their first group.
+    """
     folds: list[list[str]] = [[] for _ in range(min(MAX_FOLDS, len(sizes)))]
     for group in sorted(sizes, key=lambda name: (-sizes[name], name)):
         min(folds, key=lambda members: sum(sizes[member] for member in members)).append(group)

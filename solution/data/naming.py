@@ -1,6 +1,6 @@
-"""How things are called: files of SN9 scenes, ``AA_KIND_REST.tif`` (AA two digits, a scene's area), and the folder of the teams.
+"""How files of SN9 scenes and the folder of the teams are called.
 
-The scene of ``02_optical_train_01.tif`` is ``02_train_01``; its area is ``02``, and ``train_01`` its place within that.
+Files of scenes are named ``AA_KIND_REST.tif``; AA is two digits, the area that the scene lies in. The scene of ``02_optical_train_01.tif`` is ``02_train_01``; its area is ``02``, and ``train_01`` its place within that.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """One raster: opened and checked, its validity and stretch, and its pixels at arbitrary positions.
 
-Nothing here ever holds a full-size float image: everything is read through windows, and the only whole-image state is an overview that is
-`OVERVIEW_CELL` times smaller on a side.
+Nothing here ever holds a full-size float image: everything is read through windows, and the only whole-image state is
+an overview that is `OVERVIEW_CELL` times smaller on a side.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ _STRIP_ROWS = 512
 class Radiometry:
     """Maps raw values to [0, 1]: an optional logarithm, then a linear stretch between two robust percentiles.
 
-    The logarithm makes amplitude and intensity equal up to a factor that the stretch removes, and turns multiplicative speckle into
-    additive noise.
+    The logarithm makes amplitude and intensity equal up to a factor that the stretch removes, and turns multiplicative
+    speckle into additive noise.
     """
 
     low: float
@@ -76,7 +76,7 @@ class Overview:
 
 
 def files_behind(path: Path) -> tuple[Path, ...]:
-    """All files that a raster is made of, in order, itself first: the images of a VRT too, and theirs, and side-car files.
+    """All files that a raster is made of, itself first: the images of a VRT too, and theirs, and side-car files.
 
     Raises:
         InputError: as `open_raster`; an image that a VRT names and that is not there counts with its name.
@@ -216,7 +216,12 @@ def _overview(dataset: rasterio.io.DatasetReader, bands: list[int], log: bool, p
 
 
 def sample_valid(overview: np.ndarray, xy: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """1 inside the image and inside a valid overview cell, (h, w) float32; `xy` are array coordinates of the full image."""
+    """(h, w) float32, 1 inside the image and inside a valid overview cell.
+
+    Args:
+        overview: `Overview.valid`.
+        xy: (h, w, 2) array coordinates of the full image, whose (height, width) is `shape`.
+    """
     x, y = xy[..., 0] + 0.5, xy[..., 1] + 0.5
     inside = (x >= 0) & (y >= 0) & (x < shape[1]) & (y < shape[0])
     column = np.clip(x * (1 / OVERVIEW_CELL), 0, overview.shape[1] - 1).astype(np.int32)
@@ -225,7 +230,7 @@ def sample_valid(overview: np.ndarray, xy: np.ndarray, shape: tuple[int, int]) -
 
 
 def sample_values(dataset: rasterio.io.DatasetReader, bands: list[int], xy: np.ndarray, spacing_px: float, fill: float) -> np.ndarray:
-    """Raw values (bands, h, w) float32 at array positions xy (h, w, 2), averaged over whole pixels where the spacing is wide.
+    """Raw values (bands, h, w) float32 at array positions xy (h, w, 2), averaged over whole pixels at wide spacings.
 
     `fill` takes the place of nodata, and of what lies outside.
     """

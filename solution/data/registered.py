@@ -1,8 +1,9 @@
-"""Folders of registered SAR / optical image pairs: the layouts that people have, reading, and the parts for training, validation and test.
+"""Folders of registered SAR / optical image pairs: layouts, reading, and parts for training, validation and test.
 
-Layouts, each also one or more folders down: ``sar/NAME.png`` + ``opt/NAME.png``; ``s1/NAME.png`` + ``s2/NAME.png``, where ``_s1_`` in the name may have
-become ``_s2_``; SEN1-2's ``ROIs*_s1/s1_N/*_s1_*.png`` + ``ROIs*_s2/s2_N/*_s2_*.png``. Where ``s1`` or ``sar`` lies in a folder of its own below the given
-one, as in the re-upload of SEN1-2 by terrain, that folder's name is the pair's class.
+Layouts, each also one or more folders down: ``sar/NAME.png`` + ``opt/NAME.png``; ``s1/NAME.png`` + ``s2/NAME.png``,
+where ``_s1_`` in the name may have become ``_s2_``; SEN1-2's ``ROIs*_s1/s1_N/*_s1_*.png`` +
+``ROIs*_s2/s2_N/*_s2_*.png``. Where ``s1`` or ``sar`` lies in a folder of its own below the given one, as in the
+re-upload of SEN1-2 by terrain, that folder's name is the pair's class.
 """
 
 from __future__ import annotations
@@ -47,7 +48,10 @@ class ImagePair:
         return re.sub(r"_p\d+$", "", self.id)
 
     def read(self) -> tuple[np.ndarray, np.ndarray]:
-        """SAR (h, w) and optical (h, w, 3), uint8. Raises `InputError` for an unreadable image, or two of different size."""
+        """SAR (h, w) and optical (h, w, 3), uint8.
+
+        Raises `InputError` for an unreadable image, or two of different size.
+        """
         sar, optical = read_image(self.sar, cv2.IMREAD_GRAYSCALE), read_image(self.optical, cv2.IMREAD_COLOR_RGB)
         if sar.shape != optical.shape[:2]:
             raise InputError(f"{self.sar}: differs in size from {self.optical.name}; registered pairs share one grid")
@@ -115,12 +119,14 @@ def _group(sar: Path, folder: Path) -> str:
 def deal_parts(pairs: Sequence[ImagePair], amounts: Sequence[float], seed: int, whole_scenes: bool = False) -> pd.DataFrame:
     """Deal the pairs out, the same way for the same names and seed.
 
-    Every class is spread evenly: a part's share of a class differs from its share of the folder by one pair at most. With shares, no part is left empty
-    where there are three pairs or more.
+    Every class is spread evenly: a part's share of a class differs from its share of the folder by one pair at most.
+    With shares, no part is left empty where there are three pairs or more.
 
     Args:
-        amounts: of train, val and test: shares that add up to 1, or whole numbers of pairs; pairs beyond those are in no part.
-        whole_scenes: keep the patches of one scene together, since they overlap; parts then come out as near to the amounts as scenes allow.
+        amounts: of train, val and test: shares that add up to 1, or whole numbers of pairs; pairs beyond those are in
+            no part.
+        whole_scenes: keep the patches of one scene together, since they overlap; parts then come out as near to the
+            amounts as scenes allow.
 
     Returns:
         Columns id, class, part; sorted by id.
@@ -144,7 +150,10 @@ def deal_parts(pairs: Sequence[ImagePair], amounts: Sequence[float], seed: int, 
 
 
 def _counts(total: int, amounts: Sequence[float]) -> list[int]:
-    """Pairs in each part: whole numbers as they are, shares by largest remainder with at least one pair where the share is not 0."""
+    """Pairs in each part: whole numbers as they are, shares by largest remainder.
+
+    A part whose share is not 0 has one pair at least.
+    """
     if len(amounts) != len(PARTS) or min(amounts) < 0:
         raise InputError(f"the split takes three amounts, for {', '.join(PARTS)}, none of them below 0")
     if abs(sum(amounts) - 1.0) > 1e-6:
@@ -167,7 +176,7 @@ def _counts(total: int, amounts: Sequence[float]) -> list[int]:
 
 
 def _shuffled(pairs: Sequence[ImagePair], seed: int, whole_scenes: bool) -> list[list[ImagePair]]:
-    """Units in random order in which every class is spread evenly, so that each stretch holds all classes in proportion."""
+    """Units in random order, every class spread evenly: each stretch holds all classes in proportion."""
     units: dict[str, list[ImagePair]] = {}
     for pair in sorted(pairs, key=lambda pair: pair.id):
         units.setdefault(pair.scene if whole_scenes else pair.id, []).append(pair)
@@ -202,7 +211,10 @@ def write_parts(table: pd.DataFrame, path: Path, replace: bool) -> bool:
 
 
 def read_parts(path: Path) -> pd.DataFrame:
-    """Read and check which pair is in which part: columns id, class, part. Raises `InputError` where the file is missing or malformed."""
+    """Read and check which pair is in which part: columns id, class, part.
+
+    Raises `InputError` where the file is missing or malformed.
+    """
     if not Path(path).is_file():
         raise InputError(f"{path}: no such split; make it with: python -m solution translate split PAIRS_DIR --out {path}")
     try:
@@ -243,7 +255,8 @@ def parted(folders: Sequence[Path], splits: Sequence[Path], exclude: Sequence[st
     """Pairs of several folders by part.
 
     Args:
-        splits: files that `write_parts` wrote, the n-th for the n-th folder; folders without one go into training whole.
+        splits: files that `write_parts` wrote, the n-th for the n-th folder; folders without one go into training
+            whole.
         exclude: file stems to leave out.
 
     Raises:

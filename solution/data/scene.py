@@ -65,8 +65,8 @@ class ScenePair:
         optical, sar: paths.
         shape: (height, width) of the optical image.
         transform: optical index -> geographic position, 3 x 3.
-        sar_to_optical: index of the SAR raster, as it is read, -> optical index, 3 x 3. A SAR image in another CRS, or a rotated one, is read
-            reprojected to the optical CRS.
+        sar_to_optical: index of the SAR raster, as it is read, -> optical index, 3 x 3. A SAR image in another CRS, or
+            a rotated one, is read reprojected to the optical CRS.
         centre_offset_px: (2,), apparent shift minus index shift; see the package's convention page.
         crs: the optical CRS.
         sar_shape: (height, width) of the SAR raster as it is read.
@@ -124,7 +124,10 @@ class ScenePair:
             return sar_overview(dataset)
 
     def fingerprint(self) -> str:
-        """Short hash of the contents of all files that the images are made of: equal as long as a finished stage need not be redone."""
+        """Short hash of the contents of all files that the images are made of.
+
+        It is equal as long as a finished stage need not be redone.
+        """
         return self._fingerprint
 
     @cached_property
@@ -171,7 +174,8 @@ class ScenePair:
         Args:
             window: optical px; may reach past the image, where `valid` is 0. Its size must be a multiple of `factor`.
             factor: integer; one output pixel is factor x factor optical pixels.
-            shift: (2, h, w) apparent shift in optical px at which the SAR image is read, or None for its geocoded place.
+            shift: (2, h, w) apparent shift in optical px at which the SAR image is read, or None for its geocoded
+                place.
 
         Returns:
             PairPixels of (window.height / factor, window.width / factor).

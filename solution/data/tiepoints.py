@@ -42,7 +42,10 @@ class TiePoints:
 
 
 def read_tiepoint_csv(path: Path) -> pd.DataFrame:
-    """The tie-point table, int64, in file order. Raises `InputError` for a missing file, wrong columns, or values that are not whole numbers."""
+    """The tie-point table, int64, in file order.
+
+    Raises `InputError` for a missing file, wrong columns, or values that are not whole numbers.
+    """
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: no such file; check the path of the tie-point CSV")
@@ -56,7 +59,10 @@ def read_tiepoint_csv(path: Path) -> pd.DataFrame:
 
 
 def whole_tiepoints(table: pd.DataFrame, path: Path) -> pd.DataFrame:
-    """The tie-point columns of a table as int64. Raises `InputError`, which names the file, for wrong columns, or values that are not whole numbers."""
+    """The tie-point columns of a table as int64.
+
+    Raises `InputError`, which names the file, for wrong columns, or values that are not whole numbers.
+    """
     missing = [column for column in TIEPOINT_COLUMNS if column not in table.columns]
     if missing:
         raise InputError(f"{path}: lacks the column(s) {', '.join(missing)}; the header must be {','.join(TIEPOINT_COLUMNS)}")
@@ -70,7 +76,10 @@ def whole_tiepoints(table: pd.DataFrame, path: Path) -> pd.DataFrame:
 
 
 def check_range(table: pd.DataFrame, path: Path, optical_shape: tuple[int, int], sar_shape: tuple[int, int]) -> None:
-    """Raise `InputError`, which names the file, where a tie-point lies outside one of the images, whose shapes are (height, width)."""
+    """Check that every tie-point lies inside both images, whose shapes are (height, width).
+
+    Raises `InputError`, which names the file, where one does not.
+    """
     limits = {"optical_row": optical_shape[0], "optical_col": optical_shape[1], "sar_row": sar_shape[0], "sar_col": sar_shape[1]}
     for column, limit in limits.items():
         bad = (table[column] < 0) | (table[column] >= limit)

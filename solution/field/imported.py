@@ -11,33 +11,35 @@ import pyarrow as pa
 
 from solution.core.errors import InputError
 from solution.data.scene import ScenePair
+from solution.data.tiepoints import TIEPOINT_COLUMNS
 from solution.field import candidates
 
 NEEDED = ("x", "y", "dx", "dy")
 _KNOWN = ("confidence", "sigma_px", "cycle_px")
-_SN9 = ("sar_row", "sar_col", "optical_row", "optical_col")
 
 
 def read_given(path: Path, pair: ScenePair) -> pd.DataFrame:
     """Candidates from a file.
 
     Args:
-        path: parquet or CSV. Either the columns ``x, y, dx, dy`` (optical index and index shift in optical px, as in an offset map), and, where they are there, ``confidence`` in
-            [0, 1], ``sigma_px`` and ``cycle_px``; other columns are passed over. Or SN9 tie-points, ``sar_row, sar_col, optical_row, optical_col``.
-        pair: the images that it belongs to.
+        path: parquet or CSV with one of two sets of columns. Either ``x, y, dx, dy`` (optical index and index shift in
+            optical px, as in an offset map) and, where they are there, ``confidence`` in [0, 1], ``sigma_px`` and
+            ``cycle_px``; other columns are passed over. Or SN9 tie-points, ``sar_row, sar_col, optical_row,
+            optical_col``.
+        pair: the images that they belong to.
 
     Raises:
         InputError: unreadable, without these columns, or without a single usable row.
     """
     path = Path(path)
     table = _read(path)
-    if set(_SN9) <= set(table.columns):
+    if set(TIEPOINT_COLUMNS) <= set(table.columns):
         points = pair.tiepoints(path, table)
         return candidates.make(pair.name, -1, candidates.GIVEN, points.xy, points.shift)
     missing = [name for name in NEEDED if name not in table.columns]
     if missing:
         raise InputError(
-            f"{path}: lacks the column(s) {', '.join(missing)}; pass a table with x,y,dx,dy, or SN9 tie-points with {','.join(_SN9)}"
+            f"{path}: lacks the column(s) {', '.join(missing)}; pass a table with x,y,dx,dy, or SN9 tie-points with {','.join(TIEPOINT_COLUMNS)}"
         )
     values = _numbers(table[list(NEEDED)], path)
     if not np.isfinite(values).all(axis=1).any():

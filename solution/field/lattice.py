@@ -1,8 +1,8 @@
 """A smooth random field on a lattice, fitted to points on top of an affine.
 
-The field is Gaussian with Matern covariance (nu = 1), given by its sparse precision matrix on a regular lattice (Lindgren, Rue & Lindstrom
-2011, eq. 10-12) and fitted by iterated reweighting with Student-t noise. How stiff it is, the evidence decides together with what proposers can see at all
-(`LatticeField._stiffness`).
+The field is Gaussian with Matern covariance (nu = 1), given by its sparse precision matrix on a regular lattice
+(Lindgren, Rue & Lindstrom 2011, eq. 10-12) and fitted by iterated reweighting with Student-t noise. How stiff it is,
+the evidence decides together with what proposers can see at all (`LatticeField._stiffness`).
 """
 
 from __future__ import annotations
@@ -13,22 +13,29 @@ from scipy.ndimage import gaussian_filter
 from scipy.sparse.linalg import SuperLU, splu
 
 from solution.core import geometry
-from solution.field.gate import WINDOWED, Points
+from solution.field.gate import Points
 from solution.field.robust import MEDIAN_LENGTH, RADIUS_68, scale, student
-from solution.field.settings import FitConfig
+from solution.field.settings import BLOCK_PX, MIN_FIELD, WINDOW_PX, FitConfig
 from solution.field.shiftfield import Fit, cell, corner_weights, within_limits
 
 _REWEIGHTINGS = 2
-_PAD = 2  # lattice cells beyond the image
+_PAD = 2  # lattice cells beyond the image, so that its border is no border of the field
+_MAX_NODES = 40_000
+_STEP_PX = (16.0, 128.0)  # limits of the node distance
+_STEP_SPACINGS = 0.75  # node distance of the lattice, in typical distances of the points
+_EXACT_STEP_SPACINGS = 0.2  # the same for the exact process, which bends over much less than a typical distance
 _RANGE_SHARE = 0.25  # correlation range of the field over the longer side; the result hardly depends on it
 _GRADUAL = (1e6, 1e5, 1e4)  # stiffnesses through which the weights are cooled down
-_DECADES = np.linspace(6.0, -2.0, 17)  # of stiffness, per row of a block, over which the evidence is averaged
+_DECADES = np.linspace(6.0, -2.0, 17)  # powers of ten of the stiffness, per row of a block, over which the evidence is averaged
 _HOPELESS = 15.0  # so far below the best, nothing softer is tried
+_LEAST_MISFIT = 1e-9  # px^2, keeps logarithms finite where the points agree to the last digit
 _FOLDS = 5
-_SMALL_LATTICE = 4000
+_FOLD_STEP = 2  # from one row of blocks to the next, so that neighbouring blocks are never held out together
+_SMALL_LATTICE = 4000  # nodes up to which holding out every fold is cheap
+_MAJORITY = 0.5  # of the points: from there on they count as windowed
 _NODES_OF_BLOCK = 0.5  # distance of the nodes that the evidence needs, in blocks
 _DRAWS = 32
-_SMOOTH_NODES = 1.5
+_SMOOTH_NODES = 1.5  # few draws scatter; neighbours differ little
 
 
 class Lattice:
@@ -36,7 +43,8 @@ class Lattice:
 
     Args:
         shape: (height, width) of the image.
-        step: distance of the nodes, px. Prior and data are weighed so that one stiffness means the same field at every step.
+        step: distance of the nodes, px. Prior and data are weighed so that one stiffness means the same field at every
+            step.
     """
 
     def __init__(self, shape: tuple[int, int], step: float) -> None:
@@ -45,6 +53,7 @@ class Lattice:
         self.nodes = self.rows * self.columns
         self.origin = (-_PAD * step, -_PAD * step)
         laplacian = sparse.kronsum(_laplacian(self.columns), _laplacian(self.rows))
+        # The range is sqrt(8 nu) / kappa (ibid.); here kappa is that of one step.
         kappa = np.sqrt(8) * step / (_RANGE_SHARE * max(shape))
         self.root = ((laplacian + kappa**2 * sparse.identity(self.nodes)) / step).tocsc()
         self.precision = (self.root @ self.root).tocsc()
@@ -67,15 +76,17 @@ class LatticeField:
     """Affine plus Matern field on a lattice; one instance per fit.
 
     Args:
-        points: what to fit, at least `FitConfig.min_field` of them and not on one line.
+        points: what to fit, at least `MIN_FIELD` of them and not on one line.
         base: their robust affine, optical px.
         shape: (height, width) of the optical image.
-        shared_px: standard deviation per axis of what the rows of a block get wrong alike, at least; 0 where every row has an error of its own.
+        config: says which sources are windowed.
+        shared_px: standard deviation per axis of what the rows of a block get wrong alike, at least; 0 where each row
+            has an error of its own.
     """
 
-    def __init__(self, points: Points, base: geometry.Matrix, shape: tuple[int, int], config: FitConfig, shared_px: float = 0.0) -> None:
+    def __init__(self, points: Points, base: geometry.Matrix, shape: tuple[int, int], config: FitConfig, shared_px: float) -> None:
         self.points, self.base, self.shape, self.config, self.shared_px = points, base, shape, config, shared_px
-        self.lattice = Lattice(shape, _node_step(points.xy, shape, config))
+        self.lattice = Lattice(shape, _node_step(len(points), shape))
         self.residual = points.shift - (geometry.apply(base, points.xy) - points.xy)
         self.small = self.lattice.nodes < _SMALL_LATTICE
         # Rows are the principal axes: along the terrain parallax, and across it.
@@ -100,9 +111,15 @@ class LatticeField:
         return Fit("field", nodes, lattice.origin, (lattice.step, lattice.step), len(self.points), held_out, sigma=RADIUS_68 * spread)
 
     def _spread(self, factors: list[SuperLU], weight: np.ndarray, stiffness: np.ndarray, noise: np.ndarray) -> np.ndarray:
-        """(rows, columns) standard deviation of the field per axis (root mean square of both), for such a noise (2,) at a row of weight 1.
+        """(rows, columns) standard deviation of the field per axis, px (root mean square of both).
 
-        Draws from the posterior: solving for noise whose covariance is the system's own matrix (Papandreou & Yuille 2010) gives its inverse's.
+        Draws from the posterior (Papandreou & Yuille 2010): a system that is solved for noise whose covariance is its
+        own matrix gives noise whose covariance is the inverse of that matrix.
+
+        Args:
+            factors: of the normal equations of both axes.
+            weight: (N,) of the points.
+            stiffness, noise: (2,) of both axes; the noise is the standard deviation, px, at a point of weight 1.
         """
         lattice, rng, variance = self.lattice, np.random.default_rng(0), np.zeros(self.lattice.nodes)
         for axis, factor in enumerate(factors):
@@ -110,15 +127,17 @@ class LatticeField:
                 of_rows = self.design.T @ (np.sqrt(weight) * rng.standard_normal(len(weight)))
                 of_field = lattice.root @ rng.standard_normal(lattice.nodes)
                 variance += 0.5 * noise[axis] ** 2 / _DRAWS * factor.solve(of_rows + np.sqrt(stiffness[axis]) * of_field) ** 2
-        # Few draws scatter; neighbours differ little.
         return np.sqrt(gaussian_filter(variance.reshape(lattice.rows, lattice.columns), _SMOOTH_NODES, mode="nearest"))
 
     def _prior_weight(self) -> np.ndarray:
         return self.points.weight / self.points.relative_sigma**2
 
     def _reweighted(self, stiffness: np.ndarray, weight: np.ndarray, least_scale: float = 0.0) -> np.ndarray:
-        """Student-t weights of the residuals. Few rows let a soft field run through all of them, so that the residuals look smaller than the
-        noise and honest rows look like outliers; what held-out rows scatter is the least scale to believe."""
+        """(N,) Student-t weights of the residuals to the field of such a stiffness.
+
+        Few rows let a soft field run through all of them, so that the residuals look smaller than the noise and honest
+        rows look like outliers; what held-out rows scatter is the least scale to believe.
+        """
         distance = np.hypot(*(self.design @ self._solve(weight, stiffness) - self.target).T)
         noise = max(scale(distance), least_scale)
         return self._prior_weight() * student(distance / self.points.relative_sigma, noise)
@@ -139,25 +158,30 @@ class LatticeField:
         return _factored((scaled @ self.design + stiffness * self.lattice.precision).tocsc()), scaled
 
     def _stiffness(self, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Stiffness and noise (standard deviation at a row of weight 1) of each axis (2,), both means over the evidence of blocks: these move gently where candidates
-        do.
+        """Stiffness (2,) and noise (2,), the standard deviation at a row of weight 1, of both axes.
 
-        The rows of a block are put together. What proposers get wrong alike there looks like terrain, to the evidence as to every cross-validation: so the noise
-        of a block is never thought to be below `shared_px`. The blocks of a window err alike too; the noise that is returned allows for it.
+        Both are means over the evidence of blocks, not its maximum: means move gently where candidates do. The rows of
+        a block are put together. What proposers get wrong alike there looks like terrain, to the evidence as to every
+        cross-validation: so the noise of a block is never thought to be below `shared_px`. The blocks of a window err
+        alike too; the noise that is returned allows for it.
         """
         evidence, noise, rows = self._evidence(weight)
         share = np.exp(evidence - evidence.max(axis=0))
         share /= share.sum(axis=0)
-        blocks = self.config.window_px / self.config.block_px if self.shared_px else 1.0
+        blocks = WINDOW_PX / BLOCK_PX if self.shared_px else 1.0
         return rows * 10 ** (_DECADES @ share), blocks * np.sqrt(rows * (share * noise).sum(axis=0))
 
     def _evidence(self, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
-        """Log marginal likelihood of the blocks' means (of the rows, where each has an error of its own) for each of `_DECADES` and each axis
-        (levels, 2), the likeliest variance of their noise (levels, 2), and the weight of a typical block."""
+        """How well each stiffness explains the blocks' means, or the rows where each has an error of its own.
+
+        Returns:
+            Log marginal likelihood for each of `_DECADES` and each axis (levels, 2), the likeliest variance of the
+            noise there (levels, 2), and the weight of a typical block.
+        """
         block, lattice = np.arange(len(weight)), self.lattice
         if self.shared_px:
-            _, block = np.unique(np.floor(self.points.xy / self.config.block_px), axis=0, return_inverse=True)
-            lattice = Lattice(self.shape, max(lattice.step, _NODES_OF_BLOCK * self.config.block_px))
+            _, block = np.unique(np.floor(self.points.xy / BLOCK_PX), axis=0, return_inverse=True)
+            lattice = Lattice(self.shape, max(lattice.step, _NODES_OF_BLOCK * BLOCK_PX))
         count = int(block.max()) + 1
         total = np.bincount(block, weight, count)
         rows = float(np.median(total))
@@ -170,7 +194,7 @@ class LatticeField:
         found, noises = np.full((len(_DECADES), 2), -np.inf), np.zeros((len(_DECADES), 2))
         for level, stiffness in enumerate(10**_DECADES):
             factor = _factored((energy + stiffness * precision).tocsc())
-            misfit = np.maximum(square - (right * factor.solve(right)).sum(axis=0), 1e-9)
+            misfit = np.maximum(square - (right * factor.solve(right)).sum(axis=0), _LEAST_MISFIT)
             noises[level] = np.maximum(misfit / count, self.shared_px**2)
             found[level] = -0.5 * (count * np.log(noises[level]) + misfit / noises[level])
             found[level] += 0.5 * (free + lattice.nodes * np.log(stiffness) - _log_determinant(factor))
@@ -179,10 +203,10 @@ class LatticeField:
         return found, noises, rows
 
     def _held_out(self, weight: np.ndarray, stiffness: np.ndarray) -> float:
-        """The median distance of held-out rows to the field without them."""
-        windows = np.unique(np.floor(self.points.xy / self.config.window_px), axis=0)
-        windowed = np.isin(self.points.source, WINDOWED).mean() > 0.5 and len(windows) >= self.config.min_field
-        block = np.floor(self.points.xy / (self.config.window_px if windowed else self.config.block_px)).astype(np.int64)
+        """The median distance, px, of held-out rows to the field without them."""
+        windows = np.unique(np.floor(self.points.xy / WINDOW_PX), axis=0)
+        windowed = np.isin(self.points.source, self.config.windowed).mean() > _MAJORITY and len(windows) >= MIN_FIELD
+        block = np.floor(self.points.xy / (WINDOW_PX if windowed else BLOCK_PX)).astype(np.int64)
         distance = []
         for held in self._folds(block):
             values = self._solve(np.where(held, 0.0, weight), stiffness)
@@ -191,7 +215,7 @@ class LatticeField:
 
     def _folds(self, block: np.ndarray) -> list[np.ndarray]:
         """Held-out masks made of whole blocks; all of them where that is cheap, else one."""
-        fold = (block[:, 0] + 2 * block[:, 1]) % _FOLDS
+        fold = (block[:, 0] + _FOLD_STEP * block[:, 1]) % _FOLDS
         if (fold == fold[0]).all():
             fold = np.arange(len(fold)) % _FOLDS
         masks = [fold == k for k in np.unique(fold)]
@@ -199,7 +223,7 @@ class LatticeField:
 
 
 def _factored(matrix: sparse.csc_matrix) -> SuperLU:
-    """Of a symmetric positive definite matrix."""
+    """The factors of a symmetric positive definite matrix."""
     return splu(matrix, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True})
 
 
@@ -207,20 +231,20 @@ def _log_determinant(factor: SuperLU) -> float:
     return float(np.log(np.abs(factor.U.diagonal())).sum())
 
 
-def exact_step(count: int, shape: tuple[int, int], config: FitConfig) -> float:
-    """Node distance for a process that is known everywhere: well below the points' typical distance, over which it bends."""
-    return float(max(np.clip(0.2 * np.sqrt(shape[0] * shape[1] / count), config.min_step_px, config.max_step_px), _coarsest(shape, config)))
+def exact_step(count: int, shape: tuple[int, int]) -> float:
+    """Node distance, px, for a process that is known everywhere and fitted to `count` points."""
+    return _step(_EXACT_STEP_SPACINGS, count, shape)
 
 
-def _node_step(xy: np.ndarray, shape: tuple[int, int], config: FitConfig) -> float:
-    """Node distance: three quarters of the candidates' typical distance, within limits, and never more than `max_nodes` nodes."""
-    spacing = np.sqrt(shape[0] * shape[1] / len(xy))
-    step = np.clip(0.75 * spacing, config.min_step_px, config.max_step_px)
-    return float(max(step, _coarsest(shape, config)))
+def _node_step(count: int, shape: tuple[int, int]) -> float:
+    """Node distance, px, of the lattice of `count` points."""
+    return _step(_STEP_SPACINGS, count, shape)
 
 
-def _coarsest(shape: tuple[int, int], config: FitConfig) -> float:
-    return np.sqrt(shape[0] * shape[1] / config.max_nodes)
+def _step(spacings: float, count: int, shape: tuple[int, int]) -> float:
+    """So many typical distances of the points, within limits, and never more than `_MAX_NODES` nodes."""
+    spacing = np.sqrt(shape[0] * shape[1] / count)
+    return float(max(np.clip(spacings * spacing, *_STEP_PX), np.sqrt(shape[0] * shape[1] / _MAX_NODES)))
 
 
 def _laplacian(count: int) -> sparse.csr_matrix:

@@ -20,15 +20,16 @@ from solution.data.scene import ScenePair
 from solution.field.shiftfield import Fit
 
 BAND_NAMES = ("dx", "dy")
-_BLOCK_ROWS = 512
-_TILE = 256
+_BLOCK_ROWS = 512  # of the map that are held in memory at a time
+_TILE = 256  # side of the file's tiles, px
 _CACHE_MB = 128
+_LEAST_SHARE = 0.5  # of the weight of a bilinear sample that must fall on pixels with data
 
 
 def write_map(path: Path, fit: Fit, pair: ScenePair) -> None:
-    """Write the offset map: (2, H, W) float32 on the optical grid, bands `dx` and `dy`; whole and checked, or not at all.
+    """Write the offset map: (2, H, W) float32 on the optical grid, bands `dx` and `dy`.
 
-    Memory stays at a few blocks of `_BLOCK_ROWS` rows. Equal fits give equal bytes.
+    It is written whole and checked, or not at all. Memory stays at a few blocks of `_BLOCK_ROWS` rows. Equal fits give equal bytes.
     """
     with atomic_path(Path(path)) as temporary:
         _write_bands(temporary, BAND_NAMES, fit.block, pair)
@@ -36,7 +37,9 @@ def write_map(path: Path, fit: Fit, pair: ScenePair) -> None:
 
 
 def write_uncertainty(path: Path, fit: Fit, pair: ScenePair) -> None:
-    """Write how far off the map may be: (1, H, W) float32, the radius in px within which the true place lies with a probability of 68 %.
+    """Write how far off the map may be: (1, H, W) float32.
+
+    It is the radius in px within which the true place lies with a probability of 68 %.
 
     Raises:
         InputError: a fit that knows nothing of its errors.
@@ -129,5 +132,5 @@ def _sample_sar(source: rasterio.io.DatasetReader, position: np.ndarray, dtype: 
     local = (position - low).astype(np.float32)
     planes = np.stack([np.where(data, raw, 0), data.astype(np.float32)], axis=-1)
     value, share = np.moveaxis(cv2.remap(planes, local[..., 0], local[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT), -1, 0)
-    out = np.where(share >= 0.5, value / np.maximum(share, 0.5), 0)
+    out = np.where(share >= _LEAST_SHARE, value / np.maximum(share, _LEAST_SHARE), 0)
     return np.rint(out).astype(dtype) if dtype.kind in "ui" else out.astype(dtype)

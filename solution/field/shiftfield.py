@@ -1,7 +1,7 @@
 """Shift fields: values at the nodes of a square lattice, affine on each triangle between them.
 
-On a square lattice the Delaunay triangulation is known: every cell is cut along its anti-diagonal, so the piecewise-affine map has a closed
-form and 170 million pixels take seconds.
+On a square lattice the Delaunay triangulation is known: every cell is cut along its anti-diagonal, so the
+piecewise-affine map has a closed form and 170 million pixels take seconds.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from solution.core import geometry
 from solution.core.geometry import Window
 
 _TELLING = 6  # rows whose residuals say something
+_PER_CENT = 68  # of the true places lie within `Fit.sigma`
+_BEYOND_SHARE, _BEYOND_PX = 0.25, 5.0  # how far a fit may leave what the candidates span: a share of that, and the gate of a good fit
 QUANTUM = 512.0
 """Shifts are stored in 1/512 px: far below any error, and it halves the file."""
 
@@ -28,9 +30,11 @@ class Fit:
         origin: (x, y) of node [0, 0].
         step: (x, y) distance of neighbouring nodes, px.
         inliers: rows that the fit kept.
-        residual_px: median distance of held-out kept rows to the field (of kept rows to the transform for the simpler kinds); NaN without.
+        residual_px: median distance of held-out kept rows to the field (of kept rows to the transform for the simpler
+            kinds); NaN without any row.
         gsd_m: optical pixel size, where known.
-        sigma: (rows, columns) at the same nodes the radius, in px, within which the true place lies with a probability of 68 %; None = not estimated.
+        sigma: (rows, columns) radius at the same nodes, in px, within which the true place lies with a probability of
+            68 %; None = not estimated.
     """
 
     kind: str
@@ -106,12 +110,12 @@ def from_affine(kind: str, matrix: geometry.Matrix, xy: np.ndarray, shift: np.nd
     nodes = within_limits(np.moveaxis(values, -1, 0), shift)
     typical = float(np.median(residual)) if len(xy) else np.nan
     # Without held-out rows the residuals are all that is known of the error, and a few rows say nothing.
-    sigma = np.full((2, 2), float(np.percentile(residual, 68))) if len(xy) >= _TELLING else None
+    sigma = np.full((2, 2), float(np.percentile(residual, _PER_CENT))) if len(xy) >= _TELLING else None
     return Fit(kind, nodes, (0.0, 0.0), (size[0], size[1]), len(xy), typical, sigma=sigma)
 
 
 def within_limits(nodes: np.ndarray, shift: np.ndarray) -> np.ndarray:
-    """Extrapolation stays near what the candidates span: a quarter of their range beyond it, and at least the gate of a good fit.
+    """The nodes' shifts, clipped: extrapolation stays near what the candidates span.
 
     Args:
         nodes: (2, rows, columns) shift at the nodes, optical px.
@@ -120,18 +124,21 @@ def within_limits(nodes: np.ndarray, shift: np.ndarray) -> np.ndarray:
     if len(shift) == 0:
         return nodes
     low, high = shift.min(axis=0), shift.max(axis=0)
-    margin = 0.25 * (high - low) + 5.0
+    margin = _BEYOND_SHARE * (high - low) + _BEYOND_PX
     return np.clip(nodes, (low - margin)[:, None, None], (high + margin)[:, None, None])
 
 
 def cell(position: np.ndarray, origin: float, step: float, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Index of the lattice cell along one axis and the place in it, [0, 1]; positions beyond the lattice are moved to its border."""
+    """Index of the lattice cell along one axis, and the place in it, [0, 1].
+
+    Positions beyond the lattice are moved to its border.
+    """
     place = np.clip((position - origin) / step, 0.0, count - 1)
     index = np.minimum(place.astype(np.int64), count - 2)
     return index, place - index
 
 
 def corner_weights(u: np.ndarray, v: np.ndarray) -> np.ndarray:
-    """(4, N) barycentric weights of (left top, right top, left bottom, right bottom) in a cell cut along its anti-diagonal."""
+    """(4, N) barycentric weights in a cell cut along its anti-diagonal: left top, right top, left bottom, right bottom."""
     beyond = np.maximum(u + v - 1, 0)
     return np.stack([1 - u - v + beyond, u - beyond, v - beyond, beyond])

@@ -1,6 +1,9 @@
 """Terrain height as a regressor: a DEM says where the shift bends, tie-points say how much.
 
-To a side-looking radar ground is displaced in proportion to its height, along one direction for a whole scene: shift = field(x, y) + slope * (height - mean height).
+To a side-looking radar, ground is displaced in proportion to its height, along one direction for a whole scene:
+
+    shift = field(x, y) + slope * (height - mean height)
+
 What is left to the field is smooth, so that few tie-points suffice.
 """
 
@@ -24,15 +27,21 @@ from solution.data.raster import open_raster
 from solution.data.scene import ScenePair
 from solution.field import fitting
 from solution.field.robust import scale, student
+from solution.field.settings import MIN_FIELD
 from solution.field.shiftfield import QUANTUM, Fit
 
-_ROUNDS = 10
-_STRIP = 256
-_LEAST_COVERED = 0.5
+_REWEIGHTINGS = 10
+_STRIP_ROWS = 256  # of the DEM that are read at a time
+_LEAST_COVERED = 0.5  # share of the tie-points that a DEM must hold heights for
+_FLAT = 1e-9  # keeps divisions by the spread of the heights finite on flat ground
 
 
 class Relief:
-    """An open DEM on the optical grid, read in windows; heights in the DEM's units, less their mean over the tie-points."""
+    """An open DEM on the optical grid, read in windows.
+
+    Attributes:
+        mean: mean height over the tie-points, in the DEM's units.
+    """
 
     def __init__(self, view: WarpedVRT) -> None:
         self._view, self.mean = view, 0.0
@@ -48,9 +57,9 @@ class Relief:
             np.clip(np.rint(axis), 0, size - 1).astype(int) for axis, size in zip(xy.T, (self._view.width, self._view.height), strict=True)
         )
         heights = np.full(len(xy), np.nan)
-        for top in np.unique(row // _STRIP) * _STRIP:
-            here = np.flatnonzero(row // _STRIP * _STRIP == top)
-            rows = min(_STRIP, self._view.height - top)
+        for top in np.unique(row // _STRIP_ROWS) * _STRIP_ROWS:
+            here = np.flatnonzero(row // _STRIP_ROWS * _STRIP_ROWS == top)
+            rows = min(_STRIP_ROWS, self._view.height - top)
             strip = self._view.read(1, window=RasterWindow(0, top, self._view.width, rows), masked=True)
             heights[here] = strip.astype(np.float32).filled(np.nan)[row[here] - top, column[here]]
         return heights
@@ -69,12 +78,14 @@ class ReliefFit(Fit):
     slope: tuple[float, float] = (0.0, 0.0)
 
     def shift_at(self, xy: np.ndarray) -> np.ndarray:
-        """As `Fit.shift_at`, with the height of the nearest pixel."""
+        """Shifts (N, 2) at optical positions (N, 2): those of the field, and beside them the slope times the height of
+        the nearest pixel.
+        """
         height = np.nan_to_num(self.relief.at(np.asarray(xy, np.float64)) - self.relief.mean, nan=0.0)
         return super().shift_at(xy) + height[:, None] * np.array(self.slope)
 
     def block(self, window: Window) -> np.ndarray:
-        """As `Fit.block`."""
+        """(2, height, width) float32 shifts at every index of a window, terrain included."""
         bent = super().block(window) + np.array(self.slope, np.float32)[:, None, None] * self.relief.block(window)
         return np.rint(bent * QUANTUM) / np.float32(QUANTUM)
 
@@ -107,7 +118,7 @@ def fit_with_relief(table: pd.DataFrame, pair: ScenePair, relief: Relief, path: 
     """
     plain, judged = fitting.fit(table, pair.shape, pair.gsd_m)
     kept = (judged["outlier"] == "").to_numpy()
-    if plain.kind == "zero" or kept.sum() < fitting.FitConfig().min_field:
+    if plain.kind == "zero" or kept.sum() < MIN_FIELD:
         return plain, judged
     xy = table[["x", "y"]].to_numpy()
     height = np.full(len(table), np.nan)
@@ -129,11 +140,11 @@ def fit_with_relief(table: pd.DataFrame, pair: ScenePair, relief: Relief, path: 
 def _slope(xy: np.ndarray, shift: np.ndarray, height: np.ndarray) -> np.ndarray:
     """(2,) px per unit of height, beside an affine, with Student-t weights."""
     extent = np.ptp(xy, axis=0).max() + 1.0
-    terms = np.column_stack([xy / extent, np.ones(len(xy)), height / (np.std(height) + 1e-9)])
+    terms = np.column_stack([xy / extent, np.ones(len(xy)), height / (np.std(height) + _FLAT)])
     weight = np.ones(len(xy))
-    for _ in range(_ROUNDS):
+    for _ in range(_REWEIGHTINGS):
         root = np.sqrt(weight)[:, None]
         solution = np.linalg.lstsq(terms * root, shift * root, rcond=None)[0]
         distance = np.hypot(*(terms @ solution - shift).T)
         weight = student(distance, scale(distance))
-    return solution[3] / (np.std(height) + 1e-9)
+    return solution[3] / (np.std(height) + _FLAT)

@@ -1,6 +1,7 @@
 """An honest word on a map: ok, weak or failed, and why.
 
-It rests on the fit's own error estimate, on how much of the map candidates support, and on how many of them agree. What all candidates get wrong alike, it cannot see.
+It rests on the fit's own error estimate, on how much of the map candidates support, and on how many of them agree. What
+all candidates get wrong alike, it cannot see.
 """
 
 from __future__ import annotations
@@ -16,28 +17,33 @@ from solution.field.shiftfield import Fit
 
 WORDS = ("ok", "weak", "failed")
 EXIT_CODES = {"ok": 0, "weak": 4, "failed": 3}
-"""Of the command line; 1 and 2 are errors."""
+"""What the command line ends with; 1 and 2 are errors."""
 
 WARNINGS = {
     "weak": "a map is weak, see its verdict: look at it before you rely on it",
     "failed": "a map failed, see its verdict: do not use it; where there was no match at all it is ZERO SHIFT",
 }
 _PLACES = 24  # along each side, at which support is looked for
-_REACH = 0.1  # of the longer side
-_MOST_WEAK_PX, _MOST_OK_PX = 25.0, 6.0
-_MOST_OK_M = 3.5  # where that is more: below half a metre a pixel, people ask for metres
-_LEAST_WEAK_SHARE, _LEAST_OK_SHARE = 0.25, 0.6
-_LEAST_WEAK_SUPPORT, _LEAST_OK_SUPPORT = 0.1, 0.5
+_REACH = 0.1  # of the longer side: so near, a candidate supports a place
+_MOST_WEAK_PX, _MOST_OK_PX = 25.0, 6.0  # radius up to which a map is weak, and ok
+_MOST_OK_M = 3.5  # chosen on: s12, vhr_check, simulated
+"""Radius up to which a map is ok where that is more than `_MOST_OK_PX`: below half a metre a pixel, people ask for
+metres.
+"""
+_LEAST_WEAK_SHARE, _LEAST_OK_SHARE = 0.25, 0.6  # of the candidates that agree
+_LEAST_WEAK_SUPPORT, _LEAST_OK_SUPPORT = 0.1, 0.5  # share of the map that agreeing candidates support
+_OK, _WEAK, _FAILED = range(len(WORDS))
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """About one map.
+    """What is to be thought of one map.
 
     Attributes:
         word: one of `WORDS`.
         reasons: what keeps it from being ok, for people.
-        radius_px: median over the map of the radius within which the true place lies with 68 %; NaN where nothing is known.
+        radius_px: median over the map of the radius within which the true place lies with a probability of 68 %; NaN
+            where nothing is known.
         support: share of the map that has agreeing candidates nearby.
         agreeing: share of the candidates that the fit kept.
     """
@@ -53,7 +59,7 @@ class Verdict:
         return f"verdict: {self.word}" + (f" ({'; '.join(self.reasons)})" if self.reasons else "")
 
     def facts(self) -> dict:
-        """For reports: numbers rounded, None for what is not known."""
+        """Entries of a report: numbers rounded, None for what is not known."""
         radius = round(self.radius_px, 2) if np.isfinite(self.radius_px) else None
         return {"verdict": self.word, "reasons": list(self.reasons), "radius_68_px": radius, "support": round(self.support, 3)}
 
@@ -65,7 +71,8 @@ def judge(fit: Fit, table: pd.DataFrame, shape: tuple[int, int], asked: Collecti
         fit: with its `sigma`, where it has one.
         table: the candidates, `outlier` filled.
         shape: (height, width) of the optical image.
-        asked: sources that were to propose. Flow finds something in pure noise too, and agrees with itself there; the matcher finds nothing.
+        asked: sources that were to propose. That one of them found nothing is a bad sign: flow finds something in pure
+            noise too, and agrees with itself there, but the matcher finds nothing.
     """
     kept = (table["outlier"] == "").to_numpy()
     agreeing = float(kept.mean()) if len(kept) else 0.0
@@ -73,11 +80,11 @@ def judge(fit: Fit, table: pd.DataFrame, shape: tuple[int, int], asked: Collecti
     if fit.kind == "zero":
         return Verdict("failed", ("no candidate to trust: the map is zero shift everywhere",), float("nan"), support, agreeing)
     radius = float(np.median(fit.sigma)) if fit.sigma is not None else float("nan")
-    levels, reasons = [0], []
+    levels, reasons = [_OK], []
 
     def weigh(bad: bool, hopeless: bool, reason: str) -> None:
         if bad or hopeless:
-            levels.append(2 if hopeless else 1)
+            levels.append(_FAILED if hopeless else _WEAK)
             reasons.append(reason)
 
     most = max(_MOST_OK_PX, _MOST_OK_M / fit.gsd_m) if fit.gsd_m else _MOST_OK_PX
@@ -92,7 +99,7 @@ def judge(fit: Fit, table: pd.DataFrame, shape: tuple[int, int], asked: Collecti
 
 
 def worst(words: Iterable[str]) -> str:
-    """Of several verdicts; ok for none."""
+    """The worst of several verdicts; ok where there is none."""
     return max(words, key=WORDS.index, default="ok")
 
 

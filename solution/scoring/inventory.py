@@ -24,7 +24,9 @@ _WIDEST = 10_000
 
 @dataclass
 class SceneReport:
-    """One row. Texts are empty and numbers None where there is nothing to say, or where a problem kept it from being known.
+    """One row.
+
+    Texts are empty and numbers None where there is nothing to say, or where a problem kept it from being known.
 
     Attributes:
         optical, sar: size, bands, dtype and GSD of each raster.

@@ -1,9 +1,11 @@
-"""The challenge's score, restated to the last digit. Reads only files: a tie-point CSV, two image headers, and the map at the tie-points.
+"""The challenge's score, restated to the last digit.
 
-The official tool's habits that change digits, all kept here: a position is ``origin + index * resolution`` (rotation terms unused); SAR
-positions go to the optical CRS before they are compared; the reference shift is rounded to whole pixels (``rint``, halves to even); of several
-tie-points on one optical pixel the last row of the CSV counts, once; points are averaged in row-major order; the map's own georeferencing is
-never looked at.
+It reads only files: a tie-point CSV, two image headers, and the map at the tie-points.
+
+The official tool's habits that change digits, all kept here: a position is ``origin + index * resolution`` (rotation
+terms unused); SAR positions go to the optical CRS before they are compared; the reference shift is rounded to whole
+pixels (``rint``, halves to even); of several tie-points on one optical pixel the last row of the CSV counts, once;
+points are averaged in row-major order; the map's own georeferencing is never looked at.
 """
 
 from __future__ import annotations
@@ -128,14 +130,18 @@ def predicted_shift(map_path: Path, truth: Reference) -> np.ndarray:
 def distances_px(predicted: np.ndarray, truth: Reference) -> np.ndarray:
     """Euclidean errors (N,) float64 in px of predicted shifts (N, 2).
 
-    Scalars are squared one by one: numpy squares an array by multiplying but a scalar by ``pow``, which may differ in the last digit.
+    Scalars are squared one by one: numpy squares an array by multiplying but a scalar by ``pow``, which may differ in
+    the last digit.
     """
     differences = np.asarray(predicted) - truth.shift
     return np.array([np.sqrt(x**2 + y**2) for x, y in differences], dtype=np.float64)
 
 
 def zero_shift_errors_px(tiepoints_csv: Path, optical: Path, sar: Path) -> np.ndarray:
-    """Errors (N,) float64 in optical px of doing nothing, one per labelled optical pixel, in row-major order. Raises `InputError` as `reference`."""
+    """Errors (N,) float64 in optical px of doing nothing, one per labelled optical pixel, in row-major order.
+
+    Raises `InputError` as `reference`.
+    """
     truth = reference(tiepoints_csv, optical, sar)
     return distances_px(_zeros(truth), truth)
 
@@ -153,8 +159,8 @@ def summary(errors: np.ndarray, pixel_m: float = math.nan) -> dict:
         pixel_m: width of an optical pixel in metres.
 
     Returns:
-        ``points`` and ``nan_points`` (counts), ``mean_px`` (the raw score), ``mean_m``, ``median_px``, ``p90_px``, ``within_1px`` ...
-        ``within_25px`` (shares, 0 to 1, limit included), ``leaderboard``.
+        ``points`` and ``nan_points`` (counts), ``mean_px`` (the raw score), ``mean_m``, ``median_px``, ``p90_px``,
+        ``within_1px`` ... ``within_25px`` (shares, 0 to 1, limit included), ``leaderboard``.
     """
     errors = np.asarray(errors, dtype=np.float64)
     points = len(errors)
@@ -189,7 +195,10 @@ def score_pair(tiepoints_csv: Path, optical: Path, sar: Path, map_path: Path, sc
 
 
 def score_pair_to_file(tiepoints_csv: Path, optical: Path, sar: Path, map_path: Path, score_file: Path | None) -> PairScore:
-    """Score one map as `score_pair` does, and append one line to the score file: the raw score, or -1 where the map is rejected or a file is unreadable."""
+    """Score one map as `score_pair` does, and append one line to the score file.
+
+    The line is the raw score, or -1 where the map is rejected or a file is unreadable.
+    """
     raw: float = NO_SCORE
     try:
         result = score_pair(tiepoints_csv, optical, sar, map_path)

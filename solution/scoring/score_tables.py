@@ -19,7 +19,10 @@ _AVERAGED = ("mean_px", "mean_m", "median_px", "p90_px", *(f"within_{limit}px" f
 
 
 def folder_mean(scores: Sequence[PairScore]) -> PairScore:
-    """The mean over scenes, with the leaderboard score of the mean raw score; without a `found` part where any scene has none."""
+    """The mean over scenes, with the leaderboard score of the mean raw score.
+
+    It has no `found` part where any scene has none.
+    """
     complete = all(score.found is not None for score in scores)
     found = _mean([score.found for score in scores]) if complete else None
     problem = "" if complete else "not every scene has a score"

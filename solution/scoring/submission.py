@@ -32,7 +32,8 @@ def build_zip(maps: Mapping[str, Path], zip_path: Path) -> None:
         maps: scene name (``02_publictest``) -> its offset map.
 
     Raises:
-        InputError: no maps, a scene name that is no file name, a missing or empty map, or a zip that does not read back as written.
+        InputError: no maps, a scene name that is no file name, a missing or empty map, or a zip that does not read back
+            as written.
     """
     if not maps:
         raise InputError(f"{zip_path}: there is no map to pack; predict at least one scene first")

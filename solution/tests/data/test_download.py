@@ -1,4 +1,6 @@
-"""The download verb against a local HTTP server: whole, resumed, ignored ranges, broken connections, wrong content, unsafe archives."""
+"""The download verb against a local HTTP server: whole, resumed, ignored ranges, broken connections, wrong content,
+unsafe archives.
+"""
 
 from __future__ import annotations
 

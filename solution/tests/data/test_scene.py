@@ -38,7 +38,9 @@ def grey(shape: tuple[int, int], bands: int = 3) -> np.ndarray:
 
 
 def sub_pixel_shift(moved: np.ndarray, still: np.ndarray) -> np.ndarray:
-    """(dx, dy) by which the content of `moved` lies left of and above that of `still`: least squares on the gradient, gain and offset."""
+    """(dx, dy) by which the content of `moved` lies left of and above that of `still`: least squares on the gradient,
+    gain and offset.
+    """
     inner = np.s_[6:-6, 6:-6]
     gradient_y, gradient_x = np.gradient(still.astype(np.float64))
     design = np.column_stack([part[inner].ravel() for part in (gradient_x, gradient_y, still, np.ones_like(still))])

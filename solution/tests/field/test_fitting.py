@@ -19,7 +19,9 @@ def mean_error(fitted: fitting.Fit, field=smooth) -> float:
 
 @pytest.mark.parametrize(("source", "most"), [(candidates.GIVEN, 0.9), ("flow", 2.5)])
 def test_dense_noise_is_smoothed_well_below_itself(source, most):
-    """Where rows are proposed, their errors are thought to be alike by some px, and the field is stiffer than this noise asks for."""
+    """Where rows are proposed, their errors are thought to be alike by some px, and the field is stiffer than this
+    noise asks for.
+    """
     table, _ = scattered(1500, noise_px=2.0)
     result, table = fitting.fit(table.assign(source=source), SHAPE, gsd_m=0.3)
     assert result.kind == "field"
@@ -218,6 +220,11 @@ def test_sources_have_their_votes_however_many_rows_they_write():
         for counts in ((3000, 300), (300, 3000), (900, 900))
     ]
     assert np.abs(np.array(offset) - 1.2).max() < 0.4  # by rows alone, the first two would be off by 1.6 px to either side
+
+
+def test_a_source_that_is_not_windowed_has_a_whole_vote():
+    fitted, _ = fitting.fit(two_sources((900, 900)), SHAPE, config=fitting.FitConfig(windowed=()))
+    assert abs(float((fitted.shift_at(lattice()) - smooth(lattice()))[:, 0].mean())) < 0.4
 
 
 def test_a_source_with_a_few_rows_has_less_than_a_vote():

@@ -1,4 +1,6 @@
-"""`python -m solution data`: every way a pair can be wrong ends in its row, in one sentence that names the file, with exit code 2."""
+"""`python -m solution data`: every way a pair can be wrong ends in its row, in one sentence that names the file, with
+exit code 2.
+"""
 
 from __future__ import annotations
 

@@ -23,7 +23,11 @@ SHARED = Path(__file__).parents[3] / "shared" / "data"
 OPTICAL_GT = (500_000.0, 0.5, 5_000_000.0, -0.5)
 SAR_GT = (500_003.0, 1.0, 4_999_998.0, -1.0)
 POINTS = ((0, 0, 0, 0), (9, 6, 20, 10), (7, 11, 3, 30), (30, 3, 39, 59), (12, 12, 25, 25))
-"""CSV rows. By hand, dx = (3 + sar_col - 0.5 col) / 0.5 and dy = (-2 - sar_row + 0.5 row) / -0.5: (6, 4), (8, 2), (-2, 15), (-47, 25), (5, 3)."""
+"""CSV rows.
+
+By hand, dx = (3 + sar_col - 0.5 col) / 0.5 and dy = (-2 - sar_row + 0.5 row) / -0.5: (6, 4), (8, 2), (-2, 15), (-47,
+25), (5, 3).
+"""
 SHIFTS = np.array([(6, 4), (8, 2), (-2, 15), (-47, 25), (5, 3)], dtype=float)
 
 
@@ -166,7 +170,9 @@ def test_of_two_points_on_one_pixel_the_later_row_counts_once(tmp_path):
 
 
 def test_sar_in_another_crs(tmp_path):
-    """The same SAR grid, given in degrees: tie-points are put where the degrees say, so the perfect map is known by construction."""
+    """The same SAR grid, given in degrees: tie-points are put where the degrees say, so the perfect map is known by
+    construction.
+    """
     (lon, lat) = (values[0] for values in warp_points("EPSG:32637", "EPSG:4326", [500_003.0], [4_999_998.0]))
     files = write_pair(tmp_path / "data", sar_gt=(lon, 1.2e-5, lat, -0.9e-5), sar_crs="EPSG:4326")
     sar_rows, sar_cols, rows, cols = np.array(POINTS).T

@@ -1,12 +1,16 @@
-"""A robust Gaussian process for few tie-points, exact and dense: what the lattice does for thousands of candidates, with everything learned from the points.
+"""A robust Gaussian process for few tie-points, exact and dense.
 
-The field is an affine plus one process along each of the two principal axes of its residual, each with its own amplitude, length and noise, found by maximum
-marginal likelihood (Rasmussen & Williams 2006, ch. 5). One of the axes is the SAR range, which carries the terrain; the other needs to vary far less.
-The covariance is the mean of the exponential one and of Matern 5/2, of one length: real terrain displacement has slopes as well as breaks.
+It does what the lattice does for thousands of candidates, with everything learned from the points.
 
-Wrong points are found by expectation-maximisation of a two-class mixture. A point is judged by what the others predict at its place. Others nearby that make
-the same claim do not count there, lest a coherent group of wrong matches, as a repeated street grid gives, vouch for itself; the prediction without a
-group has a closed form (ibid., eq. 5.12, for blocks).
+The field is an affine plus one process along each of the two principal axes of the affine's residual. Each process has
+an amplitude, a length and a noise of its own, found by maximum marginal likelihood (Rasmussen & Williams 2006, ch. 5).
+One of the axes is the SAR range, which carries the terrain; the other needs to vary far less. The covariance is the
+mean of the exponential one and of Matern 5/2, of one length: real terrain displacement has slopes as well as breaks.
+
+Wrong points are found by expectation-maximisation of a two-class mixture. A point is judged by what the others predict
+at its place. Others nearby that make the same claim do not count there, lest a coherent group of wrong matches, as a
+repeated street grid gives, vouch for itself; the prediction without a group has a closed form (ibid., eq. 5.12, for
+blocks).
 """
 
 from __future__ import annotations
@@ -24,6 +28,14 @@ from solution.core.geometry import spacing
 _SQRT5 = np.sqrt(5.0)
 _TREND_PX = 100.0  # standard deviation of what is left of the affine, across the scene
 _BLOCK = 4096  # positions that are predicted at a time
+_SURELY_WRONG = 0.05  # points of less probability have no say in amplitude, length and noise
+_LEAST_AMPLITUDE_PX = 1.0  # added to the spread of the points, from which the search for the amplitude starts
+_LOG_AMPLITUDE, _LOG_NOISE = (-3.0, 8.0), (-3.0, 5.0)  # limits of the logarithms of the standard deviations, px
+_LENGTHS = (0.005, 2.0)  # limits of the length, as shares of the points' extent
+_MOST_STEPS = 25  # of the search for amplitude, length and noise
+_HOPELESS = 1e10  # loss where the covariance is not positive definite
+_BULK = (1, 99)  # percentiles of the shifts that wrong points are thought to spread over
+_SHARES = (0.1, 0.98)  # limits of the share of right points: with none, or with all, no point could be judged otherwise any more
 
 
 @dataclass(frozen=True)
@@ -33,14 +45,17 @@ class GaussianConfig:
     Attributes:
         rounds: of expectation-maximisation.
         refresh: rounds at which amplitude, length and noise are estimated anew, beside the last one.
-        group_spacings, group_px, group_size: of the nearest group_size points, those within this many typical distances whose shift differs by less than
-            group_px have no say about a point.
-        degrees: of the Student-t distribution of right points, once few wrong ones are left: real terrain has steps that a Gaussian would call wrong.
+        group_spacings, group_px, group_size: of the nearest group_size points, those within this many typical distances
+            whose shift differs by less than group_px have no say about a point.
+        degrees: of the Student-t distribution of right points, once few wrong ones are left: real terrain has steps
+            that a Gaussian would call wrong.
         clean_share: share of right points from which on that is so.
-        length_share, noise_px: centres of weak priors (a factor e each way) of the length, as a share of the points' extent, and of the noise.
-        least_probability: points that are surely wrong keep this much weight, which only serves to keep matrices well conditioned.
-        first_doubt: factor on the predictions' variance in the first round, halved from round to round: points that are condemned before the field is known make
-            it too flat, which condemns more of them.
+        length_share, noise_px: centres of weak priors (a factor e each way) of the length, as a share of the points'
+            extent, and of the noise.
+        least_probability: points that are surely wrong keep this much weight, which only serves to keep matrices well
+            conditioned.
+        first_doubt: factor on the predictions' variance in the first round, halved from round to round: points that are
+            condemned before the field is known make it too flat, which condemns more of them.
     """
 
     rounds: int = 14
@@ -98,7 +113,7 @@ class GaussianField:
         self._fit()
 
     def shift_at(self, xy: np.ndarray) -> np.ndarray:
-        """(M, 2) -> (M, 2) px."""
+        """Shifts (M, 2), px, at positions (M, 2)."""
         xy = np.asarray(xy, np.float64)
         parts = [np.zeros((0, 2))]
         for start in range(0, len(xy), _BLOCK):
@@ -108,7 +123,9 @@ class GaussianField:
         return np.concatenate(parts)
 
     def sigma_at(self, xy: np.ndarray) -> np.ndarray:
-        """(M, 2) -> (M,) standard deviation per axis (root mean square of both) of the field itself, px."""
+        """Standard deviation per axis (M,), px, of the field itself at positions (M, 2): the root mean square of both
+        axes.
+        """
         xy = np.asarray(xy, np.float64)
         parts = [np.zeros(0)]
         for start in range(0, len(xy), _BLOCK):
@@ -174,10 +191,10 @@ class GaussianField:
     def _settings(self, values: np.ndarray, start: np.ndarray | None) -> np.ndarray:
         """Logarithms of amplitude (standard deviation), length and noise that make the right points likeliest."""
         config = self._config
-        right = self.probability > min(0.05, float(self.probability.max()) / 2)
+        right = self.probability > min(_SURELY_WRONG, float(self.probability.max()) / 2)
         distance, trust, values = self._distance[np.ix_(right, right)], self.probability[right], values[right]
         trend = _TREND_PX**2 * self._trend[right] @ self._trend[right].T
-        centre = np.log([np.std(values) + 1.0, config.length_share * self._extent, config.noise_px])
+        centre = np.log([np.std(values) + _LEAST_AMPLITUDE_PX, config.length_share * self._extent, config.noise_px])
 
         def loss(logs: np.ndarray) -> tuple[float, np.ndarray]:
             amplitude, length, noise = np.exp(2 * logs[0]), np.exp(logs[1]), np.exp(2 * logs[2]) / trust
@@ -185,7 +202,7 @@ class GaussianField:
             try:
                 factor = cho_factor(field + trend + np.diag(noise), lower=True)
             except np.linalg.LinAlgError:
-                return 1e10, np.zeros(3)
+                return _HOPELESS, np.zeros(3)
             pull, inverse = cho_solve(factor, values), cho_solve(factor, np.eye(len(values)))
             slope = inverse - np.outer(pull, pull)
             prior = np.array([0.0, *(logs[1:] - centre[1:])])
@@ -193,8 +210,10 @@ class GaussianField:
             along_length = 0.5 * np.sum(slope * amplitude * _steepness(distance / length))
             return value, np.array([np.sum(slope * field), along_length, np.diag(slope) @ noise]) + prior
 
-        limits = [(-3.0, 8.0), tuple(np.log([0.005 * self._extent, 2.0 * self._extent])), (-3.0, 5.0)]
-        return minimize(loss, centre if start is None else start, jac=True, method="L-BFGS-B", bounds=limits, options={"maxiter": 25}).x
+        shortest, longest = _LENGTHS
+        limits = [_LOG_AMPLITUDE, tuple(np.log([shortest * self._extent, longest * self._extent])), _LOG_NOISE]
+        first, options = centre if start is None else start, {"maxiter": _MOST_STEPS}
+        return minimize(loss, first, jac=True, method="L-BFGS-B", bounds=limits, options=options).x
 
     def _component(self, values: np.ndarray, logs: np.ndarray) -> _Axis:
         amplitude, length, noise = float(np.exp(2 * logs[0])), float(np.exp(logs[1])), float(np.exp(2 * logs[2]))
@@ -219,11 +238,13 @@ class GaussianField:
         return predicted, variance
 
     def _judge(self, variance: np.ndarray) -> None:
-        """Half a step towards the probability that the predictions give every point; `predicted_px` is along the axes here."""
+        """Half a step towards the probability that the predictions give every point; `predicted_px` is along the axes
+        here.
+        """
         config = self._config
-        low, high = np.percentile(self._shift, [1, 99], axis=0)
+        low, high = np.percentile(self._shift, _BULK, axis=0)
         wrong = 1.0 / np.prod(high - low + config.group_px)
-        share = float(np.clip(self.probability.mean(), 0.1, 0.98))
+        share = float(np.clip(self.probability.mean(), *_SHARES))
         square = ((self._target - self.predicted_px) ** 2 / variance).sum(axis=1)
         heavy = (1.0 + square / config.degrees) ** (-(config.degrees + 2.0) / 2.0)
         right = share * (heavy if share > config.clean_share else np.exp(-0.5 * square)) / (2 * np.pi * np.sqrt(variance.prod(axis=1)))
@@ -231,7 +252,7 @@ class GaussianField:
 
 
 def correlation(distance: np.ndarray) -> np.ndarray:
-    """Of the field at distances in units of its length."""
+    """Correlation of the field at distances in units of its length."""
     return 0.5 * (np.exp(-distance) + (1.0 + _SQRT5 * distance + 5.0 / 3.0 * distance**2) * np.exp(-_SQRT5 * distance))
 
 

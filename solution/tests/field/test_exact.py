@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from solution.field import candidates, fitting
-from solution.field.gaussian import GaussianField, _steepness, correlation
+from solution.field.exact import GaussianField, _steepness, correlation
 from solution.tests.scattered import SHAPE, smooth
 
 
