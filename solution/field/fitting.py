@@ -2,7 +2,7 @@
 block by block.
 
 1. `consensus.consensus` sets aside rows that their neighbours do not support (relaxation labelling: rows vote with a
-    weight that is their own support).
+   weight that is their own support).
 2. The kept shifts are a robust affine plus a Gaussian field with Matern covariance (nu = 1), given by its sparse
    precision matrix on a regular lattice (Lindgren, Rue & Lindstrom 2011, eq. 10-12) and fitted by iterated reweighting
    with Student-t noise. Both components are taken along the principal axes of the affine's residual: one of them is the
@@ -37,14 +37,11 @@ _MIN_GATE_PX = 4.0  # ... but never nearer than this
 _MAX_EXACT = 600  # points of people's own that are fitted exactly: the exact process takes time with the cube of their number
 _RIGHT = 0.5  # least probability of such a point that is kept; by design: more likely right than wrong
 _SHARED_PX, _SHARED_M = 1.5, 1.0  # chosen on: s12, vhr_check, simulated
-"""Standard deviation per axis of what the proposed rows of a block get wrong alike, of the pixels and, where their size
-is known, on the ground.
-"""
+"""Standard deviation per axis of what the proposed rows of a block get wrong alike: in pixels, and on the ground."""
 _UNSEEN_M = 1.5  # chosen on: s12, vhr_check, simulated
-"""Standard deviation per axis, on the ground, of what all proposers get wrong alike: a wall for the roof's edge, a
-shadow for the house.
+"""Standard deviation per axis, on the ground, of what all proposers get wrong alike, and what no fit can see.
 
-No fit can see it.
+A wall is taken for the roof's edge, or a shadow for the house.
 """
 
 __all__ = ["Fit", "FitConfig", "fit", "quiet_fit"]
@@ -68,9 +65,8 @@ def fit(
 
     Returns:
         The fit, and a copy of the table with `outlier` filled: '', `invalid`, `outside`, `limit`, `confidence`,
-            `quality`, `cycle`, `surface`,
-        `neighbours` (disagrees with its neighbourhood) or `field` (disagrees with the fitted field). A fit of kind
-        ``zero`` has warned.
+        `quality`, `cycle`, `surface`, `neighbours` (disagrees with its neighbourhood) or `field` (disagrees with the
+        fitted field). A fit of kind ``zero`` has warned.
     """
     config = config or FitConfig()
     table = candidates.check(table)
