@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import functools
 import json
-import os
 import shutil
 import zipfile
 from dataclasses import replace
@@ -20,56 +18,17 @@ from solution.core.geometry import Window
 from solution.data.finding import discover
 from solution.field import candidates, fitting, verdict
 from solution.products import embedded, predict, settings
-from solution.products.outputs import Outputs
 from solution.proposers import every
 from solution.reranker.model import RerankerConfig
 from solution.reranker.model import train as train_reranker
 from solution.teams import propose
-from solution.tests.conftest import Recipe, Scene, retag, truncate, write_raster, write_scene
-from solution.tests.handmade import QUICK_FLOW, handmade_net, proposers_with
+from solution.tests.conftest import Recipe, write_raster, write_scene
+from solution.tests.handmade import QUICK_FLOW, proposers_with
 from solution.tests.labels import labelled
+from solution.tests.products.conftest import SHAPE, files, read_map, slanted
 from solution.training import stages
 
-SHAPE = (96, 112)
-LOADED = functools.cache(stages.load_stage)  # most of a tiny prediction's time would go into building networks
-
-
-def slanted(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Apparent displacement that takes every place between two cells."""
-    return 7.0 + 0.04 * x, -5.0 - 0.04 * y
-
-
-@pytest.fixture(autouse=True)
-def quick_plan(monkeypatch) -> None:
-    """One pass over small tiles: the fixture's shifts are small, and most tests are about the files."""
-    monkeypatch.setattr(every, "PROPOSERS", proposers_with(QUICK_FLOW))
-    monkeypatch.setattr(propose, "load_stage", LOADED)
-
-
-@pytest.fixture
-def good_teams(monkeypatch) -> None:
-    """Networks that find the truth of the fixture's scenes, in the place of the smoke run's."""
-    monkeypatch.setattr(propose, "load_stage", lambda stage, path: (handmade_net(), stages.load_stage(stage, path)[1]))
-
-
-@pytest.fixture
-def scene(make_scene) -> Scene:
-    return make_scene("02_publictest", shape=SHAPE, sar_gsd=(1.0, 1.0), points=None, displacement=slanted)
-
-
-@pytest.fixture
-def go(trained, run):
-    """The command line with the smoke run's teams."""
-    return lambda *arguments: run("predict", *arguments, "--folds", trained.folds, "--device", "cpu")
-
-
-def read_map(path: Path) -> np.ndarray:
-    with rasterio.open(path) as dataset:
-        return dataset.read()
-
-
-def files(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+pytestmark = pytest.mark.usefixtures("quick_plan")
 
 
 def check_map(path: Path, optical: Path) -> None:
@@ -135,16 +94,6 @@ def test_the_whole_plan_writes_a_map_with_untrained_weights(scene, go, tmp_path,
     check_map(tmp_path / "map.tif", scene.optical)
 
 
-def test_two_runs_give_the_same_bytes_and_a_third_is_skipped(scene, go, tmp_path):
-    first, second = tmp_path / "a" / "map.tif", tmp_path / "b" / "map.tif"
-    for out in (first, second):
-        assert "written in" in go(scene.optical, scene.sar, out)[1]
-    before = files(tmp_path / "a")
-    assert before == files(tmp_path / "b") and len(before) == 3
-    assert "up to date, skipped" in go(scene.optical, scene.sar, first)[1]
-    assert files(tmp_path / "a") == before
-
-
 def test_labels_are_not_looked_at(make_scene, go, tmp_path):
     labelled = make_scene("02_train_01", shape=SHAPE, displacement=slanted)
     found = go(labelled.folder, "--all", "--out", tmp_path / "with", "--team", "0")
@@ -155,117 +104,6 @@ def test_labels_are_not_looked_at(make_scene, go, tmp_path):
         read_map(tmp_path / "with" / "solution_02_train_01.tif").tobytes()
         == read_map(tmp_path / "without" / "solution_02_train_01.tif").tobytes()
     )
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda scene, _: retag(scene.sar),
-        lambda _, out: out.unlink(),
-        lambda _, out: truncate(out),
-        lambda _, out: truncate(out.with_suffix(".candidates.parquet")),
-        lambda _, out: shutil.copy(other_map(out), out),
-        lambda _, out: out.with_suffix(".candidates.parquet").unlink(),
-        lambda _, out: out.with_suffix(".report.json").write_text("no report"),
-    ],
-)
-def test_what_changed_or_went_is_made_again(scene, go, tmp_path, change):
-    out = tmp_path / "map.tif"
-    go(scene.optical, scene.sar, out, "--team", "0")
-    whole = read_map(out)
-    change(scene, out)
-    assert "written in" in go(scene.optical, scene.sar, out, "--team", "0")[1]
-    assert np.array_equal(read_map(out), whole)
-
-
-def other_map(out: Path) -> Path:
-    """A map of the same size with other shifts."""
-    with rasterio.open(out) as dataset:
-        values, profile = dataset.read() + 1, dataset.profile
-    with rasterio.open(out.with_name("other.tif"), "w", **profile) as dataset:
-        dataset.write(values)
-    return out.with_name("other.tif")
-
-
-@pytest.mark.parametrize("extra", [".sar.tif", ".sigma.tif"])
-def test_a_broken_extra_is_made_again(scene, go, tmp_path, extra):
-    out, options = tmp_path / "map.tif", ("--team", "0", "--warped-sar", "--uncertainty")
-    go(scene.optical, scene.sar, out, *options)
-    before = files(tmp_path)
-    truncate(out.with_suffix(extra))
-    assert "written in" in go(scene.optical, scene.sar, out, *options)[1]
-    assert files(tmp_path) == before
-    assert "up to date" in go(scene.optical, scene.sar, out, *options)[1]
-
-
-def test_an_image_behind_a_vrt_counts(scene, go, tmp_path):
-    mosaic, out = tmp_path / "mosaic.vrt", tmp_path / "map.tif"
-    with rasterio.open(scene.sar) as dataset:
-        rasterio.shutil.copy(dataset, mosaic, driver="VRT")
-    go(scene.optical, mosaic, out, "--team", "0")
-    os.utime(scene.sar, (1, 1))
-    assert "up to date" in go(scene.optical, mosaic, out, "--team", "0")[1]  # the same image, only touched
-    retag(scene.sar)
-    assert "written in" in go(scene.optical, mosaic, out, "--team", "0")[1]
-
-
-def test_code_that_changed_predicts_again(scene, go, tmp_path, monkeypatch):
-    out = tmp_path / "map.tif"
-    go(scene.optical, scene.sar, out, "--team", "0")
-    monkeypatch.setattr(predict, "code_digest", lambda *behind: "of other code")
-    assert "written in" in go(scene.optical, scene.sar, out, "--team", "0")[1]
-
-
-def test_other_settings_are_another_prediction(scene, go, tmp_path):
-    out = tmp_path / "map.tif"
-    for options in (["--team", "0"], ["--team", "1"], ["--team", "1", "--finest", "2"], []):
-        assert "written in" in go(scene.optical, scene.sar, out, *options)[1]
-
-
-def count_proposals(monkeypatch) -> list[int]:
-    """Numbers of the teams that propose, in order."""
-    seen = []
-
-    def noting(context, settings):
-        seen.append(context.fold)
-        return QUICK_FLOW.how(context, settings)
-
-    monkeypatch.setattr(every, "PROPOSERS", proposers_with(replace(QUICK_FLOW, how=noting)))
-    return seen
-
-
-def test_a_killed_run_reuses_the_teams_that_had_finished(scene, go, trained, tmp_path, monkeypatch):
-    go(scene.optical, scene.sar, tmp_path / "whole" / "map.tif")
-    out = tmp_path / "killed" / "map.tif"
-
-    def dying(context, settings):
-        if context.fold == 1:
-            raise KeyboardInterrupt
-        return QUICK_FLOW.how(context, settings)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(every, "PROPOSERS", proposers_with(replace(QUICK_FLOW, how=dying)))
-        with pytest.raises(KeyboardInterrupt):
-            predict.predict_pair(scene.open(), out, settings.Settings(trained.folds, "cpu"))
-    assert not out.exists() and [path.name for path in out.parent.iterdir()] == [".work"]
-    seen = count_proposals(monkeypatch)
-    printed = go(scene.optical, scene.sar, out)[1]
-    assert seen == [1] and "team 0 proposed (flow) before the run was stopped, kept" in printed
-    assert files(tmp_path / "killed") == files(tmp_path / "whole")
-    assert not (out.parent / ".work").exists()
-
-
-def test_a_report_never_outlives_its_map(scene, go, trained, tmp_path, monkeypatch):
-    """Run A, then B killed between its map and its report: A asked for again must not be taken for done."""
-    out = tmp_path / "map.tif"
-    go(scene.optical, scene.sar, out, "--team", "0")
-    of_a = files(tmp_path)
-    with monkeypatch.context() as patch:
-        patch.setattr(Outputs, "write_report", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
-        with pytest.raises(KeyboardInterrupt):
-            predict.predict_pair(scene.open(), out, settings.Settings(trained.folds, "cpu", teams=("1",)))
-    assert "written in" in go(scene.optical, scene.sar, out, "--team", "0")[1]
-    assert {name: files(tmp_path)[name] for name in of_a} == of_a
 
 
 @pytest.mark.usefixtures("good_teams")
@@ -281,13 +119,6 @@ def test_the_warped_sar_lies_on_the_optical_grid_and_on_its_ground(scene, go, tm
     assert np.corrcoef(np.log(sar[inner].astype(float) + 1).ravel(), grey[inner].ravel())[0, 1] < -0.95
     assert "skipped" in go(scene.optical, scene.sar, out, "--warped-sar")[1]
     assert "skipped" in go(scene.optical, scene.sar, out)[1]
-
-
-def test_a_warped_sar_of_other_settings_is_not_taken_for_this_one(scene, go, tmp_path):
-    out = tmp_path / "map.tif"
-    go(scene.optical, scene.sar, out, "--team", "0", "--warped-sar")
-    go(scene.optical, scene.sar, out, "--team", "1")
-    assert "written in" in go(scene.optical, scene.sar, out, "--team", "1", "--warped-sar")[1]
 
 
 def test_a_folder_gives_the_submission_of_its_test_scenes(make_scene, go, tmp_path):
