@@ -3,14 +3,33 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from solution.cli.shared import FOLDS, FOLDS_SHOWN, Device, Folds, Labelled, Replace, Smoke, say, scenes_and_split, shared_images
+from solution.cli.shared import (
+    FOLDS,
+    Device,
+    Folds,
+    JsonFile,
+    Labelled,
+    Replace,
+    Smoke,
+    SplitAndTeams,
+    TeamFolders,
+    TrainingDevice,
+    progress_bars,
+    say,
+    scenes_and_split,
+    shared_images,
+)
 from solution.core.errors import InputError
 
 app = typer.Typer(no_args_is_help=True, help="The SpaceNet 9 paper's baseline: two keypoint U-Nets and one affine.")
+Judges = Annotated[
+    list[str],
+    typer.Option(help="Only this team; may be given again. Default: the one that holds the scene out, or else all folds' teams."),
+]
 
 
 @app.command("train")
@@ -26,7 +45,7 @@ def baseline_train(
         None,
         help="Of the base model, and of teams that start from chance, instead of the setting's; teams that start from the base take half of them.",
     ),
-    device: Device = "auto",
+    device: TrainingDevice = "auto",
     smoke: Smoke = False,
     replace: Replace = False,
 ) -> None:
@@ -51,16 +70,13 @@ def baseline_train(
 @app.command("predict")
 def baseline_predict(
     inputs: list[Path] = typer.Argument(..., metavar="DATA_DIR | OPTICAL SAR OUT.tif"),
-    folds: Path = typer.Option(FOLDS, show_default=FOLDS_SHOWN, help="Where the teams are."),
+    folds: TeamFolders = FOLDS,
     out: Path = typer.Option(Path("runs/baseline"), help="Where the maps of DATA_DIR go."),
-    team: list[str] = typer.Option(
-        [], help="Only this team; may be given again. Default: the one that holds the scene out, or else all folds' teams."
-    ),
+    team: Judges = [],
     device: Device = "auto",
 ) -> None:
     """Write offset maps of one pair or of all pairs of a folder, with the keypoints beside them; the labelled ones of a folder are scored."""
     from solution.baseline import registration, teams
-    from solution.core.progress import tile_progress
     from solution.data.finding import discover
     from solution.data.scene import open_pair
     from solution.scoring import score, score_tables
@@ -72,7 +88,7 @@ def baseline_predict(
         [(open_pair(*inputs[:2]), inputs[2])] if len(inputs) == 3 else [(pair, out / map_name(pair.name)) for pair in discover(inputs[0])]
     )
     judges = [teams.judges(pair, folds, team) for pair, _ in jobs]
-    with tile_progress(Console(stderr=True)) as progress:
+    with progress_bars() as progress:
         for (pair, path), folders in zip(jobs, judges, strict=True):
             say(registration.predict_pair(pair, path, folders, device, progress))
     labelled = [pair for pair, _ in jobs if pair.tiepoints_csv is not None]
@@ -84,22 +100,19 @@ def baseline_predict(
 @app.command("report")
 def baseline_report(
     folder: Labelled,
-    folds: Path = typer.Option(FOLDS, show_default=FOLDS_SHOWN, help="Where split.csv and the teams are."),
-    team: list[str] = typer.Option(
-        [], help="Only this team; may be given again. Default: the one that holds the scene out, or else all folds' teams."
-    ),
+    folds: SplitAndTeams = FOLDS,
+    team: Judges = [],
     device: Device = "auto",
-    json_file: Path | None = typer.Option(None, "--json", help="All numbers, for machines."),
+    json_file: JsonFile = None,
 ) -> None:
     """Print what the paper reports: keypoint distances, inliers, and the map's error beside zero shift and the affine fitted to the labels."""
     from solution.baseline import report, teams
     from solution.benchmark.scenes import labelled
     from solution.core.artefact import write_text
-    from solution.core.progress import tile_progress
     from solution.scoring import score_tables
 
     jobs = [(pair, teams.judges(pair, folds, team)) for pair in labelled([folder])]
-    with tile_progress(Console(stderr=True)) as progress:
+    with progress_bars() as progress:
         reports = [report.report(pair, folders, device, progress) for pair, folders in jobs]
     if json_file is not None:
         write_text(json_file, report.as_json(reports))
@@ -113,7 +126,7 @@ def baseline_picture(
     out: Path = typer.Argument(..., help="PNG or JPEG."),
     scene: str | None = typer.Option(None, help="Name of the scene, as in 02_train_01. Default: the first labelled one."),
     count: int = typer.Option(3, min=1, help="Tie-points to show."),
-    folds: Path = typer.Option(FOLDS, show_default=FOLDS_SHOWN, help="Where split.csv and the teams are."),
+    folds: SplitAndTeams = FOLDS,
     team: str | None = typer.Option(None, help="Default: the one that holds the scene out, or else the first one that never saw it."),
     device: Device = "auto",
 ) -> None:

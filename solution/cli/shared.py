@@ -1,7 +1,11 @@
-"""What verbs share: where they print, where the teams are, options, and what they read first."""
+"""What verbs share: where they print, where the teams are, options, and what they read first.
+
+Verbs import what they need in their own bodies: importing a file of this folder must stay quick, as ``--help`` imports all of them.
+"""
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,36 +16,63 @@ from solution.data.naming import FOLDS as FOLDS
 from solution.data.naming import SPLIT
 
 if TYPE_CHECKING:
+    import pandas as pd
+
+    from solution.core.progress import Progress
+    from solution.data.scene import ScenePair
     from solution.field.verdict import Verdict
+    from solution.samples.images import TrainingImage
 
 console = Console()
 FOLDS_SHOWN = "folds/ beside the package"
 
-# Options that the training verbs of all stages share.
+# Options and arguments of more than one verb. Their defaults stand at the verbs.
 Labelled = Annotated[Path, typer.Argument(metavar="DATA_DIR", help="Labelled scenes.")]
 Simulated = Annotated[list[Path], typer.Option(help="Folder of simulated scenes that every team may see; may be given again.")]
 Pairs = Annotated[list[Path], typer.Option(help="Folder of registered image pairs that every team may see; may be given again.")]
 Exclude = Annotated[list[str], typer.Option(help="File stem of a pair to leave out, because it shows ground of a labelled scene.")]
 Folds = Annotated[Path, typer.Option(show_default=FOLDS_SHOWN, help="Where split.csv is and the artefacts go.")]
+SplitAndTeams = Annotated[Path, typer.Option(show_default=FOLDS_SHOWN, help="Where split.csv and the teams are.")]
+TeamFolders = Annotated[Path, typer.Option(show_default=FOLDS_SHOWN, help="Where the teams are.")]
 Init = Annotated[
-    Path | None, typer.Option(help="Weights to start from; default: those of the stage in base/ below --folds, where present.")
+    Path | None,
+    typer.Option(help="Weights to start from; default: those of the stage in base/ below --folds, where present."),
 ]
+InitOrChance = Annotated[Path | None, typer.Option(help="Weights to start from; default: chance.")]
 InitWeights = Annotated[
     Path | None,
     typer.Option(help="Folder with the published DISK and LightGlue weights to start from, see: python -m solution weights."),
 ]
 Team = Annotated[
-    list[str], typer.Option(help="Only this team; may be given again, so that several machines can share the work. Default: all.")
+    list[str],
+    typer.Option(help="Only this team; may be given again, so that several machines can share the work. Default: all."),
 ]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda (all GPUs), cuda:N.")]
+Source = Annotated[
+    list[str],
+    typer.Option(
+        help="Only this source: flow, match, match_translated or gradient; may be given again. Without flow, matches"
+        " start from geocoding, +-190 px. Default: all that the team has weights for."
+    ),
+]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N.")]
+TrainingDevice = Annotated[str, typer.Option(help="auto, cpu, cuda (all GPUs), cuda:N.")]
 Steps = Annotated[int | None, typer.Option(help="Optimisation steps instead of the configured number.")]
 Smoke = Annotated[bool, typer.Option("--smoke", help="Seconds instead of hours; the result is worthless.")]
 Replace = Annotated[bool, typer.Option("--replace", help="Overwrite artefacts made with other settings, data or code.")]
+ReplaceWeights = Annotated[bool, typer.Option("--replace", help="Overwrite weights made with other settings, data or code.")]
+JsonFile = Annotated[Path | None, typer.Option("--json", help="All numbers, for machines.")]
 
 
 def say(line: str) -> None:
     """One line of result, unwrapped, so that it can be searched."""
     console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def progress_bars() -> AbstractContextManager[Progress]:
+    """Progress bars on the standard error stream while the context lasts; silent where that is not a terminal."""
+    from solution.core.progress import tile_progress
+
+    return tile_progress(Console(stderr=True))
 
 
 def end_with(found: Verdict) -> None:
@@ -53,8 +84,8 @@ def end_with(found: Verdict) -> None:
         raise typer.Exit(verdict.EXIT_CODES[found.word])
 
 
-def shared_images(simulated: list[Path], pairs: list[Path], exclude: list[str]) -> list:
-    """What every team may see, in memory."""
+def shared_images(simulated: list[Path], pairs: list[Path], exclude: list[str]) -> list[TrainingImage]:
+    """What every team may see, in memory: simulated scenes, and registered pairs but those whose stems are in `exclude`."""
     from solution.data.finding import discover
     from solution.samples.images import registered_images, scene_image
 
@@ -62,7 +93,12 @@ def shared_images(simulated: list[Path], pairs: list[Path], exclude: list[str]) 
     return scenes + [source for place in pairs for source in registered_images(place, exclude)]
 
 
-def scenes_and_split(folder: Path, folds: Path) -> tuple:
+def scenes_and_split(folder: Path, folds: Path) -> tuple[list[ScenePair], pd.DataFrame]:
+    """The scenes of a folder, and the split that says which fold holds which of them out.
+
+    Raises:
+        InputError: no such folder, or no split below `folds`.
+    """
     from solution.data import folds as splits
     from solution.data.finding import discover
 

@@ -5,16 +5,27 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
-from solution.cli.shared import FOLDS, console, say
+from solution.cli.shared import FOLDS, Device, JsonFile, ReplaceWeights, console, progress_bars, say
+
+if TYPE_CHECKING:
+    from solution.surface.evaluation import Result
+    from solution.surface.patchset import PatchSet
 
 app = typer.Typer(no_args_is_help=True, help="Sea, ice and land in Sentinel-1 extra-wide-swath scenes, by patch classification.")
 WEIGHTS = FOLDS / "surface.safetensors"
 WEIGHTS_SHOWN = "folds/surface.safetensors beside the package"
-_PATCHES = "Folder or zip with images/ID.png and meta.csv (image_id x_position y_position label)."
+
+Patches = Annotated[
+    Path,
+    typer.Argument(metavar="PATCHES", help="Folder or zip with images/ID.png and meta.csv (image_id x_position y_position label)."),
+]
+Epochs = Annotated[int | None, typer.Option(min=1, help="Passes over the patches. Default: 24.")]
+Classifier = Annotated[Path, typer.Option(show_default=WEIGHTS_SHOWN, help="The classifier.")]
+Smoke = Annotated[bool, typer.Option("--smoke", help="Seconds instead of minutes; the result is worthless.")]
 
 
 @app.command("simulate")
@@ -26,12 +37,11 @@ def surface_simulate(
 ) -> None:
     """Simulate extra-wide-swath scenes (HH, HV) with exact polygons of sea, ice and land."""
     from solution.core.errors import InputError
-    from solution.core.progress import tile_progress
     from solution.surface import simulate
 
     if min(size) < simulate.SMALLEST:
         raise InputError(f"--size {size[0]} {size[1]}: the smallest scene is {simulate.SMALLEST} px a side")
-    with tile_progress(Console(stderr=True)) as progress:
+    with progress_bars() as progress:
         names = simulate.simulate(out, scenes, size, seed, progress)
     say(f"{out}: {len(names)} scene(s), {names[0]} to {names[-1]}")
 
@@ -56,21 +66,20 @@ def surface_sample(
     ignore: list[str] = typer.Option([], help="Value of the class to leave out, for example N; may be given again."),
 ) -> None:
     """Cut 64 x 64 px patches from images and label each by the polygon under its middle."""
-    from solution.core.progress import tile_progress
     from solution.surface import sampler
     from solution.surface.polygons import find_shapefiles
     from solution.surface.scenes import find_images
 
     sampling = sampler.Sampling(stride, per_class, attempts, seed, bands=bands, attribute=attribute, ignore=tuple(ignore))
-    with tile_progress(Console(stderr=True)) as progress:
+    with progress_bars() as progress:
         counts = sampler.sample(find_images(images), find_shapefiles(shapefiles), out, sampling, progress)
     say(f"{out}: {sum(counts.values()):,} patches, {', '.join(f'{letter} {count:,}' for letter, count in counts.items())}")
 
 
 @app.command("train")
 def surface_train(
-    patches: Path = typer.Argument(..., metavar="PATCHES", help=_PATCHES),
-    epochs: int | None = typer.Option(None, min=1, help="Passes over the patches. Default: 24."),
+    patches: Patches,
+    epochs: Epochs = None,
     batch_size: int | None = typer.Option(None, min=2, help="Patches a step. Default: 64."),
     run: Path = typer.Option(
         Path("runs/surface"), help="Folder for checkpoints, logs and the confusion matrix; a killed run goes on there."
@@ -78,9 +87,9 @@ def surface_train(
     save_interval: int = typer.Option(1, min=1, help="Epochs between checkpoints."),
     out: Path = typer.Option(WEIGHTS, show_default=WEIGHTS_SHOWN, help="The weights."),
     seed: int = typer.Option(0, min=0, help="Of the held-out part, the first weights and the augmentation."),
-    device: str = typer.Option("auto", help="auto, cpu, cuda, cuda:N."),
-    smoke: bool = typer.Option(False, "--smoke", help="Seconds instead of minutes; the result is worthless."),
-    replace: bool = typer.Option(False, "--replace", help="Overwrite weights made with other settings, data or code."),
+    device: Device = "auto",
+    smoke: Smoke = False,
+    replace: ReplaceWeights = False,
 ) -> None:
     """Train the classifier; a fifth of the scenes (or of the blocks of 500 consecutive ids) is held out, and judged in the end."""
     from solution.surface import training
@@ -100,10 +109,10 @@ def surface_train(
 
 @app.command("evaluate")
 def surface_evaluate(
-    patches: Path = typer.Argument(..., metavar="PATCHES", help=_PATCHES),
-    weights: Path = typer.Option(WEIGHTS, show_default=WEIGHTS_SHOWN, help="The classifier."),
-    device: str = typer.Option("auto", help="auto, cpu, cuda, cuda:N."),
-    json_file: Path | None = typer.Option(None, "--json", help="All numbers, for machines."),
+    patches: Patches,
+    weights: Classifier = WEIGHTS,
+    device: Device = "auto",
+    json_file: JsonFile = None,
     picture: Path | None = typer.Option(None, help="PNG of the confusion matrix."),
 ) -> None:
     """Accuracy, F1 by class, macro F1 and confusion matrix of the classifier on labelled patches."""
@@ -119,17 +128,16 @@ def surface_evaluate(
 
 @app.command("compare")
 def surface_compare(
-    patches: Path = typer.Argument(..., metavar="PATCHES", help=_PATCHES),
+    patches: Patches,
     folds: int = typer.Option(5, min=2, help="Parts of the cross-validation; scenes, or blocks of 500 consecutive ids, stay whole."),
-    epochs: int | None = typer.Option(None, min=1, help="Passes over the patches. Default: 24."),
+    epochs: Epochs = None,
     run: Path = typer.Option(Path("runs/surface-compare"), help="Folder for logs."),
     seed: int = typer.Option(0, min=0, help="Of the folds and the trainings."),
-    device: str = typer.Option("auto", help="auto, cpu, cuda, cuda:N."),
-    smoke: bool = typer.Option(False, "--smoke", help="Seconds instead of minutes; the result is worthless."),
-    json_file: Path | None = typer.Option(None, "--json", help="All numbers, for machines."),
+    device: Device = "auto",
+    smoke: Smoke = False,
+    json_file: JsonFile = None,
 ) -> None:
     """Blocked cross-validation of the network, a random forest on patch statistics, and the commonest class, all trained on the same parts."""
-
     from solution.core.artefact import write_text
     from solution.surface import comparison
     from solution.surface.network import SurfaceConfig
@@ -146,16 +154,36 @@ def surface_compare(
         write_text(json_file, json.dumps({method: result.facts() for method, result in results.items()}, indent=1) + "\n")
 
 
-def _read(patches: Path):
-    from solution.core.progress import tile_progress
+@app.command("segment")
+def surface_segment(
+    image: Path = typer.Argument(..., help="SAR GeoTIFF: HH; HH and HV; or HH, HV and their ratio."),
+    out: Path = typer.Argument(..., metavar="OUT.tif", help="The class map; OUT.probabilities.tif and OUT.png are written beside it."),
+    stride: int = typer.Option(32, min=1, help="Side of the cells that get a class each, px."),
+    weights: Classifier = WEIGHTS,
+    bands: int | None = typer.Option(None, min=1, max=3, help="Only so many bands, the first ones, for weights that were trained so."),
+    device: Device = "auto",
+) -> None:
+    """Segment a whole scene into sea, ice and land; CRS and transform kept, 0 = no data."""
+    from solution.core import devices
+    from solution.surface import segment
+    from solution.surface.network import load_classifier
+
+    net, _ = load_classifier(weights, devices.torch_device(device))
+    with progress_bars() as progress:
+        shares = segment.segment(image, out, net, stride, progress, bands)
+    say(f"{out}: {', '.join(f'{name} {share:.1%}' for name, share in shares.items())}")
+
+
+def _read(patches: Path) -> PatchSet:
+    """Labelled patches of a folder or a zip."""
     from solution.surface.patchset import read_patches
 
-    with tile_progress(Console(stderr=True)) as progress:
+    with progress_bars() as progress:
         return read_patches(patches, progress)
 
 
-def _judge(found, weights: Path, place: Path, device: str, title: str):
-    """Classify patches, print how good that was, and return it."""
+def _judge(found: PatchSet, weights: Path, place: Path, device: str, title: str) -> Result:
+    """Classify the patches of `place`, print how good that was under a title, and return it."""
     from solution.core import devices
     from solution.surface.evaluation import Result
     from solution.surface.network import check_channels, load_classifier, probabilities
@@ -166,24 +194,3 @@ def _judge(found, weights: Path, place: Path, device: str, title: str):
     console.print(result.table(title))
     say(result.line())
     return result
-
-
-@app.command("segment")
-def surface_segment(
-    image: Path = typer.Argument(..., help="SAR GeoTIFF: HH; HH and HV; or HH, HV and their ratio."),
-    out: Path = typer.Argument(..., metavar="OUT.tif", help="The class map; OUT.probabilities.tif and OUT.png are written beside it."),
-    stride: int = typer.Option(32, min=1, help="Side of the cells that get a class each, px."),
-    weights: Path = typer.Option(WEIGHTS, show_default=WEIGHTS_SHOWN, help="The classifier."),
-    bands: int | None = typer.Option(None, min=1, max=3, help="Only so many bands, the first ones, for weights that were trained so."),
-    device: str = typer.Option("auto", help="auto, cpu, cuda, cuda:N."),
-) -> None:
-    """Segment a whole scene into sea, ice and land; CRS and transform kept, 0 = no data."""
-    from solution.core import devices
-    from solution.core.progress import tile_progress
-    from solution.surface import segment
-    from solution.surface.network import load_classifier
-
-    net, _ = load_classifier(weights, devices.torch_device(device))
-    with tile_progress(Console(stderr=True)) as progress:
-        shares = segment.segment(image, out, net, stride, progress, bands)
-    say(f"{out}: {', '.join(f'{name} {share:.1%}' for name, share in shares.items())}")

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from solution.cli.shared import (
     FOLDS,
     FOLDS_SHOWN,
-    Device,
     Exclude,
     Folds,
     Init,
+    InitOrChance,
     InitWeights,
     Labelled,
     Pairs,
@@ -22,6 +23,7 @@ from solution.cli.shared import (
     Smoke,
     Steps,
     Team,
+    TrainingDevice,
     console,
     say,
     scenes_and_split,
@@ -29,20 +31,23 @@ from solution.cli.shared import (
 )
 from solution.core.errors import InputError
 
+if TYPE_CHECKING:
+    from solution.training.stage import Stage
+
 app = typer.Typer()
 
 
 @app.command("train-base")
 def train_base(
     stage: str = typer.Option("flow", help="What to train: flow or matcher. The translator has verbs of its own."),
-    pairs: Pairs = [],  # noqa: B006 (Typer copies it)
-    simulated: Simulated = [],  # noqa: B006
-    exclude: Exclude = [],  # noqa: B006
+    pairs: Pairs = [],
+    simulated: Simulated = [],
+    exclude: Exclude = [],
     folds: Path = typer.Option(FOLDS, show_default=FOLDS_SHOWN, help="The artefact goes into base/ below it."),
-    init: Path | None = typer.Option(None, help="Weights to start from; default: chance."),
+    init: InitOrChance = None,
     init_weights: InitWeights = None,
     translator: Path | None = typer.Option(None, help="Matcher: translator through which a part of the SAR tiles goes."),
-    device: Device = "auto",
+    device: TrainingDevice = "auto",
     steps: Steps = None,
     smoke: Smoke = False,
     replace: Replace = False,
@@ -56,15 +61,15 @@ def train_base(
     chosen = _matching_stage(stage, translator, init_weights)
     config = stages.chosen_config(chosen, steps, smoke, fine_tune=False)
     if init_weights is not None:
-        config, init = config.official(), _official(init_weights, folds)
+        config, init = config.official(), _published(init_weights, folds)
     elif init is not None:
         config = stages.sized_like(config, chosen, init)
     sources = shared_images(simulated, pairs, exclude)
     say(run.train_stage(chosen, sources, config, folds / BASE / chosen.file, -1, 0, folds / WORK, init, device, replace))
 
 
-def _matching_stage(stage: str, translator: Path | None, init_weights: Path | None):
-    """The stage of a name, with the translator that helps it."""
+def _matching_stage(stage: str, translator: Path | None, init_weights: Path | None) -> Stage:
+    """The stage of a name, with the translator that helps it. Raises `InputError` for options of another stage."""
     from solution.training import stages
 
     if stage not in ("flow", "matcher"):
@@ -81,8 +86,8 @@ def _one_start(init: Path | None, init_weights: Path | None) -> None:
         raise InputError("--init and --init-weights: both say where to start from; pass one of them")
 
 
-def _official(folder: Path, folds: Path) -> Path:
-    """The published weights of a folder as an artefact."""
+def _published(folder: Path, folds: Path) -> Path:
+    """Write the published weights of a folder as an artefact below `folds` -> its path."""
     from solution.core.artefact import WORK
     from solution.proposers.matcher import published
 
@@ -94,13 +99,13 @@ def _official(folder: Path, folds: Path) -> Path:
 @app.command("train-flow")
 def train_flow(
     folder: Labelled,
-    simulated: Simulated = [],  # noqa: B006
-    pairs: Pairs = [],  # noqa: B006
-    exclude: Exclude = [],  # noqa: B006
+    simulated: Simulated = [],
+    pairs: Pairs = [],
+    exclude: Exclude = [],
     folds: Folds = FOLDS,
     init: Init = None,
-    team: Team = [],  # noqa: B006
-    device: Device = "auto",
+    team: Team = [],
+    device: TrainingDevice = "auto",
     steps: Steps = None,
     smoke: Smoke = False,
     replace: Replace = False,
@@ -115,7 +120,7 @@ def train_flow(
     training.train_teams(lambda _: stages.FLOW, *scenes_and_split(folder, folds), folds, config, shared, start, device, replace, say, team)
 
 
-def _base(stage, folds: Path, smoke: bool) -> Path | None:
+def _base(stage: Stage, folds: Path, smoke: bool) -> Path | None:
     """The stage's base model below `folds`, where there is one and the run is meant."""
     from solution.teams.team import BASE
 
@@ -126,14 +131,14 @@ def _base(stage, folds: Path, smoke: bool) -> Path | None:
 @app.command("train-matcher")
 def train_matcher(
     folder: Labelled,
-    simulated: Simulated = [],  # noqa: B006
-    pairs: Pairs = [],  # noqa: B006
-    exclude: Exclude = [],  # noqa: B006
+    simulated: Simulated = [],
+    pairs: Pairs = [],
+    exclude: Exclude = [],
     folds: Folds = FOLDS,
     init: Init = None,
     init_weights: InitWeights = None,
-    team: Team = [],  # noqa: B006
-    device: Device = "auto",
+    team: Team = [],
+    device: TrainingDevice = "auto",
     steps: Steps = None,
     smoke: Smoke = False,
     replace: Replace = False,
@@ -143,7 +148,7 @@ def train_matcher(
     from solution.teams import training
     from solution.training import stages
 
-    def stage_of(team: Path):
+    def stage_of(team: Path) -> Stage:
         translator = team / stages.TRANSLATOR.file
         return stages.matcher_with(translator if translator.is_file() else None)
 
@@ -152,7 +157,7 @@ def train_matcher(
     own = start is not None and artefact.read_manifest(start).stage == stages.MATCHER.name
     config = stages.chosen_config(stages.MATCHER, steps, smoke, fine_tune=own)
     if init_weights is not None:
-        config, start = config.official(), _official(init_weights, folds)
+        config, start = config.official(), _published(init_weights, folds)
     elif own:
         config = stages.sized_like(config, stages.MATCHER, start)
     shared = partial(shared_images, simulated, pairs, exclude)
@@ -178,16 +183,16 @@ def weights(
 @app.command("train-translator")
 def train_translator(
     folder: Labelled,
-    simulated: Simulated = [],  # noqa: B006
-    pairs: Pairs = [],  # noqa: B006
+    simulated: Simulated = [],
+    pairs: Pairs = [],
     split: list[Path] = typer.Option(
         [], help="Split of the first --pairs folder, ..., as in translate train: only its training part is seen."
     ),
-    exclude: Exclude = [],  # noqa: B006
+    exclude: Exclude = [],
     folds: Folds = FOLDS,
     init: Init = None,
-    team: Team = [],  # noqa: B006
-    device: Device = "auto",
+    team: Team = [],
+    device: TrainingDevice = "auto",
     steps: Steps = None,
     smoke: Smoke = False,
     replace: Replace = False,

@@ -4,16 +4,35 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
-from solution.cli.shared import FOLDS, console, say, shared_images
+from solution.cli.shared import (
+    FOLDS,
+    Device,
+    Exclude,
+    InitOrChance,
+    JsonFile,
+    ReplaceWeights,
+    Smoke,
+    Steps,
+    console,
+    progress_bars,
+    say,
+    shared_images,
+)
 from solution.core.errors import InputError
+
+if TYPE_CHECKING:
+    from solution.core.artefact import Manifest
+    from solution.proposers.warped import Translate
 
 app = typer.Typer(no_args_is_help=True, help="SAR2Optical: paint SAR images as optical ones would look.")
 TRANSLATOR = FOLDS / "base" / "translator.safetensors"
 TRANSLATOR_SHOWN = "folds/base/translator.safetensors beside the package"
+Translator = Annotated[Path, typer.Option(show_default=TRANSLATOR_SHOWN, help="The translator.")]
 
 
 @app.command("split")
@@ -45,13 +64,13 @@ def translate_train(
         [], help="Split of the first folder; given again, of the second, ... Folders without are trained on whole."
     ),
     simulated: list[Path] = typer.Option([], help="Folder of simulated scenes to train on too; may be given again."),
-    exclude: list[str] = typer.Option([], help="File stem of a pair to leave out, because it shows ground of a labelled scene."),
+    exclude: Exclude = [],
     out: Path = typer.Option(TRANSLATOR, show_default=TRANSLATOR_SHOWN, help="The weights."),
-    init: Path | None = typer.Option(None, help="Weights to start from; default: chance."),
-    device: str = typer.Option("auto", help="auto, cpu, cuda, cuda:N."),
-    steps: int | None = typer.Option(None, help="Optimisation steps instead of the configured number."),
-    smoke: bool = typer.Option(False, "--smoke", help="Seconds instead of hours; the result is worthless."),
-    replace: bool = typer.Option(False, "--replace", help="Overwrite weights made with other settings, data or code."),
+    init: InitOrChance = None,
+    device: Device = "auto",
+    steps: Steps = None,
+    smoke: Smoke = False,
+    replace: ReplaceWeights = False,
 ) -> None:
     """Train the translator on the training part of image pairs; a killed run goes on."""
     from solution.core.artefact import WORK
@@ -71,9 +90,9 @@ def translate_evaluate(
     folder: Path = typer.Argument(..., metavar="PAIRS_DIR", help="Registered image pairs."),
     split: Path | None = typer.Option(None, help="The split that the weights were trained with; default: judge every pair."),
     part: str = typer.Option("test", help="Part of the split: train, val or test."),
-    weights: Path = typer.Option(TRANSLATOR, show_default=TRANSLATOR_SHOWN, help="The translator."),
-    device: str = typer.Option("auto", help="auto, cpu, cuda, cuda:N."),
-    json_file: Path | None = typer.Option(None, "--json", help="All numbers, for machines."),
+    weights: Translator = TRANSLATOR,
+    device: Device = "auto",
+    json_file: JsonFile = None,
     picture: Path | None = typer.Option(None, help="PNG of a few of the pairs: SAR, translated, optical."),
 ) -> None:
     """PSNR and SSIM on held-out pairs, by class, beside two trivial baselines taken from the training part (without a split: from the pairs themselves)."""
@@ -108,20 +127,19 @@ def translate_evaluate(
 def translate_run(
     sar: Path = typer.Argument(..., help="SAR GeoTIFF of one band, a grey PNG, or a folder of those PNGs."),
     out: Path = typer.Argument(..., help="GeoTIFF, PNG, or folder, like the input."),
-    weights: Path = typer.Option(TRANSLATOR, show_default=TRANSLATOR_SHOWN, help="The translator."),
-    device: str = typer.Option("auto", help="auto, cpu, cuda, cuda:N."),
+    weights: Translator = TRANSLATOR,
+    device: Device = "auto",
 ) -> None:
     """Paint a SAR image as an optical one: whole scenes in blended tiles, CRS and transform kept; uint8 RGB, 0 = no data."""
-    from solution.core.progress import tile_progress
     from solution.products import sar2optical
 
     paint, _ = _translator(weights, device)
-    with tile_progress(Console(stderr=True)) as progress:
+    with progress_bars() as progress:
         count = sar2optical.run(sar, out, paint, progress)
     say(f"{out}: {count} picture(s) written")
 
 
-def _translator(weights: Path, device: str) -> tuple:
+def _translator(weights: Path, device: str) -> tuple[Translate, Manifest]:
     """A translator as a function of SAR tile and validity, and its manifest."""
     from solution.core import devices
     from solution.proposers.translator.network import translate as paint_tile

@@ -20,7 +20,7 @@ from rasterio.transform import Affine
 from rasterio.warp import transform as warp_points
 from typer.testing import CliRunner
 
-from solution import __main__ as command_line
+from solution.cli.app import app, main
 from solution.data.scene import ScenePair, open_pair
 from solution.data.tiepoints import TIEPOINT_COLUMNS
 
@@ -111,7 +111,7 @@ def run(monkeypatch, capfd) -> Callable[..., tuple[int, str, str]]:
     def call(*arguments: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["solution", *map(str, arguments)])
         with pytest.raises(SystemExit) as stop:
-            command_line.main()
+            main()
         written = capfd.readouterr()
         return stop.value.code or 0, written.out, written.err
 
@@ -120,7 +120,7 @@ def run(monkeypatch, capfd) -> Callable[..., tuple[int, str, str]]:
 
 def invoke(*arguments: object) -> str:
     """Runs the command line in this process, which must succeed -> what it printed."""
-    result = CliRunner().invoke(command_line.app, list(map(str, arguments)), catch_exceptions=False)
+    result = CliRunner().invoke(app, list(map(str, arguments)), catch_exceptions=False)
     assert result.exit_code == 0, result.output
     return result.output
 

@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from solution.__main__ import main
+from solution.cli.app import main
 from solution.core.errors import InputError
 from solution.data import download
 

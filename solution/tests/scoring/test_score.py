@@ -14,7 +14,7 @@ from rasterio.transform import Affine
 from rasterio.warp import transform as warp_points
 from typer.testing import CliRunner
 
-from solution.__main__ import app, main
+from solution.cli.app import app, main
 from solution.core.errors import InputError
 from solution.scoring import score
 

@@ -1,0 +1,44 @@
+"""The whole command line, put together from the files of its topics. Bad input ends in one sentence and exit code 2."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from solution.cli import (
+    baseline,
+    benchmarking,
+    data,
+    drawing,
+    fitting,
+    predicting,
+    proposing,
+    scoring,
+    simulating,
+    surface,
+    training,
+    translating,
+)
+from solution.core.errors import InputError
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_show_locals=False,
+    help="SAR-to-optical registration (SpaceNet 9).",
+)
+# The order of ``--help``.
+for _topic in (data, scoring, proposing, predicting, simulating, drawing, benchmarking, training, fitting):
+    app.add_typer(_topic.app)
+for _name, _topic in {"translate": translating, "baseline": baseline, "surface": surface}.items():
+    app.add_typer(_topic.app, name=_name)
+
+
+def main() -> None:
+    """Run the verb that the command line names, and end the process with its exit code."""
+    try:
+        app()
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)

@@ -1,0 +1,44 @@
+"""Methods beside each other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from solution.cli.shared import FOLDS, Device, SplitAndTeams, say
+
+app = typer.Typer()
+
+
+@app.command()
+def benchmark(
+    folders: list[Path] = typer.Argument(None, metavar="[DATA_DIR ...]", help="Folders of labelled scenes."),
+    simulated: int = typer.Option(5, min=0, help="Scenes to simulate, with noise-free tie-points."),
+    size: tuple[int, int] = typer.Option((3000, 3000), metavar="H W", help="Their optical size in px."),
+    seed: int = typer.Option(30_000_000, min=0, help="Of the simulated scenes; no training uses the default."),
+    preset: str = typer.Option("gaziantep", help="Their landscape and sensors, as in simulate."),
+    method: list[str] = typer.Option([], help="Only this row; may be given again. Default: all."),
+    out: Path = typer.Option(Path("runs/benchmark"), help="Gets the simulated scenes and benchmark.json; a killed run goes on there."),
+    folds: SplitAndTeams = FOLDS,
+    device: Device = "auto",
+    detail: bool = typer.Option(False, "--detail", help="Also a table for each scene."),
+    fresh: bool = typer.Option(False, "--fresh", help="Measure finished cells again."),
+) -> None:
+    """Compare methods, and peers (requirements-benchmark.txt), on simulated and labelled scenes: errors, seconds, memory.
+
+    A scene of the split is judged by the team that never saw it. A method that fails on a scene is a result, and does not end the run.
+    """
+    from solution.benchmark import run as benchmarks
+    from solution.benchmark import scenes, table
+    from solution.scoring import score_tables
+
+    methods = benchmarks.chosen(method)
+    pairs = scenes.labelled(folders or [])
+    pairs = scenes.simulated(out, simulated, size, seed, preset, say) + pairs
+    scenes.check(pairs)
+    cells = benchmarks.run(benchmarks.Plan(methods, tuple(pairs), folds, device, out), fresh, say)
+    for shown in [*(table.detail(*item) for item in cells.items() if detail), table.summary(cells)]:
+        score_tables.show(shown, [])
+    for line in table.problems(cells):
+        say(line)

@@ -1,0 +1,28 @@
+"""Pictures of results."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from solution.cli.shared import say
+
+app = typer.Typer()
+
+
+@app.command()
+def picture(
+    optical: Path = typer.Argument(..., help="Optical image."),
+    sar: Path = typer.Argument(..., help="SAR image."),
+    offset_map: Path = typer.Argument(..., metavar="MAP", help="Their offset map."),
+    out: Path = typer.Argument(..., help="PNG or JPEG."),
+    window: tuple[int, int, int, int] | None = typer.Option(None, metavar="X Y W H", help="Part of the optical image, px."),
+) -> None:
+    """Draw a result: optical, SAR before and after as a chequerboard, and the offset map."""
+    from solution.core.geometry import Window
+    from solution.data.scene import open_pair
+    from solution.products import picture as pictures
+
+    pictures.draw(open_pair(optical, sar), offset_map, out, Window(*window) if window else None)
+    say(f"{out}: written")
