@@ -6,6 +6,6 @@ set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 "$root/solution/setup.sh"
-export NO_ALBUMENTATIONS_UPDATE=1 PYTHONPATH=$root
-export MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=-1 # glibc: keep freed pages; giving them back and forth costs a third of the time
+set -a; . "$root/solution/environment"; set +a # -a: exported, so that the commands below get them
+export PYTHONPATH=$root
 exec "$root/.venv/bin/python" -P -m solution predict "$@"

@@ -12,8 +12,8 @@ if [[ ${2:-} == --smoke ]]; then # never in the place of real weights
   folds=$root/runs/smoke simulated=$root/runs/smoke_simulated smoke=(--smoke) fast=(--finest 8) scenes=(--scenes 2 --size 256 256)
 fi
 "$root/solution/setup.sh"
-export NO_ALBUMENTATIONS_UPDATE=1 PYTHONPATH=$root
-export MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=-1 # glibc: keep freed pages; giving them back and forth costs a third of the time
+set -a; . "$root/solution/environment"; set +a # -a: exported, so that the commands below get them
+export PYTHONPATH=$root
 run() { echo "== $*" && "$root/.venv/bin/python" -P -m solution "$@"; }
 
 run data "$data"

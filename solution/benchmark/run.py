@@ -17,7 +17,7 @@ from pathlib import Path
 
 from solution.benchmark.cell import DONE, Request, failed
 from solution.benchmark.methods import METHODS, Method
-from solution.core import artefact
+from solution.core import artefact, environment
 from solution.core.code import PACKAGE
 from solution.core.errors import InputError
 from solution.data.scene import ScenePair
@@ -25,11 +25,6 @@ from solution.teams.team import held_out_by_split, unseen_by
 
 RESULTS = "benchmark.json"
 NOT_INSTALLED = "not installed"
-_ENVIRONMENT = {  # as in predict.sh, for every method
-    "NO_ALBUMENTATIONS_UPDATE": "1",
-    "MALLOC_MMAP_MAX_": "0",
-    "MALLOC_TRIM_THRESHOLD_": "-1",
-}
 
 Cells = dict[str, dict[str, dict]]
 """Scene -> method -> cell."""
@@ -126,7 +121,7 @@ def _why_no_team(method: Method, pair: ScenePair, folds: Path) -> str:
 
 
 def launch(request: Request, folder: Path) -> dict:
-    """Measure in a process of its own; one that dies is a failed cell.
+    """Measure in a process of its own, with the variables that predict.sh sets, whatever the method; one that dies is a failed cell.
 
     Args:
         folder: for the files that the two processes exchange.
@@ -137,7 +132,7 @@ def launch(request: Request, folder: Path) -> dict:
     with errors.open("w") as sink:
         ended = subprocess.run(
             [sys.executable, "-P", "-m", "solution.benchmark.cell", str(asked), str(answer)],
-            env={**os.environ, **_ENVIRONMENT, "PYTHONPATH": path},
+            env={**os.environ, **environment.variables(), "PYTHONPATH": path},
             stdout=subprocess.DEVNULL,
             stderr=sink,
             check=False,

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import sys
-
-os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # importing albumentations asks the network for its latest version otherwise
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path

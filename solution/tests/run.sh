@@ -1,5 +1,8 @@
 #!/usr/bin/env bash
-# All checks: lint, format, tests. Arguments go to pytest.
+# ./solution/tests/run.sh                                        all checks: lint, format, tests, and which ten tests took longest
+# ./solution/tests/run.sh -m "not slow"                          without the tests of more than 3 s
+# ./solution/tests/run.sh solution/tests/field/test_verdict.py   one test file
+# Arguments go to pytest.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
@@ -7,4 +10,4 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 cd "$root"
 .venv/bin/ruff check solution
 .venv/bin/ruff format --check solution
-exec .venv/bin/python -m pytest "$@"
+exec .venv/bin/python -m pytest --durations=10 "$@"
