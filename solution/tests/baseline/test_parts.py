@@ -193,6 +193,7 @@ def test_the_small_networks_are_small():
     assert sum(parameter.numel() for parameter in BaselineNets(BaselineConfig().small()).parameters()) < 1.1e6
 
 
+@pytest.mark.slow
 def test_training_finds_a_dot():
     """The SAR image shows a bright dot away from the middle: both networks' losses fall, and the peak comes to lie on the dot."""
     torch.manual_seed(0)

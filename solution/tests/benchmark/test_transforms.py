@@ -41,6 +41,7 @@ def test_disturbances_add_what_they_say():
     assert [str(case) for case in transforms.CASES[:2]] == ["clean", "noise 3 px"] and len({str(case) for case in transforms.CASES}) == 10
 
 
+@pytest.mark.slow
 def test_the_command_judges_a_folder_of_bare_tie_points(tmp_path, run, monkeypatch):
     monkeypatch.setattr(transforms, "CASES", (Disturbance(), Disturbance(1.0, 0.4)))
     sar = (XY + FIELDS["affine"](XY)).round().astype(int)

@@ -294,6 +294,7 @@ def batch() -> dict[str, torch.Tensor]:
     return torch.utils.data.default_collate([samples[index] for index in range(4)])
 
 
+@pytest.mark.slow
 def test_a_few_steps_teach_it_a_tile(batch):
     torch.manual_seed(0)
     module = MatcherModule(TINY)

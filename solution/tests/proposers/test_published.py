@@ -72,6 +72,7 @@ def test_the_published_weights_arrive_where_they_belong(folder, states, tmp_path
         assert net.dense(image, valid, "sar").heat.shape == heat[:, 0].shape
 
 
+@pytest.mark.slow
 def test_training_starts_from_them(folder, tmp_path, run, trained, monkeypatch):
     small = replace(MatcherConfig().official().smoke(), tile_px=64, steps=1, batch_size=1, glue_layers=9)
     monkeypatch.setattr(MatcherConfig, "official", lambda self: small)

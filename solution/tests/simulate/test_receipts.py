@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from solution.simulate import scene_writer
 from solution.tests.conftest import truncate
 
@@ -12,6 +14,7 @@ def contents(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
+@pytest.mark.slow
 def test_a_finished_scene_is_kept_and_a_broken_one_is_made_again(tmp_path):
     def made(seed: int = 3) -> bool:
         return scene_writer.ensure_scene(tmp_path, "01_train_01", SIZE, seed, "city")

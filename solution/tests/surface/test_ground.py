@@ -179,6 +179,7 @@ def test_the_fit_sets_them_aside_and_says_so():
     assert np.abs(fitted.shift_at(np.array([[100.0, 100.0], [400.0, 300.0]])) - [8.0, -3.0]).max() < 1.0
 
 
+@pytest.mark.slow
 def test_a_prediction_reports_what_lay_on_water(pair, trained, run, tmp_path):
     out = tmp_path / "map.tif"
     code, _, err = run(
@@ -195,6 +196,7 @@ def test_a_prediction_reports_what_lay_on_water(pair, trained, run, tmp_path):
     assert not (candidates.read(out.with_suffix(".candidates.parquet"))["outlier"] == "surface").any()
 
 
+@pytest.mark.slow
 def test_a_prediction_asks_the_surface_model(pair, trained, run, tmp_path, monkeypatch):
     monkeypatch.setattr(predict, "load_classifier", lambda path, device: (net(), None))
     (tmp_path / "surface.safetensors").write_bytes(b"weights")

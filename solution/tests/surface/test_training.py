@@ -56,6 +56,7 @@ def test_other_settings_do_not_overwrite(made):
         training.train(read_patches(patches), SurfaceConfig().smoke(), weights, run, seed=5, device="cpu")
 
 
+@pytest.mark.slow
 def test_what_can_be_told_apart_is_learnt(tmp_path):
     found = read_patches(polar.write_patches(tmp_path / "patches", scenes=5, each=60))
     config = SurfaceConfig(widths=(8, 8, 16, 16), stem_width=8, epochs=6, batch_size=16)

@@ -26,6 +26,7 @@ from solution.tests.handmade import QUICK_FLOW, handmade_matcher, handmade_net, 
 from solution.training import stages
 
 SHAPE = (160, 176)
+pytestmark = pytest.mark.slow  # of two trainings that come first
 
 
 @dataclass(frozen=True)

@@ -121,6 +121,7 @@ def test_proposals_and_scores_are_out_of_fold(trained, folds, run):
     assert f"{scores['leave_one_scene_out']['mean']['leaderboard']:.2f}" in out and "03_train_01" in out
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("good_teams")
 def test_proposals_are_made_anew_when_anything_they_depend_on_changes(trained, folds, tmp_path, run, monkeypatch):
     data = shutil.copytree(trained.data, tmp_path / "data")
@@ -147,6 +148,7 @@ def test_proposals_are_made_anew_when_anything_they_depend_on_changes(trained, f
     assert [(folds / team / "candidates.parquet").read_bytes() for team in "01"] == before
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("good_teams")
 def test_code_that_changed_proposes_again_and_scores_of_stale_tables_say_so(trained, folds, tmp_path, run, monkeypatch):
     data = shutil.copytree(trained.data, tmp_path / "data")

@@ -177,6 +177,7 @@ def record_tiles(monkeypatch) -> list[int]:
     return seen
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("short_epochs")
 def test_a_killed_run_goes_on_to_the_same_weights(sources, tmp_path, monkeypatch):
     def go(name: str) -> str:
