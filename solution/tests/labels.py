@@ -5,17 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from solution.reranker import features as evidence
+from solution.reranker.features import FEATURES
 from solution.reranker.model import Labelled
 
-TELLING = tuple(name for name in evidence.FEATURES if name.endswith("_residual"))
+TELLING = tuple(name for name in FEATURES if name.endswith("_residual"))
 
 
 def labelled(name: str, seed: int, points: int = 400) -> Labelled:
     """Four candidates a tie-point, right with a chance that the neighbours' residuals tell; all other features are noise."""
     rng = np.random.default_rng(seed)
     count = 4 * points
-    features = pd.DataFrame(rng.normal(size=(count, len(evidence.FEATURES))).astype(np.float32), columns=list(evidence.FEATURES))
+    features = pd.DataFrame(rng.normal(size=(count, len(FEATURES))).astype(np.float32), columns=list(FEATURES))
     told = rng.normal(size=count)
     for column in TELLING:
         features[column] = (told + rng.normal(0, 0.1, count)).astype(np.float32)
