@@ -27,7 +27,7 @@ from solution.training.stages import config_of, load_stage
 
 
 @dataclass(frozen=True)
-class SceneReport:
+class BaselineReport:
     """One labelled scene; distances and errors in optical px.
 
     Attributes:
@@ -54,14 +54,14 @@ class SceneReport:
     baseline_px: float
 
 
-def report(pair: ScenePair, folders: Sequence[Path], device: str, progress: Progress | None = None) -> SceneReport:
+def report(pair: ScenePair, folders: Sequence[Path], device: str, progress: Progress | None = None) -> BaselineReport:
     """Judge the teams of these folders on a labelled scene. Raises `InputError` as `registration.register`."""
     fit, keypoints = register(pair, folders, device, progress=progress)
     distances = [keypoint_distances_px(pair, folder, device, progress) for folder in folders]
     means = {name: float(np.mean(np.concatenate([found[name] for found in distances]))) for name in distances[0]}
     truth = score.reference(pair.tiepoints_csv, pair.optical, pair.sar)
     maps = {"zero": np.zeros_like(truth.xy), "affine": affine_of_shifts(truth.xy, truth.shift), "baseline": fit.shift_at(truth.xy)}
-    return SceneReport(
+    return BaselineReport(
         scene=pair.name,
         teams=tuple(folder.name for folder in folders),
         tiepoints=len(distances[0]["middle_px"]),
@@ -94,7 +94,7 @@ def keypoint_distances_px(pair: ScenePair, folder: Path, device: str, progress: 
     return distances
 
 
-def tables(reports: Sequence[SceneReport]) -> list[Table]:
+def tables(reports: Sequence[BaselineReport]) -> list[Table]:
     """The paper's three tables: keypoint distance, inliers, error of the map."""
     layout = {
         "keypoints around the tie-points: mean distance to the truth, px": {
@@ -118,7 +118,7 @@ def tables(reports: Sequence[SceneReport]) -> list[Table]:
     return [_table(title, columns, reports) for title, columns in layout.items()]
 
 
-def _table(title: str, columns: Mapping[str, Callable[[SceneReport], str]], reports: Sequence[SceneReport]) -> Table:
+def _table(title: str, columns: Mapping[str, Callable[[BaselineReport], str]], reports: Sequence[BaselineReport]) -> Table:
     table = Table(title=title, title_justify="left", box=box.SIMPLE, pad_edge=False)
     table.add_column("scene", no_wrap=True)
     for heading in columns:
@@ -128,6 +128,6 @@ def _table(title: str, columns: Mapping[str, Callable[[SceneReport], str]], repo
     return table
 
 
-def as_json(reports: Sequence[SceneReport]) -> str:
+def as_json(reports: Sequence[BaselineReport]) -> str:
     """All numbers, for machines."""
     return json.dumps([asdict(found) for found in reports], indent=1) + "\n"

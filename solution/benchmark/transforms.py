@@ -153,7 +153,7 @@ def _moved_by(matrix: geometry.Matrix) -> Predict:
 
 
 @dataclass(frozen=True)
-class Judged:
+class CrossValidated:
     """What cross-validation found on one set of tie-points.
 
     Attributes:
@@ -171,7 +171,9 @@ class Judged:
     in_sample: dict[str, float]
 
 
-def judge(name: str, xy: np.ndarray, shift: np.ndarray, cases: Sequence[Disturbance], step: Callable[[str], None], seed: int = 0) -> Judged:
+def judge(
+    name: str, xy: np.ndarray, shift: np.ndarray, cases: Sequence[Disturbance], step: Callable[[str], None], seed: int = 0
+) -> CrossValidated:
     """Cross-validate every method on one set of tie-points.
 
     Args:
@@ -203,17 +205,17 @@ def judge(name: str, xy: np.ndarray, shift: np.ndarray, cases: Sequence[Disturba
     whole = {
         method: float(np.mean(np.hypot(*(METHODS[method](xy, shift)(xy) - shift).T))) for method in ("shift", "affine", "affine + MAGSAC")
     }
-    return Judged(name, len(xy), errors, within, {"zero shift": float(np.mean(np.hypot(*shift.T))), **whole})
+    return CrossValidated(name, len(xy), errors, within, {"zero shift": float(np.mean(np.hypot(*shift.T))), **whole})
 
 
-def run(sets: Sequence[tuple[str, np.ndarray, np.ndarray]], step: Callable[[str], None]) -> list[Judged]:
+def run(sets: Sequence[tuple[str, np.ndarray, np.ndarray]], step: Callable[[str], None]) -> list[CrossValidated]:
     """`judge` over all sets."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return [judge(name, xy, shift, CASES, step) for name, xy, shift in sets]
 
 
-def tables(results: Sequence[Judged]) -> list[Table]:
+def tables(results: Sequence[CrossValidated]) -> list[Table]:
     """Per scene the held-out mean errors by case and method with the coverage of our sigma, and the transforms of the paper on their own points."""
     shown = []
     for result in results:

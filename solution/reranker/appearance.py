@@ -35,7 +35,7 @@ IMAGE_FEATURES = tuple(
 )
 """Names of all features, in order. ``before`` is the geocoded place, ``after`` the shifted one, ``gain`` after less before."""
 
-_Read = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+_ReadGrid = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 """Optical array positions (h, w, 2) -> grey values (h, w) and validity (h, w)."""
 
 _SIDE = 32  # side of a patch, level px
@@ -115,7 +115,7 @@ def _on_pixels(xy: np.ndarray, factor: int) -> np.ndarray:
 class _Patches:
     """Patches of one image, N x 32 x 32, and what can be said of them; pixels without data are left out of everything."""
 
-    def __init__(self, read: _Read, centre: np.ndarray, factor: int) -> None:
+    def __init__(self, read: _ReadGrid, centre: np.ndarray, factor: int) -> None:
         self.values = np.empty((len(centre), _SIDE, _SIDE), np.float32)
         self.valid = np.empty((len(centre), _SIDE, _SIDE), bool)
         # Shifted centres may lie far apart, so they are grouped anew.
@@ -154,7 +154,7 @@ class _Patches:
         return {name: np.where(enough, value, np.nan) for name, value in found.items()}
 
 
-def _cut(read: _Read, centre: np.ndarray, factor: int) -> tuple[np.ndarray, np.ndarray]:
+def _cut(read: _ReadGrid, centre: np.ndarray, factor: int) -> tuple[np.ndarray, np.ndarray]:
     """Values (n, 32, 32) and validity of patches around optical array positions (n, 2) that lie near each other, from one read."""
     corner = (centre + 0.5) / factor - 0.5 - (_SIDE - 1) / 2
     first = np.floor(corner.min(axis=0) + _TINY).astype(np.int64)

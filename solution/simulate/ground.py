@@ -1,4 +1,5 @@
-"""The ground: one height field with colour, backscatter, material and building identity per cell, and its bare cover (land use and roads)."""
+"""The ground: one height field with colour, backscatter, material and building identity per cell, and its bare cover (land
+use and roads)."""
 
 from __future__ import annotations
 
@@ -11,12 +12,12 @@ from solution.simulate.materials import BACKSCATTER_DB, BACKSCATTER_TEXTURE_DB, 
 from solution.simulate.noise import Texture, hash01
 from solution.simulate.presets import DISTRICTS, Preset
 
-_STRIP = 512
-_SAR_PATCH_DB = 2.5
+_STRIP = 512  # rows that are covered at once
+_SAR_PATCH_DB = 2.5  # by which the backscatter of natural ground differs from place to place
 
 
 @dataclass
-class Ground:
+class GroundCells:
     """Everything both sensors look at, on (h, w) cells.
 
     Attributes:
@@ -38,16 +39,16 @@ class Ground:
     corners: list[tuple[float, float]] = field(default_factory=list)
 
     @classmethod
-    def empty(cls, shape: tuple[int, int]) -> Ground:
+    def empty(cls, shape: tuple[int, int]) -> GroundCells:
         """Flat and black."""
         return cls(
             np.zeros(shape, np.float32), np.zeros((*shape, 3), np.uint8), np.zeros(shape, np.uint8), np.zeros(shape, np.uint8),
             np.zeros(shape, np.uint16),
         )  # fmt: skip
 
-    def copy(self) -> Ground:
+    def copy(self) -> GroundCells:
         """Independent arrays; the lists are shared."""
-        return Ground(
+        return GroundCells(
             self.height.copy(), self.colour.copy(), self.backscatter.copy(), self.material.copy(), self.building.copy(),
             self.facades, self.corners,
         )  # fmt: skip
@@ -59,8 +60,10 @@ class Palette:
 
     Attributes:
         colour: (materials, 3) float32 RGB.
-        patches: which cover grows where (optical and radar alike); radar_patches: what only the radar sees (roughness, moisture).
-        grain: fine texture of colour; blotch: coarse texture of colour; radar_grain: texture of backscatter.
+        patches: which cover grows where, for both sensors.
+        radar_patches: what only the radar sees (roughness, moisture).
+        grain, blotch: fine and coarse texture of colour.
+        radar_grain: texture of backscatter.
     """
 
     colour: np.ndarray
@@ -84,7 +87,7 @@ def draw_palette(preset: Preset, rng: np.random.Generator) -> Palette:
     )  # fmt: skip
 
 
-def fill_cover(ground: Ground, layout: Layout, palette: Palette) -> None:
+def fill_cover(ground: GroundCells, layout: Layout, palette: Palette) -> None:
     """Land cover, fields, streets, arterial roads and parking surfaces, strip by strip; sets material, colour and backscatter."""
     height, width = ground.height.shape
     for top in range(0, height, _STRIP):
@@ -157,7 +160,7 @@ def _open_ground(streets: Streets, layout: Layout, patch: np.ndarray, block: np.
     return material
 
 
-# surface of a block by use: (material, other material or None for the district's cover, share of the first)
+# Surface of a block by its use: material, other material (None: the district's cover), share of the first.
 _BLOCK_SURFACE = {
     "parking": (Material.ASPHALT, Material.CONCRETE, 0.7),
     "park": (Material.GRASS, Material.DRY_GRASS, 0.7),

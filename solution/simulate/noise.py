@@ -1,4 +1,5 @@
-"""Seeded noise: fractal fields with a stated structure function, periodic texture tiles, smooth fields on coarse nodes, integer hashes."""
+"""Seeded noise: fractal fields with a stated structure function, periodic texture tiles, smooth fields on coarse nodes,
+integer hashes."""
 
 from __future__ import annotations
 
@@ -51,7 +52,8 @@ class CoarseField:
     def window(self, top: int, bottom: int, left: int, right: int) -> np.ndarray:
         """Values on cells [top, bottom) x [left, right), which may reach past the ground; float32.
 
-        Linear interpolation smoothed over one node spacing: its slope is continuous, and a plane stays a plane (OpenCV's cubic kernel ripples).
+        Linear interpolation smoothed over one node spacing: its slope is continuous, and a plane stays a plane, while
+        OpenCV's cubic kernel ripples.
         """
         pad = 3
         low = (top // STEP - pad, left // STEP - pad)

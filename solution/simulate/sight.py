@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-_FINE_STEPS = 8
+_FINE_STEPS = 8  # cells that are looked at one by one, before steps are doubled
 
 
 def shift_slices(shape: tuple[int, int], dx: int, dy: int) -> tuple[tuple[slice, slice], tuple[slice, slice]]:

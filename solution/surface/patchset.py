@@ -63,7 +63,7 @@ class PatchSet:
 
 
 def read_patches(place: Path, progress: Progress | None = None) -> PatchSet:
-    """Read all patches of a folder or zip.
+    """ReadFile all patches of a folder or zip.
 
     Raises:
         InputError: no such place, truncated zip, a ``meta.csv`` of other columns or with unknown labels, or a picture that is missing, broken or of
@@ -128,12 +128,12 @@ def new_folder(out: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-Read = Callable[[str], bytes | None]
+ReadFile = Callable[[str], bytes | None]
 """A file's bytes by its name below the folder; None where it is missing."""
 
 
 @contextmanager
-def _opened(place: Path) -> Iterator[Read]:
+def _opened(place: Path) -> Iterator[ReadFile]:
     if place.is_dir():
         yield lambda name: (place / name).read_bytes() if (place / name).is_file() else None
         return
@@ -146,7 +146,7 @@ def _opened(place: Path) -> Iterator[Read]:
         raise InputError(f"{place}: is a truncated or broken zip ({error}); copy or download it again") from error
 
 
-def _zip_reader(archive: zipfile.ZipFile, place: Path) -> Read:
+def _zip_reader(archive: zipfile.ZipFile, place: Path) -> ReadFile:
     """The folder in a zip that holds ``meta.csv`` is its root."""
     names = set(archive.namelist())
     tables = sorted((name for name in names if PurePosixPath(name).name == META), key=len)
@@ -158,7 +158,7 @@ def _zip_reader(archive: zipfile.ZipFile, place: Path) -> Read:
     return read
 
 
-def _read_meta(read: Read, place: Path) -> pd.DataFrame:
+def _read_meta(read: ReadFile, place: Path) -> pd.DataFrame:
     raw = read(META)
     if raw is None:
         raise InputError(f"{place}: holds no {META}; a folder of patches has {META} and images/ID.png")
@@ -184,7 +184,7 @@ def _read_meta(read: Read, place: Path) -> pd.DataFrame:
     return table.sort_values("image_id", ignore_index=True)
 
 
-def _picture(read: Read, place: Path, number: int) -> np.ndarray:
+def _picture(read: ReadFile, place: Path, number: int) -> np.ndarray:
     raw = read(f"images/{number}.png")
     if raw is None:
         raise InputError(f"{place}: images/{number}.png is missing; copy it, or remove its line from {META}")
@@ -199,7 +199,7 @@ def _picture(read: Read, place: Path, number: int) -> np.ndarray:
     return np.moveaxis(channels, -1, 0)
 
 
-def _groups(read: Read, place: Path, ids: np.ndarray) -> np.ndarray:
+def _groups(read: ReadFile, place: Path, ids: np.ndarray) -> np.ndarray:
     raw = read(SCENES)
     if raw is None:
         return ids // BLOCK_IDS

@@ -35,7 +35,7 @@ _CACHE_MB = 128
 
 
 @dataclass(frozen=True)
-class Cells:
+class CellStrip:
     """A row of strips of the grid of cells.
 
     Attributes:
@@ -52,11 +52,11 @@ class Cells:
 
 
 def grid_shape(shape: tuple[int, int], stride: int) -> tuple[int, int]:
-    """Cells (h, w) that cover an image (H, W); the last ones may reach past it."""
+    """CellStrip (h, w) that cover an image (H, W); the last ones may reach past it."""
     return -(-shape[0] // stride), -(-shape[1] // stride)
 
 
-def classify_cells(scene: SurfaceScene, net: PatchClassifier, stride: int, progress: Progress | None = None) -> Iterator[Cells]:
+def classify_cells(scene: SurfaceScene, net: PatchClassifier, stride: int, progress: Progress | None = None) -> Iterator[CellStrip]:
     """Classify all cells of a scene, strip by strip; memory stays at one strip of `_STRIP_PX` rows and its patches.
 
     The patch of a cell starts at ``cell * stride + stride // 2 - 32`` along both axes.
@@ -75,7 +75,7 @@ def classify_cells(scene: SurfaceScene, net: PatchClassifier, stride: int, progr
             )
         bottom = min((first + count) * stride, scene.shape[0])
         inner = np.s_[first * stride - top : bottom - top, -_offset(stride) : scene.shape[1] - _offset(stride)]
-        yield Cells(first * stride, found, valid[inner], pixels[0][inner])
+        yield CellStrip(first * stride, found, valid[inner], pixels[0][inner])
     if progress:
         progress("segment", rows * columns, rows * columns)
 
@@ -162,7 +162,7 @@ def segment(
     return dict(zip(NAMES, (counts[1:] / counts[1:].sum()).tolist(), strict=True))
 
 
-def class_block(cells: Cells, stride: int) -> np.ndarray:
+def class_block(cells: CellStrip, stride: int) -> np.ndarray:
     """(rows, W) uint8 classes of a strip's pixels; 0 without data."""
     known = np.isfinite(cells.probabilities[..., 0])
     classes = np.where(known, np.nan_to_num(cells.probabilities).argmax(axis=-1) + 1, NO_DATA).astype(np.uint8)

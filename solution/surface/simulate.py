@@ -37,7 +37,7 @@ WATER, ICE, LAND = range(3)
 
 
 @dataclass(frozen=True)
-class Layout:
+class PolarLayout:
     """Where everything is, before relief.
 
     Attributes:
@@ -82,7 +82,7 @@ def write_scene(stem: Path, size: tuple[int, int], seed: int) -> None:
     outline(seen, transform).to_file(stem.with_suffix(".shp"), engine="pyogrio")
 
 
-def lay_out(size: tuple[int, int], rng: np.random.Generator) -> Layout:
+def lay_out(size: tuple[int, int], rng: np.random.Generator) -> PolarLayout:
     """Draw coast and ice edge: thresholds of fields that are fractal down to the pixel, without specks."""
     land_share = rng.choice([0.0, 1.0], p=[0.25, 0.75]) * rng.uniform(0.1, 0.4)
     ice_share = rng.uniform(0.2, 0.8)
@@ -92,7 +92,7 @@ def lay_out(size: tuple[int, int], rng: np.random.Generator) -> Layout:
     coast = _distance(land)
     if fast_px:
         ice |= _full(coast, size) > -fast_px
-    return Layout(np.where(land, LAND, np.where(ice, ICE, WATER)).astype(np.uint8), coast, fast_px)
+    return PolarLayout(np.where(land, LAND, np.where(ice, ICE, WATER)).astype(np.uint8), coast, fast_px)
 
 
 def _above(field: tuple[CoarseField, Texture], size: tuple[int, int], share: float) -> np.ndarray:
@@ -124,7 +124,7 @@ def _full(field: CoarseField, size: tuple[int, int]) -> np.ndarray:
     return field.window(0, size[0], 0, size[1])
 
 
-def paint(layout: Layout, rows: Rows, sea: Sea, ice: Ice, land: Land) -> tuple[np.ndarray, np.ndarray]:
+def paint(layout: PolarLayout, rows: Rows, sea: Sea, ice: Ice, land: Land) -> tuple[np.ndarray, np.ndarray]:
     """Backscatter (2, h, w), linear, and classes (h, w) uint8 as seen, relief laid over."""
     ground = layout.classes[rows.top : rows.bottom]
     distance = layout.coast.window(*rows.bounds)
