@@ -1,8 +1,8 @@
 """SAR2Optical: the translator over whole scenes, PNGs and folders of PNGs.
 
-A picture is painted in overlapping tiles, which are faded into each other. Their starts are multiples of the generator's
-stride, so that all tiles see the same grid. Only one row of tiles is in memory at a time. Colours are written as 1 to 255;
-0 in all bands means no data.
+A picture is painted in overlapping tiles, which are faded into each other. Their starts are multiples of the
+generator's stride, so that all tiles see the same grid. Only one row of tiles is in memory at a time. Colours are
+written as 1 to 255; 0 in all bands means no data.
 """
 
 from __future__ import annotations
@@ -140,7 +140,8 @@ def _run_folder(folder: Path, out: Path, paint: Translate, progress: Progress | 
 
 
 def run_png(source: Path, out: Path, paint: Translate, progress: Progress | None) -> None:
-    """Translate a grey PNG as it is: without a stretch, and every pixel counts as data, as in the image pairs of the training."""
+    """Translate a grey PNG as it is: without a stretch, and every pixel counts as data, as in the
+    image pairs of the training."""
     picture = paint_image(read_image(source, cv2.IMREAD_GRAYSCALE), paint, source.name, progress)
     with atomic_path(out) as temporary:
         cv2.imwrite(str(temporary), picture[..., ::-1])

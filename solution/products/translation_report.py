@@ -1,4 +1,5 @@
-"""How good the translator's pictures are: PSNR and SSIM on image pairs, beside two baselines; as a table, as JSON, as pictures."""
+"""How good the translator's pictures are: PSNR and SSIM on image pairs, beside two baselines; as a
+table, as JSON, as pictures."""
 
 from __future__ import annotations
 
@@ -30,7 +31,8 @@ class Baselines:
 
     Attributes:
         colour: (3,) mean colour of the optical images, uint8.
-        table: (256, 3) the colour that gives the SAR values the histogram of the optical ones, channel by channel, uint8.
+        table: (256, 3) the colour that gives the SAR values the histogram of the optical
+            ones, channel by channel, uint8.
     """
 
     colour: np.ndarray

@@ -15,12 +15,12 @@ from solution.data.raster import output_grid
 from solution.data.scene import ScenePair
 
 LOOKS = ("valid", "mean", "gradient", "edges", "entropy", "speckle")
-"""What is measured on one patch: share of pixels with data, mean brightness, mean squared gradient, share of steep pixels,
-entropy in [0, 1], standard deviation over mean."""
+"""What is measured on one patch: share of pixels with data, mean brightness, mean squared gradient, share of steep
+pixels, entropy in [0, 1], standard deviation over mean."""
 
 LIKENESSES = ("ncc", "gradient_ncc", "mutual")
-"""What is measured on two patches: zero-mean normalised correlation of values and of gradient magnitudes, mutual information
-in nats."""
+"""What is measured on two patches: zero-mean normalised correlation of values and of gradient magnitudes,
+mutual information in nats."""
 
 FACTORS = (1, 4)
 """Levels of resolution at which patches are cut, optical px per level px."""
@@ -33,7 +33,10 @@ IMAGE_FEATURES = tuple(
         *(f"sar_{alike}_{when}" for alike in LIKENESSES for when in ("before", "after", "gain")),
     )
 )
-"""Names of all features, in order. ``before`` is the geocoded place, ``after`` the shifted one, ``gain`` after less before."""
+"""Names of all features, in order.
+
+``before`` is the geocoded place, ``after`` the shifted one, ``gain`` after less before.
+"""
 
 _ReadGrid = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 """Optical array positions (h, w, 2) -> grey values (h, w) and validity (h, w)."""
@@ -91,7 +94,7 @@ def _of_rows(pair: ScenePair, xy: np.ndarray, shift: np.ndarray, factor: int) ->
         return values[0], valid
 
     xy = _on_pixels(xy, factor)
-    # Interpolation blurs, so the geocoded patch is moved by the part of the shift below a pixel: both are then blurred alike.
+    # Interpolation blurs, so the geocoded patch is moved by the part of the shift below a pixel: then both are blurred alike.
     places = {"before": xy + shift - np.rint(shift / factor) * factor, "after": xy + shift}
     reference = _Patches(optical, xy, factor)
     features = {f"optical_{name}": value for name, value in reference.looks().items()}
@@ -107,13 +110,15 @@ def _of_rows(pair: ScenePair, xy: np.ndarray, shift: np.ndarray, factor: int) ->
 
 
 def _on_pixels(xy: np.ndarray, factor: int) -> np.ndarray:
-    """Patch centres (N, 2) moved by at most half a level pixel, so that an optical patch needs no interpolation, which would blur it."""
+    """Patch centres (N, 2) moved by at most half a level pixel, so that optical patches need no
+    interpolation, which blurs."""
     corner = np.rint((xy + 0.5) / factor - 0.5 - (_SIDE - 1) / 2)
     return (corner + _SIDE / 2) * factor - 0.5
 
 
 class _Patches:
-    """Patches of one image, N x 32 x 32, and what can be said of them; pixels without data are left out of everything."""
+    """Patches of one image, N x 32 x 32, and what can be said of them; pixels without data
+    are left out of everything."""
 
     def __init__(self, read: _ReadGrid, centre: np.ndarray, factor: int) -> None:
         self.values = np.empty((len(centre), _SIDE, _SIDE), np.float32)
@@ -155,7 +160,8 @@ class _Patches:
 
 
 def _cut(read: _ReadGrid, centre: np.ndarray, factor: int) -> tuple[np.ndarray, np.ndarray]:
-    """Values (n, 32, 32) and validity of patches around optical array positions (n, 2) that lie near each other, from one read."""
+    """Values (n, 32, 32) and validity of patches around optical array positions (n, 2) that lie
+    near each other, from one read."""
     corner = (centre + 0.5) / factor - 0.5 - (_SIDE - 1) / 2
     first = np.floor(corner.min(axis=0) + _TINY).astype(np.int64)
     width, height = np.maximum(np.floor(corner.max(axis=0) + _TINY).astype(np.int64) - first + _SIDE + 1, _LEAST_READ_PX).tolist()

@@ -34,8 +34,8 @@ FAMILIES: dict[str, tuple[str, ...]] = {
     "surface": GROUND_FEATURES,
 }
 FEATURES = tuple(name for names in FAMILIES.values() for name in names)
-"""Names of all features in the order of the columns. Errors are in optical px, distances between candidates in their typical
-distance."""
+"""Names of all features in the order of the columns. Errors are in optical px, distances between
+candidates in their typical distance."""
 
 _LEAST_PX = 0.5  # no error is divided by less
 
@@ -47,10 +47,12 @@ def candidate_features(pair: ScenePair, table: pd.DataFrame, rows: np.ndarray | 
         pair: the scene; its labels are not looked at.
         table: candidates of one scene and one team (another team's rows would be neighbours that agree too easily).
         rows: (N,) bool, which rows' features are wanted; all rows remain their neighbours. None = all.
-        ground: what the SAR image of the pair shows, if the caller has read it already; None = read it, by its statistics.
+        ground: what the SAR image of the pair shows, if the caller has read it already;
+            None = read it, by its statistics.
 
     Returns:
-        float32, columns `FEATURES`, one row per wanted row of the table, in its order and with its index; NaN = unknown.
+        float32, columns `FEATURES`, one row per wanted row of the table, in its order and
+        with its index; NaN = unknown.
     """
     table = candidates.check(table)
     wanted = np.ones(len(table), bool) if rows is None else np.asarray(rows, bool)
@@ -82,7 +84,8 @@ def _of_table(table: pd.DataFrame, shape: tuple[int, int]) -> dict[str, np.ndarr
 
 
 def _claims(table: pd.DataFrame) -> dict[str, np.ndarray]:
-    """The proposer's own claims, as they are and against the other rows of their source: sources are not equally modest."""
+    """The proposer's own claims, as they are and against the other rows of their source:
+    sources are not equally modest."""
     by_source = table.groupby("source")
     relative = {name: table[name] / by_source[name].transform("median").clip(lower=_LEAST_PX) for name in ("sigma_px", "cycle_px")}
     claims = {
@@ -112,8 +115,8 @@ def _coarse_field(table: pd.DataFrame, shape: tuple[int, int]) -> tuple[np.ndarr
 
 
 def _main_axis(xy: np.ndarray, field: np.ndarray) -> np.ndarray:
-    """(2,) unit vector along which the coarse field departs most from an affine: that of the SAR range, along which terrain
-    and buildings lean."""
+    """(2,) unit vector along which the coarse field departs most from an affine: that of the SAR range, along which
+    terrain and buildings lean."""
     departure = field - affine_of_shifts(xy, field)
     return np.linalg.eigh(departure.T @ departure)[1][:, 1]
 

@@ -1,4 +1,5 @@
-"""Rerankers of all teams: the reranker of a team learns from what the other teams proposed for scenes that they had never seen."""
+"""Rerankers of all teams: the reranker of a team learns from what the other teams proposed for
+scenes that they had never seen."""
 
 from __future__ import annotations
 
@@ -41,11 +42,13 @@ def train_folds(
     config: RerankerConfig | None = None,
     say: Callable[[str], None] = print,
 ) -> dict[str, dict]:
-    """Train a reranker for every team and one for the base models, and judge each on the scenes that its team holds out.
+    """Train a reranker for every team and one for the base models, and judge each on the
+    scenes that its team holds out.
 
-    The reranker of team k learns from ``folds/j/candidates.parquet`` of the fold teams j, without the scenes that k holds out.
-    It is judged on the table that team k itself proposed. ``folds/TEAM/reranker.txt`` (with a JSON beside it),
-    ``folds/reranker.json`` and ``folds/reranker.png`` are written; features are kept below ``folds/.work``.
+    The reranker of team k learns from ``folds/j/candidates.parquet`` of the fold teams j, without the
+    scenes that k holds out. It is judged on the table that team k itself proposed.
+    ``folds/TEAM/reranker.txt`` (with a JSON beside it), ``folds/reranker.json`` and ``folds/reranker.png``
+    are written; features are kept below ``folds/.work``.
 
     Args:
         pairs: the labelled scenes (others are passed over).
@@ -104,10 +107,11 @@ def predicted_tables(data: Path, maps: Path) -> list[tuple[ScenePair, pd.DataFra
 def map_errors(
     pairs: Sequence[ScenePair], split: pd.DataFrame, folds: Path, say: Callable[[str], None] = print
 ) -> dict[str, dict[str, float]]:
-    """What the rerankers are worth in the end: mean error of the out-of-fold map, px, by scene and by what the fit goes by.
+    """What the rerankers are worth in the end: mean error of the out-of-fold map, px, by
+    scene and by what the fit goes by.
 
-    ``confidence``: the proposers' own; ``reranker``: without what the team's reranker gives less than even odds; ``oracle``:
-    without what is known to be wrong.
+    ``confidence``: the proposers' own; ``reranker``: without what the team's reranker gives less than even odds;
+    ``oracle``: without what is known to be wrong.
     """
     found = {}
     for team in fold_teams(split):
@@ -155,8 +159,8 @@ class _LabelledTables:
         return self._tables[team.name]
 
     def labelled(self, pair: ScenePair, table: pd.DataFrame) -> Labelled:
-        """One scene's labelled rows of learned sources; only they need features, while all rows of these sources are their
-        neighbours."""
+        """One scene's labelled rows of learned sources; only they need features, while all rows of these
+        sources are their neighbours."""
         table = table[table["source"].isin(LEARNED)].reset_index(drop=True)
         facts = [code_digest(candidate_features), pair.fingerprint(), _digest(table)]
         kept = self._folds / artefact.WORK / f"features_{pair.name}_{artefact.digest(facts)}.parquet"

@@ -1,8 +1,10 @@
-"""The reranker: the probability that a candidate lies within tau of the truth, from its features (LightGBM, calibrated).
+"""The reranker: the probability that a candidate lies within tau of the truth, from its
+features (LightGBM, calibrated).
 
-It learns from out-of-fold candidates alone, as its proposers are overconfident where they were trained. Rows without a label
-are dropped, and so are rows between tau and 2 tau: tie-points are clicked by hand, so whether such a row is right cannot be
-said. Every scene has the same weight, and within a scene every tie-point, however many candidates surround it.
+It learns from out-of-fold candidates alone, as its proposers are overconfident where they were trained. Rows
+without a label are dropped, and so are rows between tau and 2 tau: tie-points are clicked by hand, so whether
+such a row is right cannot be said. Every scene has the same weight, and within a scene every tie-point,
+however many candidates surround it.
 """
 
 from __future__ import annotations
@@ -125,7 +127,8 @@ class Labelled:
 
 @dataclass(frozen=True)
 class Calibration:
-    """Platt's calibration: quality = sigmoid(slope * score + intercept); there are too few wrong rows for more than two numbers."""
+    """Platt's calibration: quality = sigmoid(slope * score + intercept); there are too few wrong
+    rows for more than two numbers."""
 
     slope: float = 1.0
     intercept: float = 0.0

@@ -1,5 +1,5 @@
-"""The ground: one height field with colour, backscatter, material and building identity per cell, and its bare cover (land
-use and roads)."""
+"""The ground: one height field with colour, backscatter, material and building identity per cell, and its bare
+cover (land use and roads)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ class GroundCells:
         backscatter: (h, w) uint8 code, see `materials.encode_db`.
         material: (h, w) uint8.
         building: (h, w) uint16, 0 where there is none, else 1 + row of `facades`.
-        facades: one row per building: cos and sin of its axis, RGB of its walls, storey height, window pitch, reflectivity (dB).
+        facades: one row per building: cos and sin of its axis, RGB of its walls, storey height,
+            window pitch, reflectivity (dB).
         corners: (n, 2) cells (x, y) at which a person would click: junctions, lot corners, wall feet.
     """
 
@@ -88,7 +89,8 @@ def draw_palette(preset: Preset, rng: np.random.Generator) -> Palette:
 
 
 def fill_cover(ground: GroundCells, layout: Layout, palette: Palette) -> None:
-    """Land cover, fields, streets, arterial roads and parking surfaces, strip by strip; sets material, colour and backscatter."""
+    """Land cover, fields, streets, arterial roads and parking surfaces, strip by strip; sets
+    material, colour and backscatter."""
     height, width = ground.height.shape
     for top in range(0, height, _STRIP):
         window = (top, min(top + _STRIP, height), 0, width)

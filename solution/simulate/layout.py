@@ -50,7 +50,8 @@ class Layout:
         street, bend, arterial: width of streets, amplitude of their curves, width of the road around, m.
         trees_per_ha: density.
         warp_x, warp_y: unit-amplitude curves, and the border warp of the districts, on coarse nodes.
-        edge, junction, half: distance to the nearest and second nearest border, and half the width of the road on the nearest, m.
+        edge, junction, half: distance to the nearest and second nearest border, and half the width
+            of the road on the nearest, m.
         labels, beyond: the district of every node, and the one across the nearest border.
         roundabouts: (n, 2) cells.
         key: mixes the scene's seed into every hash.

@@ -23,7 +23,8 @@ def fractal(shape: tuple[int, int], cell_m: float, hurst: float, finest_m: float
         finest_m, coarsest_m: shorter wavelengths are damped, longer ones are left out.
 
     Returns:
-        (h, w) float32 with unit root mean square difference at 100 m (expected over realisations, exactly normalised in the spectrum).
+        (h, w) float32 with unit root mean square difference at 100 m (expected over realisations,
+        exactly normalised in the spectrum).
     """
     size = [fft.next_fast_len(2 * n, real=True) for n in shape]
     ky = fft.fftfreq(size[0], cell_m)[:, None]
@@ -83,7 +84,8 @@ def coarse_shape(shape: tuple[int, int]) -> tuple[int, int]:
 
 
 class Texture:
-    """Periodic unit-variance noise with a power-law spectrum, read at any cell; two incommensurate tiles hide the period."""
+    """Periodic unit-variance noise with a power-law spectrum, read at any cell; two
+    incommensurate tiles hide the period."""
 
     def __init__(self, rng: np.random.Generator, slope: float, coarsest_px: float = 256.0, sizes: tuple[int, int] = (509, 641)) -> None:
         self._tiles = [_periodic(size, slope, coarsest_px, rng) for size in sizes]

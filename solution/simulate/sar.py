@@ -1,9 +1,9 @@
 """The SAR image: side-looking, geocoded to the ellipsoid, with layover, shadow, double bounce, sidelobes and speckle.
 
 A scatterer at height z above the geocoding surface appears z / tan(incidence) closer to the radar than it is. Power is
-accumulated on a lattice of ground cells by bilinear splatting, so that a regular ground gives an even image and foreshortened
-slopes brighten by themselves. It is then brought to the SAR raster, multiplied by complex speckle, and band-limited by the
-aperture, which also gives bright points their sidelobes.
+accumulated on a lattice of ground cells by bilinear splatting, so that a regular ground gives an even image and
+foreshortened slopes brighten by themselves. It is then brought to the SAR raster, multiplied by complex speckle, and
+band-limited by the aperture, which also gives bright points their sidelobes.
 """
 
 from __future__ import annotations
@@ -84,7 +84,8 @@ class Power:
 
     Attributes:
         total: (h, w) float32 linear power.
-        raised: (h, w) float32, the share of it that comes from more than `_WALL_M` above ground: layover where it is large.
+        raised: (h, w) float32, the share of it that comes from more than `_WALL_M` above
+            ground: layover where it is large.
         shadow: (h, w) bool in *ground* geometry: cells that the radar does not see.
     """
 
@@ -213,7 +214,8 @@ def _in_front(array: np.ndarray, radar: tuple[float, float]) -> np.ndarray:
 
 
 def _facing(height: np.ndarray, views: SceneViews, inner: slice, wall: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Cosine between a wall's normal and the radar's direction, and the length of wall, cells, that one wall cell stands for."""
+    """Cosine between a wall's normal and the radar's direction, and the length of wall, cells,
+    that one wall cell stands for."""
     smooth = cv2.GaussianBlur(np.minimum(height, 30.0), (0, 0), 2.0)
     normal_x = -cv2.Sobel(smooth, cv2.CV_32F, 1, 0, ksize=3)[inner, inner][wall]
     normal_y = -cv2.Sobel(smooth, cv2.CV_32F, 0, 1, ksize=3)[inner, inner][wall]
@@ -222,7 +224,8 @@ def _facing(height: np.ndarray, views: SceneViews, inner: slice, wall: np.ndarra
 
 
 def _splat_facades(ground, views, look, total, raised, x, y, foot, top, lit_from, facing, length, identity, row, column) -> None:
-    """Sample points up each wall, half a cell from the next; windows and balconies are corners that repeat with storey and pitch."""
+    """Sample points up each wall, half a cell from the next; windows and balconies are corners that
+    repeat with storey and pitch."""
     step = views.cell_m * np.tan(np.deg2rad(views.incidence_deg))
     count = np.maximum(((top - foot) / step).astype(int), 1)
     wall = np.repeat(np.arange(len(x)), count)
@@ -266,8 +269,8 @@ def intensity(power: Power, grids: Grids, views: SceneViews) -> tuple[np.ndarray
 
 
 def speckle(scene: np.ndarray, views: SceneViews, look: SarLook, rng: np.random.Generator) -> np.ndarray:
-    """Noise-free intensity (h, w) -> detected intensity (h, w) float32: circular complex Gaussian speckle through the aperture,
-    averaged over looks."""
+    """Noise-free intensity (h, w) -> detected intensity (h, w) float32: circular complex Gaussian speckle through the
+    aperture, averaged over looks."""
     out = np.empty(scene.shape, np.float32)
     floor = np.float32(10 ** (look.floor_db / 10))
     for top in range(0, scene.shape[0], BLOCK):

@@ -103,10 +103,11 @@ def _photograph(ground, slots, displacement, grids, views, rng_cars, rng_look) -
 
 
 def truth_strips(scene: SimulatedScene) -> Iterator[tuple[int, np.ndarray]]:
-    """The exact shift of the ground, strip by strip: first row and (2, rows, W) float32 in optical px by the package's convention.
+    """The exact shift of the ground, strip by strip: first row and (2, rows, W) float32 in optical
+    px by the package's convention.
 
-    A pixel's ground lies at its place less the orthophoto's error; it appears in the SAR image displaced by bias and parallax.
-    The shift of *indices* is that of centres less half the difference of the two pixel sizes.
+    A pixel's ground lies at its place less the orthophoto's error; it appears in the SAR image displaced by bias and
+    parallax. The shift of *indices* is that of centres less half the difference of the two pixel sizes.
     """
     height, width = scene.grids.optical_shape
     cell = scene.views.cell_m
@@ -140,7 +141,8 @@ def _sample(field, x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def _mask(seen, shadow, layover, displacement, grids, views) -> np.ndarray:
-    """What hides or displaces the ground at every optical pixel, in either image; what the optical image shows has precedence."""
+    """What hides or displaces the ground at every optical pixel, in either image; what the optical
+    image shows has precedence."""
     out = np.zeros(grids.optical_shape, np.uint8)
     cell, gsd, origin = views.cell_m, views.sar_gsd_m, grids.sar_origin_m
     for top in range(0, out.shape[0], _STRIP):
@@ -163,10 +165,12 @@ def _mask(seen, shadow, layover, displacement, grids, views) -> np.ndarray:
 
 
 def tiepoints(scene: SimulatedScene, click_noise_px: float, rng: np.random.Generator) -> np.ndarray:
-    """Tie-points where a person would click: at junctions, corners of lots and wall feet, on ground that both images show.
+    """Tie-points where a person would click: at junctions, corners of lots and wall feet,
+    on ground that both images show.
 
     Args:
-        click_noise_px: root mean square length of the click error in optical px, on the SAR side; 0 leaves only the rounding to pixels.
+        click_noise_px: root mean square length of the click error in optical px, on the SAR side; 0
+            leaves only the rounding to pixels.
 
     Returns:
         (n, 4) int64: sar_row, sar_col, optical_row, optical_col.
@@ -189,7 +193,8 @@ def tiepoints(scene: SimulatedScene, click_noise_px: float, rng: np.random.Gener
 
 
 def _click_places(scene: SimulatedScene, wanted: int, rng: np.random.Generator) -> np.ndarray:
-    """(n, 2) whole optical pixels (x, y), all different, on visible ground, at corners of things as far as there are any."""
+    """(n, 2) whole optical pixels (x, y), all different, on visible ground, at corners of
+    things as far as there are any."""
     height, width = scene.grids.optical_shape
     corners = scene.corners + np.array(scene.grids.ground_origin)
     corners = np.rint(corners + _optical_error_px(scene, corners)).astype(np.int64)
@@ -230,8 +235,8 @@ def write_scene(
         sar_dtype: ``uint8``, ``uint16`` or ``float32``.
 
     Returns:
-        Paths of ``AA_optical_REST.tif``, ``AA_sar_REST.tif``, ``AA_tiepoints_REST.csv``, ``AA_truth_REST.tif`` (2 x float32 shift, and its
-        bands are ``dx``, ``dy``) and ``AA_mask_REST.tif`` (uint8, values of `MASK`).
+        Paths of ``AA_optical_REST.tif``, ``AA_sar_REST.tif``, ``AA_tiepoints_REST.csv``, ``AA_truth_REST.tif`` (2 x
+        float32 shift, and its bands are ``dx``, ``dy``) and ``AA_mask_REST.tif`` (uint8, values of `MASK`).
 
     Raises:
         InputError: bad name, unknown preset or SAR type, size too small, folder not writable.
@@ -257,7 +262,8 @@ def write_scene(
 
 
 def ensure_scene(folder: Path, name: str, size: tuple[int, int], seed: int, *settings: object) -> bool:
-    """`write_scene`, unless a run of the same code with the same arguments finished in this folder and its files are whole; whether it had to be written."""
+    """`write_scene`, unless a run of the same code with the same arguments finished in this folder and its files are
+    whole; whether it had to be written."""
     folder = Path(folder)
     receipt, wanted = folder / f".{name}.json", [list(size), seed, *settings, code_digest(write_scene)]
     if _holds(receipt, wanted):
@@ -279,7 +285,8 @@ def _holds(receipt: Path, wanted: list) -> bool:
 
 
 def plan(scenes: int, seed: int) -> Iterator[tuple[str, int]]:
-    """Names and seeds of a set of scenes: at least two scenes to an area of interest, as many as it takes to stay below 100 areas."""
+    """Names and seeds of a set of scenes: at least two scenes to an area of interest, as many as it
+    takes to stay below 100 areas."""
     per_aoi = max(2, -(-scenes // 99))
     seeds = np.random.SeedSequence(seed).generate_state(scenes, np.uint32)
     for number in range(scenes):

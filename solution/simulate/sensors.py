@@ -1,4 +1,5 @@
-"""Both sensors, the grids of the two rasters, the terrain, and the displacement between the images that follows from them."""
+"""Both sensors, the grids of the two rasters, the terrain, and the displacement between the
+images that follows from them."""
 
 from __future__ import annotations
 
@@ -43,7 +44,10 @@ def _direction(angle: float) -> tuple[float, float]:
 
 
 def draw_views(preset: Preset, rng: np.random.Generator) -> SceneViews:
-    """Draw the views of one scene. Radar look directions favour east and west, as polar orbits do, but any heading occurs."""
+    """Draw the views of one scene.
+
+    Radar look directions favour east and west, as polar orbits do, but any heading occurs.
+    """
     gsd_sar = rng.uniform(*preset.sar_gsd_m)
     look = rng.normal(0.0, 0.35) + np.pi * rng.integers(2) if rng.random() < 0.6 else rng.uniform(0, 2 * np.pi)
     return SceneViews(

@@ -93,7 +93,8 @@ def as_text(groups: list[tuple[str, list[ShiftStatistics]]]) -> str:
 
 
 def _bare_tiepoints(folder: Path) -> list[tuple[str, np.ndarray, np.ndarray]]:
-    """Real labels of the challenge without their rasters; the JSON gives x0, dx, y0, dy of both images of each scene."""
+    """Real labels of the challenge without their rasters; the JSON gives x0, dx, y0, dy
+    of both images of each scene."""
     try:
         scenes = json.loads((folder / _GEOTRANSFORMS).read_text())
     except ValueError as error:

@@ -126,7 +126,8 @@ class Town:
         self.ground.corners.extend(map(tuple, xy[keep].tolist()))
 
     def slot(self, block: Block, pose: Pose, across: bool) -> None:
-        """Remember a place for a vehicle, along the pose's direction or across it, where its district and the arterial road leave room."""
+        """Remember a place for a vehicle, along the pose's direction or across it, where its district and
+        the arterial road leave room."""
         x, y = np.array([pose.x]), np.array([pose.y])
         if self.layout.label_at(x, y)[0] == block.label and self.layout.road_clearance(x, y)[0] > 2.5:
             direction = (-pose.sin, pose.cos) if across else (pose.cos, pose.sin)
@@ -202,7 +203,8 @@ class Town:
         self.build.tree(x, y, radius_m, radius_m * self.rng.uniform(1.2, 2.4), colour)
 
     def _scatter_trees(self) -> None:
-        """Single trees and clumps by each district's density; sites are drawn for the whole ground and thinned by district."""
+        """Single trees and clumps by each district's density; sites are drawn for the whole
+        ground and thinned by district."""
         height, width = self.ground.height.shape
         area = height * width * self.layout.cell_m**2 / SQUARE_METRES_PER_HA
         densest = float(self.layout.trees_per_ha.max())
@@ -214,7 +216,8 @@ class Town:
             self.tree_at(x, y, self.rng.uniform(1.3, 4.2) * (1.25 if clump[int(x + y) % 512] > 0.8 else 1.0))
 
     def _tracks(self) -> None:
-        """Footpaths and cart tracks over natural ground, bent at random, some lined with bushes: trodden earth, smooth to the radar."""
+        """Footpaths and cart tracks over natural ground, bent at random, some lined with bushes: trodden
+        earth, smooth to the radar."""
         rng, cell = self.rng, self.layout.cell_m
         height, width = self.ground.height.shape
         trodden = np.zeros((height, width), np.uint8)
@@ -236,7 +239,8 @@ class Town:
                     self.tree_at(x, y, rng.uniform(0.8, 3.0))
 
     def _clutter(self) -> None:
-        """Sheds, bins, tanks, debris and shrubs near the corners of blocks and buildings: small things that both sensors see."""
+        """Sheds, bins, tanks, debris and shrubs near the corners of blocks and buildings: small
+        things that both sensors see."""
         corners = np.array(self.ground.corners).reshape(-1, 2)
         if not len(corners):
             return

@@ -1,5 +1,5 @@
-"""The ground that the SAR image of a pair shows where candidates end: open water and drifting ice move, and smooth dark ground
-shows nothing to match."""
+"""The ground that the SAR image of a pair shows where candidates end: open water and drifting ice move, and smooth dark
+ground shows nothing to match."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from solution.surface.network import PatchClassifier, check_channels
 from solution.surface.scenes import scene_of
 
 GROUND_FEATURES = ("surface_moving", *(f"surface_{name}" for name in water.MEASURES))
-"""Whether the ground moves, 0 or 1, and the measures of `water.Smoothness`; NaN = unknown. Never a probability: rerankers learn
-from statistics, which give none."""
+"""Whether the ground moves, 0 or 1, and the measures of `water.Smoothness`; NaN = unknown. Never a probability:
+rerankers learn from statistics, which give none."""
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,8 @@ class Ground:
 
     Attributes:
         pair: the scene.
-        moving: float32, probability of water or drifting ice, a grid from the statistics, where it is 0 or 1, and one from
-            the classifier, as far as they were asked; NaN = no data.
+        moving: float32, probability of water or drifting ice, a grid from the statistics, where it is 0 or 1, and one
+            from the classifier, as far as they were asked; NaN = no data.
         measures: float32, one grid for each of `water.MEASURES`.
     """
 
@@ -62,11 +62,12 @@ class Ground:
                 flat = water.smooth_dark(smoothness, water.WaterConfig())
                 moving.append(water.on_cells(np.where(smoothness.valid, flat, np.nan), dataset.shape))
             if net is not None:
-                moving.append(water.moving_probability(scene_of(dataset, pair.sar), net, progress=progress))
+                moving.append(water.moving_probability(scene_of(dataset, pair.sar), net, progress))
             return cls(pair, tuple(moving), measures)
 
     def moves(self, table: pd.DataFrame) -> np.ndarray:
-        """(N,) bool, whether the candidates of a table end on water or drifting ice by any of `moving`; False where unknown."""
+        """(N,) bool, whether the candidates of a table end on water or drifting ice by any of
+        `moving`; False where unknown."""
         return self._moving(self._ends(table)) == 1
 
     def features(self, table: pd.DataFrame) -> dict[str, np.ndarray]:
@@ -88,8 +89,8 @@ class Ground:
 
 
 def check_model(pair: ScenePair, net: PatchClassifier) -> None:
-    """Raise `InputError` where a surface classifier does not take the one band of a pair's SAR image, or the image is smaller than
-    a patch."""
+    """Raise `InputError` where a surface classifier does not take the one band of a pair's SAR image, or the
+    image is smaller than a patch."""
     check_channels(net, 1, pair.sar)
     if min(pair.sar_shape) < PATCH_PX:
         width, height = pair.sar_shape[::-1]

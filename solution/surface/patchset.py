@@ -1,7 +1,8 @@
 """Labelled patches on disk: a folder, or a zip of it, with ``images/ID.png`` and a ``meta.csv``.
 
-``meta.csv`` has one line a patch, separated by spaces, ``image_id x_position y_position label``; the names themselves may head it. Where ``scenes.csv`` is beside it
-(``first_id,image``), it says which ids come from which image.
+``meta.csv`` has one line for each patch, ``image_id x_position y_position label``, separated by spaces;
+these names may stand in its first line. Where ``scenes.csv`` (``first_id,image``) is beside it, it says
+which ids come from which image.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from solution.surface import LETTERS, PATCH_PX
 META = "meta.csv"
 SCENES = "scenes.csv"
 COLUMNS = ("image_id", "x_position", "y_position", "label")
-BLOCK_IDS = 500
+BLOCK_IDS = 500  # consecutive ids that are one group where scenes are unknown
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,8 @@ class PatchSet:
         pixels: (N, channels, 64, 64) uint8, channels 1 or 3.
         labels: (N,) int64, 0 to 2.
         ids: (N,) int64, ascending.
-        groups: (N,) int64; patches of different groups show different ground: one group a scene, or else a block of `BLOCK_IDS` consecutive ids.
+        groups: (N,) int64; patches of different groups show different ground: one group a scene, or else a block
+            of `BLOCK_IDS` consecutive ids.
     """
 
     name: str
@@ -58,7 +60,7 @@ class PatchSet:
         return artefact.digest([(column.shape, hashlib.sha256(np.ascontiguousarray(column)).hexdigest()) for column in columns])
 
     def part(self, chosen: np.ndarray) -> PatchSet:
-        """Those of an index or mask."""
+        """The patches of an index or mask."""
         return PatchSet(self.name, self.pixels[chosen], self.labels[chosen], self.ids[chosen], self.groups[chosen])
 
 
@@ -66,8 +68,8 @@ def read_patches(place: Path, progress: Progress | None = None) -> PatchSet:
     """ReadFile all patches of a folder or zip.
 
     Raises:
-        InputError: no such place, truncated zip, a ``meta.csv`` of other columns or with unknown labels, or a picture that is missing, broken or of
-            another size than the first one.
+        InputError: no such place, truncated zip, a ``meta.csv`` of other columns or with unknown labels, or a picture
+            that is missing, broken or of another size than the first one.
     """
     with _opened(Path(place)) as read:
         table = _read_meta(read, place)
@@ -81,7 +83,7 @@ def read_patches(place: Path, progress: Progress | None = None) -> PatchSet:
 
 
 class PatchWriter:
-    """Writes patches one by one in the layout above, ids counting from 0."""
+    """Writes patches one by one as `read_patches` reads them, ids counting from 0."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -90,7 +92,7 @@ class PatchWriter:
         self._scenes: list[str] = ["first_id,image"]
 
     def begin_scene(self, image: str) -> None:
-        """All that follows comes from this image."""
+        """Say that all patches that follow come from this image."""
         self._scenes.append(f"{len(self._rows)},{image}")
 
     def add(self, pixels: np.ndarray, x: int, y: int, label: int) -> None:
@@ -102,7 +104,7 @@ class PatchWriter:
         self._rows.append(f"{number} {x} {y} {LETTERS[label]}")
 
     def finish(self) -> int:
-        """Write the tables; the number of patches."""
+        """Write both tables; returns the number of patches."""
         (self._folder / META).write_text("".join(f"{row}\n" for row in self._rows))
         (self._folder / SCENES).write_text("".join(f"{row}\n" for row in self._scenes))
         return len(self._rows)
@@ -110,7 +112,8 @@ class PatchWriter:
 
 @contextmanager
 def new_folder(out: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside `out`, which gets its name on success and goes away on failure; refuses to overwrite."""
+    """Yield a temporary folder beside `out`, which gets its name on success and goes away on
+    failure; refuses to overwrite."""
     out = Path(out)
     if out.is_file() or (out.is_dir() and any(out.iterdir())):
         raise InputError(f"{out}: is there already; give the output another name, or remove it first")

@@ -1,7 +1,7 @@
 """Segmentation of whole scenes: every cell of `stride` px gets the class of the patch around its middle.
 
-The class of a cell is the patch classifier's own, no average over neighbours, so a map says what the classifier says. At the image's border patches are completed by
-mirroring.
+The class of a cell is the patch classifier's own, no average over neighbours, so a map says what the classifier says.
+At the image's border patches are completed by mirroring.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from solution.surface.network import PatchClassifier, check_channels, probabilit
 from solution.surface.scenes import SurfaceScene, open_scene
 
 NO_DATA = 0
-_LEAST_VALID = 0.1
-_STRIP_PX = 256
-_PREVIEW_PX = 900
-_CACHE_MB = 128
+_LEAST_VALID = 0.1  # share of a patch's pixels that must carry data
+_STRIP_PX = 256  # rows that are classified at once
+_PREVIEW_PX = 900  # longest side
+_CACHE_MB = 128  # of GDAL
 
 
 @dataclass(frozen=True)
 class CellStrip:
-    """A row of strips of the grid of cells.
+    """A strip of whole rows of cells.
 
     Attributes:
         top: first pixel row.
@@ -86,7 +86,8 @@ def _offset(stride: int) -> int:
 
 
 def _padded_strip(scene: SurfaceScene, first: int, count: int, stride: int) -> tuple[np.ndarray, np.ndarray, int]:
-    """Pixels and validity that the patches of `count` rows of cells see, mirrored at the border, and the strip's first pixel row."""
+    """Pixels and validity that the patches of `count` rows of cells see, mirrored at the border, and
+    the strip's first pixel row."""
     height, width = scene.shape
     top = first * stride + _offset(stride)
     bottom = top + (count - 1) * stride + max(PATCH_PX, stride - _offset(stride))
@@ -118,8 +119,8 @@ def segment(
 ) -> dict[str, float]:
     """Write the class map, the probabilities and a preview of a scene; all or none.
 
-    `out`: uint8 on the image's grid, 0 = no data, 1 to 3 = `NAMES`, with a colour table. ``OUT.probabilities.tif``: float32, a band a class, one pixel a
-    cell, NaN = no data. ``OUT.png``: image and classes side by side.
+    `out`: uint8 on the image's grid, 0 = no data, 1 to 3 = `NAMES`, with a colour table. ``OUT.probabilities.tif``:
+    float32, a band a class, one pixel a cell, NaN = no data. ``OUT.png``: image and classes side by side.
 
     Args:
         bands: as in `open_scene`.

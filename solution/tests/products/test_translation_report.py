@@ -1,4 +1,5 @@
-"""How good the translator's pictures are: baselines by hand, held-out pairs by class, and weights that saw the pairs."""
+"""How good the translator's pictures are: baselines by hand, held-out pairs by class, and
+weights that saw the pairs."""
 
 from __future__ import annotations
 

@@ -142,7 +142,8 @@ def test_metrics_of_hand_made_scores():
 
 
 def proposed(make_scene, tmp_path) -> tuple[pd.DataFrame, list, Path]:
-    """Three teams, each with a table for the scene that it holds out, in which nearly a third is wrong: split, scenes, folds."""
+    """Three teams, each with a table for the scene that it holds out, in which nearly a third is
+    wrong: split, scenes, folds."""
     split = pd.DataFrame({"scene": ["02_train_01", "03_train_01", "04_train_01"], "aoi": ["02", "03", "04"], "fold": [0, 1, 2]})
     pairs, folds = [], tmp_path / "folds"
     for number, name in enumerate(split["scene"]):

@@ -1,4 +1,5 @@
-"""The simulator: determinism, the convention, and the geometry of both sensors (layover, shadow, lean) on scenes small enough to reason about."""
+"""The simulator: determinism, the convention, and the geometry of both sensors (layover, shadow, lean) on scenes
+small enough to reason about."""
 
 from __future__ import annotations
 
@@ -172,7 +173,8 @@ def test_roofs_lean_away_and_sun_shadows_fall_away_from_the_sun():
 
 
 def test_truth_follows_the_convention_page():
-    """GSD 0.5 and 1.0 m, no displacement: the index shift is -1/2, which the half-pixel offset of centres makes good."""
+    """GSD 0.5 and 1.0 m, no displacement: the index shift is -1/2, which the half-pixel
+    offset of centres makes good."""
     grids, displacement = _flat((256, 256))
     scene = writer.SimulatedScene(
         _views(sar_gsd_m=(1.0, 1.0)), grids, displacement, None, None, np.zeros((256, 256), np.uint8), np.zeros((0, 2))

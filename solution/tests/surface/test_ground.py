@@ -1,4 +1,5 @@
-"""Candidates on water are set aside, by the statistics of the SAR image or by a classifier, where they end and not where they begin; rerankers see what lies there."""
+"""Candidates on water are set aside, by the statistics of the SAR image or by a classifier, where they end and not
+where they begin; rerankers see what lies there."""
 
 from __future__ import annotations
 
@@ -74,7 +75,8 @@ def test_rows_and_columns_are_not_exchanged(pair):
 
 
 def test_coarse_sar_pixels_are_met_in_the_frame_of_offset_maps(make_scene):
-    """Optical index 16 i, without a shift, is the place of SAR index i where SAR pixels are 16 times as large and start at the same corner."""
+    """Optical index 16 i, without a shift, is the place of SAR index i where SAR pixels are 16 times as large
+    and start at the same corner."""
     coarse = make_scene(shape=(480, 560), displacement=(0.0, 0.0), sar_gsd=(8.0, 8.0), sar_offset=(0.0, 0.0)).open()
     number = np.arange(coarse.sar_shape[0] * coarse.sar_shape[1], dtype=np.float32).reshape(coarse.sar_shape)
     ground = Ground(coarse, (), (CellGrid(number, 1, coarse.sar_shape),) * len(MEASURES))
@@ -83,7 +85,8 @@ def test_coarse_sar_pixels_are_met_in_the_frame_of_offset_maps(make_scene):
 
 
 def test_measures_are_those_of_the_ground(pair):
-    """The water's mean is 8 by construction, its coefficient of variation that of the root of a gamma variable of shape 4, and its pixels are independent."""
+    """The water's mean is 8 by construction, its coefficient of variation that of the root of a gamma variable of shape
+    4, and its pixels are independent."""
     found = Ground.of(pair).features(rows([[420.0, 240.0], [150.0, 240.0], [900.0, 240.0]], np.zeros((3, 2))))
     with rasterio.open(pair.sar) as sar:
         land = sar.read(1)[:, : SHORE - 40].mean()
