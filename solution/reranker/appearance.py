@@ -94,7 +94,8 @@ def _of_rows(pair: ScenePair, xy: np.ndarray, shift: np.ndarray, factor: int) ->
         return values[0], valid
 
     xy = _on_pixels(xy, factor)
-    # Interpolation blurs, so the geocoded patch is moved by the part of the shift below a pixel: then both are blurred alike.
+    # Interpolation blurs, so the geocoded patch is moved by the part of the shift below a pixel:
+    # then both are blurred alike.
     places = {"before": xy + shift - np.rint(shift / factor) * factor, "after": xy + shift}
     reference = _Patches(optical, xy, factor)
     features = {f"optical_{name}": value for name, value in reference.looks().items()}

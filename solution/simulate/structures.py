@@ -151,7 +151,8 @@ class Town:
         tone = _WALL_TONES[rng.integers(len(_WALL_TONES))]
         identity = self.build.new_facade(pose, tuple(c * rng.uniform(0.8, 1.08) for c in tone))
         gain = rng.normal(0, 2.5)
-        if wings and rng.random() < 0.5:  # a cross or a T: the main body is narrower, and the wings reach the lot's border
+        # A cross or a T: the main body is narrower, and the wings reach the lot's border.
+        if wings and rng.random() < 0.5:
             self.build.prism(identity, pose, half_a, half_b * rng.uniform(0.45, 0.7), height_m, roof, gain)
             at = rng.uniform(-0.5, 0.5) * half_a / cell
             self.build.prism(identity, pose.offset(at, 0), half_a * rng.uniform(0.3, 0.5), half_b, height_m, roof, gain)

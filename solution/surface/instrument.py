@@ -35,8 +35,9 @@ class Instrument:
         self.noise_db = np.stack([self._floor(rng, rng.uniform(*limits)) for limits in _FLOORS_DB])
         self.scalloping_db, self.scalloping_px = rng.uniform(0.1, 0.9), rng.uniform(60.0, 160.0)
         self.looks = rng.uniform(8.0, 12.0)
-        # Products are stretched scene by scene and band by band: `top` is the 8-bit value of a backscatter of -5 dB in HH, and
-        # of -14 dB in HV. How bright HV is was chosen on: the public polar patches.
+        # Products are stretched scene by scene and band by band: `top` is the 8-bit value of a backscatter of -5 dB in
+        # HH, and of -14 dB in HV.
+        # chosen on: the public polar patches (the level of HV)
         top = rng.uniform(130, 300) * 10 ** (rng.uniform(-3.0, 3.0, 2) / 20)
         self.gain = (top * 10 ** (np.array([5.0, 14.0]) / 20)).astype(np.float32)
 

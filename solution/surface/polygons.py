@@ -73,8 +73,8 @@ def classes_at(polygons: geopandas.GeoDataFrame, east: np.ndarray, north: np.nda
     """(N,) int8 class at points of the polygons' CRS; `UNLABELLED` outside all, and where polygons
     of different classes overlap."""
     points = shapely.points(east, north)
-    # The tree holds the points, because shapely prepares the geometries that are asked about, and polygons of ice charts are
-    # intricate.
+    # The tree holds the points, because shapely prepares the geometries that are asked about, and polygons of ice
+    # charts are intricate.
     polygon, point = shapely.STRtree(points).query(polygons.geometry.to_numpy(), predicate="intersects")
     surface = polygons["surface"].to_numpy()[polygon]
     lowest, highest = np.full(len(points), 127, np.int8), np.full(len(points), UNLABELLED, np.int8)
