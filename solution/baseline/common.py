@@ -12,13 +12,14 @@ from solution.core.geometry import Window
 from solution.data.scene import ScenePair
 from solution.samples.images import TrainingImage, byte_values, take, to_bytes
 
-_BLOCK = 256
-_KEPT_BLOCKS = 256  # 67 MB: more than two rows of them across the widest scene
+_BLOCK = 256  # side of the blocks that are read at once, grid px
+_KEPT_BLOCKS = 256  # 67 MB: more than two rows of blocks across the widest scene
 
 
 @dataclass(frozen=True)
 class CommonGrid:
-    """Pixel (i, j) of the grid covers a square of `spacing_px` optical px a side; (0, 0) begins where the optical image does.
+    """Pixel (i, j) of the grid covers a square of `spacing_px` optical px a side; (0, 0)
+    begins where the optical image does.
 
     Attributes:
         spacing_px: optical px a grid px; 1 or more.
@@ -28,7 +29,8 @@ class CommonGrid:
 
     @classmethod
     def of(cls, sar_pixel_px: float, config: BaselineConfig) -> CommonGrid:
-        """For a SAR pixel of that many optical px: the coarser of both, times the setting's factor."""
+        """Pixels of the coarser of both images, times the setting's factor; the SAR pixel has a size
+        of `sar_pixel_px` optical px."""
         return cls(max(1.0, sar_pixel_px) * config.factor)
 
     def from_optical(self, xy: np.ndarray) -> np.ndarray:
@@ -58,12 +60,12 @@ def around(centre: np.ndarray, size: int) -> Window:
 class HeldScene:
     """A training scene on the common grid, in memory."""
 
-    def __init__(self, source: TrainingImage, config: BaselineConfig) -> None:
-        self.grid = CommonGrid.of(source.sar_pixel_px, config)
-        height, width = (max(1, round(size / self.grid.spacing_px)) for size in source.shape)
+    def __init__(self, image: TrainingImage, config: BaselineConfig) -> None:
+        self.grid = CommonGrid.of(image.sar_pixel_px, config)
+        height, width = (max(1, round(size / self.grid.spacing_px)) for size in image.shape)
         positions = self.grid.positions(Window(0, 0, width, height))
-        optical, optical_valid = take(source.optical, positions, self.grid.spacing_px, np.zeros(4))
-        sar, sar_valid = take(source.sar, positions, self.grid.spacing_px, np.zeros(4))
+        optical, optical_valid = take(image.optical, positions, self.grid.spacing_px, np.zeros(4))
+        sar, sar_valid = take(image.sar, positions, self.grid.spacing_px, np.zeros(4))
         self._pixels = _joined(np.moveaxis(optical, -1, 0), optical_valid, sar[None], sar_valid)
 
     def crop(self, window: Window) -> np.ndarray:
@@ -74,14 +76,17 @@ class HeldScene:
 
 
 class ScenePixels:
-    """A pair on the common grid, read from its files in blocks of `_BLOCK` grid px; the last ones are kept, so that memory does not grow with the scene."""
+    """A pair on the common grid, read from its files in blocks.
+
+    Only the last blocks are kept, so that memory does not grow with the scene.
+    """
 
     def __init__(self, pair: ScenePair, config: BaselineConfig) -> None:
         self._pair, self.grid = pair, CommonGrid.of(pair.sar_pixel_px, config)
         self._block = lru_cache(_KEPT_BLOCKS)(self._read)
 
     def crop(self, window: Window) -> tuple[np.ndarray, np.ndarray]:
-        """As `HeldScene.crop`; and (h, w) bool, where both images carry data."""
+        """Pixels as of `HeldScene.crop`, and (h, w) bool, where both images carry data."""
         out = np.zeros((4, window.height, window.width), np.uint8)
         for row in range(window.y // _BLOCK, (window.stop[1] - 1) // _BLOCK + 1):
             for column in range(window.x // _BLOCK, (window.stop[0] - 1) // _BLOCK + 1):
@@ -100,7 +105,8 @@ def _joined(optical: np.ndarray, optical_valid: np.ndarray, sar: np.ndarray, sar
 
 
 def _paste(out: np.ndarray, window: Window, pixels: np.ndarray, origin: tuple[int, int]) -> None:
-    """Copy into `out` (C, h, w), which shows a window, what of it lies in `pixels` (C, H, W), whose first pixel is `origin` (x, y)."""
+    """Copy into `out` (C, h, w), which shows a window, what of it lies in `pixels` (C, H, W), whose
+    first pixel is `origin` (x, y)."""
     spans = []
     for start, size, first, length in (
         (window.y, window.height, origin[1], pixels.shape[1]),

@@ -1,4 +1,5 @@
-"""Training samples: for every tie-point a crop around its optical point and one around its SAR point, and where the other point lies in each."""
+"""Training samples: for every tie-point a crop around its optical point and one around its SAR point, and where
+the other point lies in each."""
 
 from __future__ import annotations
 
@@ -16,24 +17,25 @@ from solution.samples.images import TrainingImage
 
 
 class TiePointCrops(Dataset):
-    """The two data sets of the paper in one, since each tie-point has a sample in both.
+    """The two data sets of the paper in one, since each tie-point has a crop in both.
 
-    A sample holds, for each name of `NETWORKS`, the crop (4, S, S) float32 as `HeldScene.crop` gives it, and under ``NAME_xy`` the point (2,) that is
-    looked for, in px of the crop.
+    A sample holds, for each name of `NETWORKS`, the crop (4, S, S) float32 as `HeldScene.crop` gives it, and under
+    ``NAME_xy`` the point (2,) that is looked for, in px of the crop.
 
     Attributes:
-        points: (N, 5) float64: number of the source, optical position (x, y) in the array grid, apparent shift (x, y), optical px.
+        points: (N, 5) float64: number of the image, optical position (x, y) in the array grid,
+            apparent shift (x, y), optical px.
     """
 
-    def __init__(self, sources: Sequence[TrainingImage], config: BaselineConfig, seed: int) -> None:
+    def __init__(self, images: Sequence[TrainingImage], config: BaselineConfig, seed: int) -> None:
         """Raises `InputError` where no tie-point has its partner within its crop."""
         self.config, self.seed, self.epoch = config, seed, 0
-        self._scenes = [HeldScene(source, config) for source in sources]
+        self._scenes = [HeldScene(image, config) for image in images]
         rng = np.random.default_rng(seed)
         points = [np.zeros((0, 5))]
-        for number, source in enumerate(sources):
-            xy = _places(source, config, rng)
-            shift = source.field.shift_at(xy)
+        for number, image in enumerate(images):
+            xy = _places(image, config, rng)
+            shift = image.field.shift_at(xy)
             within = (np.abs(shift) / self._scenes[number].grid.spacing_px < config.crop_px // 2 - 1).all(axis=1)
             points.append(np.column_stack([np.full(len(xy), number), xy, shift])[within])
         self.points = np.concatenate(points)
@@ -59,18 +61,20 @@ class TiePointCrops(Dataset):
         return sample
 
 
-def _places(source: TrainingImage, config: BaselineConfig, rng: np.random.Generator) -> np.ndarray:
+def _places(image: TrainingImage, config: BaselineConfig, rng: np.random.Generator) -> np.ndarray:
     """(N, 2) optical positions: the tie-points, and in a simulated scene more of them, drawn evenly."""
-    if source.kind != "simulated" or not config.simulated_points:
-        return source.anchors
-    drawn = rng.uniform(0, 1, (config.simulated_points, 2)) * np.array(source.shape[::-1])
-    return np.concatenate([source.anchors, drawn])
+    if image.kind != "simulated" or not config.simulated_points:
+        return image.anchors
+    drawn = rng.uniform(0, 1, (config.simulated_points, 2)) * np.array(image.shape[::-1])
+    return np.concatenate([image.anchors, drawn])
 
 
 def turned(crop: np.ndarray, xy: np.ndarray, number: int) -> tuple[np.ndarray, np.ndarray]:
-    """One of the eight ways to turn and mirror a crop (C, S, S) about its pixel (S // 2, S // 2), with a point (x, y) in it.
+    """One of the eight ways to turn and mirror a crop (C, S, S) about its pixel
+    (S // 2, S // 2), with a point (x, y) in it.
 
-    The first row and column have no partner on the other side of that pixel; they are left blank where they would leave the crop.
+    The first row and column have no partner on the other side of that pixel; they are left blank
+    where they would leave the crop.
 
     Args:
         number: 0 to 7; 1 swaps x and y, 2 flips x, 4 flips y.

@@ -39,7 +39,8 @@ def balanced_mse(predicted: Tensor, heatmap: Tensor) -> Tensor:
 
 
 def peak(heatmap: Tensor) -> tuple[Tensor, Tensor]:
-    """Place (B, 2) (x, y), int64, and value (B,) of the largest pixel of heatmaps (B, H, W); of equal ones the first, row by row."""
+    """Place (B, 2) (x, y), int64, and value (B,) of the largest pixel of heatmaps (B, H, W); of equal
+    ones the first, row by row."""
     value, index = heatmap.flatten(1).max(dim=1)
     width = heatmap.shape[-1]
     return torch.stack([index % width, index // width], dim=1), value

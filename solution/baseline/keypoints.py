@@ -1,4 +1,5 @@
-"""Keypoints of a scene: optical ones found from a uniform grid, and for each of them the SAR one, found in crops around it."""
+"""Keypoints of a scene: optical ones found from a uniform grid, and for each of them the SAR
+one, found in crops around it."""
 
 from __future__ import annotations
 
@@ -24,7 +25,7 @@ class Found:
     """What a network found around points.
 
     Attributes:
-        index: (N,) int64, which of the points.
+        index: (N,) int64, numbers of the points.
         place: (N, 2) int64, grid px (x, y) of the heatmaps' peaks.
         confidence: (N,) their values, [0, 1].
     """
@@ -35,7 +36,10 @@ class Found:
 
 
 def grid_points(shape: tuple[int, int], gsd_m: float, search: SearchConfig) -> np.ndarray:
-    """(N, 2) optical positions (x, y) `SearchConfig.grid_m` apart, in the middle of an image of `shape` (h, w); at least one, and at most `max_points`."""
+    """(N, 2) optical positions (x, y) in the middle of an image of `shape` (h, w).
+
+    They are `SearchConfig.grid_m` apart; there is at least one, and at most `SearchConfig.max_points`.
+    """
     step = max(search.grid_m / gsd_m, float(np.sqrt(shape[0] * shape[1] / search.max_points)))
     axes = []
     for size in reversed(shape):
@@ -53,8 +57,9 @@ def find_keypoints(
         nets: in evaluation mode, on any device.
 
     Returns:
-        `COLUMNS`: optical keypoint, index shift to the SAR keypoint, both in optical px, and the value of the SAR keypoint's peak. No row where the images
-        carry no data, and one where several grid points gave the same optical keypoint.
+        `COLUMNS`: optical keypoint, index shift to the SAR keypoint, both in optical px, and the value of the SAR
+        keypoint's peak. There is no row where the images carry no data, and a single one where several grid points
+        gave the same optical keypoint.
     """
     pixels = ScenePixels(pair, config)
     grid = pixels.grid.nearest(grid_points(pair.shape, pair.gsd_m, search))
@@ -72,10 +77,11 @@ def look(
     centres: np.ndarray,
     config: BaselineConfig,
     batch_size: int,
-    progress: Progress | None = None,
-    what: str = "keypoints",
+    progress: Progress | None,
+    what: str,
 ) -> Found:
-    """The peak of a network's heatmap in the crop around each grid px (N, 2); crops without data at their centre are left out."""
+    """The peak of a network's heatmap in the crop around each grid px (N, 2); crops without data
+    at their centre are left out."""
     kept, places, confidences = [np.zeros(0, np.int64)], [np.zeros((0, 2), np.int64)], [np.zeros(0)]
     for first in range(0, len(centres), batch_size):
         if progress:

@@ -14,7 +14,10 @@ NETWORKS = ("optical_to_sar", "sar_to_optical")
 
 
 class HeatmapNet(nn.Module):
-    """Both crops in, one heatmap out. What the encoders give at each stride is concatenated on its way to the decoder."""
+    """Both crops in, one heatmap out.
+
+    What the encoders give at each stride is concatenated on its way to the decoder.
+    """
 
     def __init__(self, config: BaselineConfig) -> None:
         super().__init__()
@@ -31,7 +34,8 @@ class HeatmapNet(nn.Module):
         self.heat = nn.Conv2d(config.decoder_channels[-1], 1, 1)
 
     def forward(self, crops: Tensor) -> Tensor:
-        """(B, 4, S, S) in [0, 1], three optical channels and the SAR one, S a multiple of 32 -> heatmaps (B, S, S) in [0, 1]."""
+        """(B, 4, S, S) in [0, 1], three optical channels and the SAR one, S a multiple of 32 ->
+        heatmaps (B, S, S) in [0, 1]."""
         levels = [torch.cat(pair, dim=1) for pair in zip(self.optical(crops[:, :3]), self.sar(crops[:, 3:]), strict=True)]
         features = levels.pop()
         for layer in self.decoder:

@@ -1,4 +1,5 @@
-"""Pictures of what the networks see and say: crops around a few tie-points, the reference heatmap and the predicted one."""
+"""Pictures of what the networks see and say: crops around a few tie-points, the reference
+heatmap and the predicted one."""
 
 from __future__ import annotations
 
@@ -25,7 +26,9 @@ _TITLES = ("optical, centred on its point", "SAR, same place", "reference: the S
 
 
 def draw(pair: ScenePair, team: Path, device: str, out: Path, count: int) -> None:
-    """Write a PNG or JPEG with a row for each of `count` tie-points, spread evenly over the list of those whose partner lies in the crop: network ``optical_to_sar``.
+    """Write a PNG or JPEG of what the network ``optical_to_sar`` says, with a row for each of `count` tie-points.
+
+    They are spread evenly over the list of those whose partner lies in the crop.
 
     Raises:
         InputError: another kind of file, a scene without such tie-points, or weights that saw it.

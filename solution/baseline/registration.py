@@ -28,7 +28,8 @@ _MAX_ITERATIONS = 10_000
 
 
 def affine_by_magsac(keypoints: pd.DataFrame, shape: tuple[int, int], inlier_px: float) -> tuple[Fit, np.ndarray]:
-    """The affine from optical to SAR keypoints (MAGSAC++, Barath et al. 2020, as OpenCV has it), and which of them agree with it.
+    """The affine from optical to SAR keypoints (MAGSAC++, Barath et al. 2020, as OpenCV has it),
+    and which of them agree with it.
 
     Args:
         keypoints: columns x, y, dx, dy, optical px.
@@ -36,7 +37,8 @@ def affine_by_magsac(keypoints: pd.DataFrame, shape: tuple[int, int], inlier_px:
         inlier_px: largest distance of an inlier.
 
     Returns:
-        A fit of kind ``affine``; ``shift``, the median, where there are too few keypoints, or none agree; ``zero`` without any. And (N,) bool.
+        A fit of kind ``affine``; ``shift``, the median, where there are too few keypoints, or none agree;
+        ``zero`` without any. And (N,) bool.
     """
     xy, shift = keypoints[["x", "y"]].to_numpy(np.float64), keypoints[["dx", "dy"]].to_numpy(np.float64)
     matrix, kept = np.eye(3), np.ones(len(xy), bool)
@@ -54,19 +56,16 @@ def affine_by_magsac(keypoints: pd.DataFrame, shape: tuple[int, int], inlier_px:
     return shiftfield.from_affine("affine", matrix, xy[kept], shift[kept], shape), kept
 
 
-def register(
-    pair: ScenePair, folders: Sequence[Path], device: str, search: SearchConfig | None = None, progress: Progress | None = None
-) -> tuple[Fit, pd.DataFrame]:
+def register(pair: ScenePair, folders: Sequence[Path], device: str, progress: Progress | None = None) -> tuple[Fit, pd.DataFrame]:
     """Register a pair with the teams of these folders, whose keypoints are put together.
 
     Returns:
         The fit, and the keypoints with two columns more, ``team`` and ``inlier``.
 
     Raises:
-        InputError: unreadable weights, or some that saw the scene.
+        InputError: unreadable weights, or weights that saw the scene.
     """
-    search = search or SearchConfig()
-    tables, inlier_px = [], 0.0
+    search, tables, inlier_px = SearchConfig(), [], 0.0
     for folder in folders:
         nets, manifest = load_stage(BASELINE, teams.weights(folder))
         manifest.guard_held_out(pair.name)
@@ -80,13 +79,15 @@ def register(
 
 
 def predict_pair(pair: ScenePair, out: Path, folders: Sequence[Path], device: str, progress: Progress | None = None) -> str:
-    """Write the offset map of a pair, ``NAME.tif``, and beside it its keypoints, ``NAME.keypoints.csv``, which ``python -m solution fit`` reads too.
+    """Write the offset map of a pair, ``NAME.tif``, and beside it the keypoints, ``NAME.keypoints.csv``.
+
+    ``python -m solution fit`` reads such keypoints too.
 
     Returns:
         One line for people.
 
     Raises:
-        InputError: bad images or weights, or an `out` that is no file name of a GeoTIFF.
+        InputError: bad images or weights, or `out` is no file name of a GeoTIFF.
     """
     out = Path(out)
     if out.suffix.lower() not in (".tif", ".tiff"):
@@ -94,7 +95,7 @@ def predict_pair(pair: ScenePair, out: Path, folders: Sequence[Path], device: st
     if out.is_dir():
         raise InputError(f"{out}: is a folder; give the offset map another name")
     pair.check()
-    fit, keypoints = register(pair, folders, device, progress=progress)
+    fit, keypoints = register(pair, folders, device, progress)
     table = out.with_name(f"{out.stem}.keypoints.csv")
     table.unlink(missing_ok=True)  # it speaks of a map that is now replaced
     offset_map.write_map(out, fit, pair)

@@ -1,4 +1,5 @@
-"""What the paper reports of its baseline: how far keypoints lie from the truth, how many agree with the affine, and the error of the map, beside doing nothing and the best affine."""
+"""What the paper reports of its baseline, on a labelled scene: how far keypoints lie from the truth, how many agree
+with the affine, and the error of the map, beside doing nothing and the best affine."""
 
 from __future__ import annotations
 
@@ -27,17 +28,19 @@ from solution.training.stages import config_of, load_stage
 
 
 @dataclass(frozen=True)
-class SceneReport:
-    """One labelled scene; distances and errors in optical px.
+class BaselineReport:
+    """The baseline on one labelled scene; distances and errors in optical px.
 
     Attributes:
-        scene, teams: who judged what.
-        tiepoints: how many lie on data of both images.
+        scene, teams: the scene, and the teams that registered it.
+        tiepoints: how many of them lie on data of both images.
         middle_px: mean distance of the crop's middle to the point that is looked for.
-        optical_to_sar_px, sar_to_optical_px: that of the networks' keypoints, around the labelled points.
-        keypoints, inliers: of the prediction from the grid, and of its affine.
-        kind: of the fit.
-        zero_px, affine_px, baseline_px: mean error of no shift, of the affine fitted to the labels, and of the map, as the challenge scores them.
+        optical_to_sar_px, sar_to_optical_px: mean distance of the networks' keypoints to
+            it, asked at the labelled points.
+        keypoints, inliers: number of keypoints found from the grid, and of those that agree with the affine.
+        kind: which kind of fit it is.
+        zero_px, affine_px, baseline_px: mean error of no shift, of the affine fitted to the labels, and of the
+            map, as the challenge scores them.
     """
 
     scene: str
@@ -54,14 +57,14 @@ class SceneReport:
     baseline_px: float
 
 
-def report(pair: ScenePair, folders: Sequence[Path], device: str, progress: Progress | None = None) -> SceneReport:
+def report(pair: ScenePair, folders: Sequence[Path], device: str, progress: Progress | None = None) -> BaselineReport:
     """Judge the teams of these folders on a labelled scene. Raises `InputError` as `registration.register`."""
-    fit, keypoints = register(pair, folders, device, progress=progress)
+    fit, keypoints = register(pair, folders, device, progress)
     distances = [keypoint_distances_px(pair, folder, device, progress) for folder in folders]
     means = {name: float(np.mean(np.concatenate([found[name] for found in distances]))) for name in distances[0]}
     truth = score.reference(pair.tiepoints_csv, pair.optical, pair.sar)
     maps = {"zero": np.zeros_like(truth.xy), "affine": affine_of_shifts(truth.xy, truth.shift), "baseline": fit.shift_at(truth.xy)}
-    return SceneReport(
+    return BaselineReport(
         scene=pair.name,
         teams=tuple(folder.name for folder in folders),
         tiepoints=len(distances[0]["middle_px"]),
@@ -74,7 +77,8 @@ def report(pair: ScenePair, folders: Sequence[Path], device: str, progress: Prog
 
 
 def keypoint_distances_px(pair: ScenePair, folder: Path, device: str, progress: Progress | None = None) -> dict[str, np.ndarray]:
-    """Distances in optical px of a team's keypoints to the tie-points' partners, with the crops centred on the tie-points.
+    """Distances in optical px of a team's keypoints to the tie-points' partners, with the
+    crops centred on the tie-points.
 
     Returns:
         ``optical_to_sar_px``, ``sar_to_optical_px``, and ``middle_px`` of the crops' middles.
@@ -94,7 +98,7 @@ def keypoint_distances_px(pair: ScenePair, folder: Path, device: str, progress: 
     return distances
 
 
-def tables(reports: Sequence[SceneReport]) -> list[Table]:
+def tables(reports: Sequence[BaselineReport]) -> list[Table]:
     """The paper's three tables: keypoint distance, inliers, error of the map."""
     layout = {
         "keypoints around the tie-points: mean distance to the truth, px": {
@@ -118,7 +122,7 @@ def tables(reports: Sequence[SceneReport]) -> list[Table]:
     return [_table(title, columns, reports) for title, columns in layout.items()]
 
 
-def _table(title: str, columns: Mapping[str, Callable[[SceneReport], str]], reports: Sequence[SceneReport]) -> Table:
+def _table(title: str, columns: Mapping[str, Callable[[BaselineReport], str]], reports: Sequence[BaselineReport]) -> Table:
     table = Table(title=title, title_justify="left", box=box.SIMPLE, pad_edge=False)
     table.add_column("scene", no_wrap=True)
     for heading in columns:
@@ -128,6 +132,6 @@ def _table(title: str, columns: Mapping[str, Callable[[SceneReport], str]], repo
     return table
 
 
-def as_json(reports: Sequence[SceneReport]) -> str:
+def as_json(reports: Sequence[BaselineReport]) -> str:
     """All numbers, for machines."""
     return json.dumps([asdict(found) for found in reports], indent=1) + "\n"

@@ -11,7 +11,7 @@ from solution.core.errors import InputError
 
 @dataclass(frozen=True)
 class BaselineConfig:
-    """What the paper says; where it is silent, a usual choice (marked so).
+    """What the paper says. Where it is silent, a usual choice, marked so.
 
     A *grid pixel* is a pixel of the common grid: the coarser of both GSDs, times `factor`.
 
@@ -20,14 +20,16 @@ class BaselineConfig:
         factor: by which the common grid is coarser than the coarser image.
         sigma_px: standard deviation of a heatmap's peak, grid px.
         trunk: timm ResNet with a deep stem, one for each modality (usual).
-        stem_width, channels: its widths (usual).
+        stem_width, channels: widths of the trunk (usual).
         decoder_channels: widths of the decoder at strides 16, 8, 4 and 2 (usual).
         epochs, batch_size (usual), learning_rate: of Adam.
-        drop_at, drop_to: after this share of the epochs the learning rate is multiplied by that; in the paper after 30 of 100.
-        validation_share: of the tie-points.
-        simulated_points: places drawn from each simulated scene beside its tie-points, since the simulator knows the shift everywhere; the paper has tie-points alone.
+        drop_at, drop_to: after the share `drop_at` of the epochs the learning rate is multiplied by
+            `drop_to`; in the paper after 30 of 100.
+        validation_share: share of the tie-points to watch the training on.
+        simulated_points: places drawn from each simulated scene beside its tie-points, since the simulator knows the
+            shift everywhere; the paper has tie-points alone.
         turns: whether crops are turned by quarters and mirrored at random; the paper does not say so.
-        ema_decay: None: the last weights are kept, not an average.
+        ema_decay: None, so that the last weights are kept, not an average.
     """
 
     SIZES: ClassVar[tuple[str, ...]] = ("crop_px", "factor", "sigma_px", "trunk", "stem_width", "channels", "decoder_channels")
@@ -79,11 +81,12 @@ class BaselineConfig:
 
 @dataclass(frozen=True)
 class SearchConfig:
-    """How keypoints are asked for, and what becomes of them.
+    """How keypoints are looked for, and which of them are inliers.
 
     Attributes:
         grid_m: distance of the grid's points, m.
-        max_points: the grid is widened until it has no more points; 1,600 of 100 m cover 4 km x 4 km, the largest scene of the challenge.
+        max_points: the grid is widened until it has no more points than these. 1,600 at 100 m cover 4 km x 4 km, the
+            largest scene of the challenge.
         ransac_px: largest distance of an inlier to the affine, px of the coarser image (the paper does not say).
         batch_size: crops that go through a network at once.
     """

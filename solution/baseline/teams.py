@@ -1,4 +1,5 @@
-"""The baseline's teams: a base model that saw simulated scenes alone, and one for each fold, which never saw the fold's scenes."""
+"""The baseline's teams: a base model that saw simulated scenes alone, and one for each fold, which
+never saw the fold's scenes."""
 
 from __future__ import annotations
 
@@ -31,10 +32,10 @@ def chosen(names: Sequence[str], split: pd.DataFrame) -> list[str]:
 
 
 def train_base(
-    sources: Sequence[TrainingImage], config: BaselineConfig, folds: Path, device: str, replace: bool, say: Callable[[str], None]
+    images: Sequence[TrainingImage], config: BaselineConfig, folds: Path, device: str, replace: bool, say: Callable[[str], None]
 ) -> None:
     """Train the base model on simulated scenes; arguments as in `training.train_teams`."""
-    say(train_stage(BASELINE, sources, config, weights(folds / BASE), -1, 0, folds / artefact.WORK, None, device, replace))
+    say(train_stage(BASELINE, images, config, weights(folds / BASE), -1, 0, folds / artefact.WORK, None, device, replace))
 
 
 def train_folds(
@@ -47,7 +48,8 @@ def train_folds(
     replace: bool,
     say: Callable[[str], None],
 ) -> None:
-    """Train the folds' teams of these names on labelled scenes; from the base model on, where there is one of the same size."""
+    """Train the folds' teams of these names on labelled scenes; from the base model on, where
+    there is one of the same size."""
     start = weights(folds / BASE)
     if start.is_file() and _sizes(config_of(artefact.read_manifest(start), BASELINE)) == _sizes(config):
         config = config.fine_tuned()

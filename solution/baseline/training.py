@@ -1,4 +1,5 @@
-"""Training of both networks: 80 % of the tie-points to learn from, 20 % to watch, Adam with one drop of the learning rate."""
+"""Training of both networks: 80 % of the tie-points to learn from, 20 % to watch, Adam with
+one drop of the learning rate."""
 
 from __future__ import annotations
 
@@ -22,15 +23,19 @@ from solution.training.tile_data import default_workers
 
 
 class CropData(Samples):
-    """The tie-points of all sources, split at random, in an order that follows from seed and epoch alone."""
+    """The tie-points of all images, split at random, in an order that follows from seed and epoch alone."""
 
     def __init__(
-        self, sources: Sequence[TrainingImage], config: BaselineConfig, seed: int, validation: Sequence[TrainingImage] = ()
+        self, images: Sequence[TrainingImage], config: BaselineConfig, seed: int, validation: Sequence[TrainingImage] = ()
     ) -> None:
-        """`validation`: sources to watch the training on; none = a share of the tie-points of `sources`."""
+        """Read the images.
+
+        Args:
+            validation: images to watch the training on; none = a share of the tie-points of `images`.
+        """
         super().__init__()
         self.config, self.seed = config, seed
-        self._crops = TiePointCrops(sources, config, seed)
+        self._crops = TiePointCrops(images, config, seed)
         order = np.random.default_rng([seed, 1]).permutation(len(self._crops))
         watched = 0 if validation else max(1, round(config.validation_share * len(order)))
         self._learned = order[watched:] if len(order) > watched else order
@@ -66,7 +71,10 @@ def _unturned(crops: TiePointCrops) -> TiePointCrops:
 
 
 class BaselineModule(lightning.LightningModule):
-    """The Lightning steps around `BaselineNets`. Both networks learn side by side; they share no weight, and Adam keeps a state for each weight."""
+    """The Lightning steps around `BaselineNets`.
+
+    Both networks learn side by side; they share no weight, and Adam keeps a state for each weight.
+    """
 
     manual = False
     precision_cuda = "16-mixed"

@@ -1,7 +1,7 @@
 """Peers: registration methods that anyone can install, given the same images and the same start as ours.
 
-A peer gets a `Level` and positions, and returns *apparent* shifts at them: where, on the optical grid, the SAR image shows the same ground. The
-index shift is that less the pair's centre offset (the package's convention page).
+A peer gets a `Level` and positions, and returns *apparent* shifts at them: where, on the optical grid, the SAR image
+shows the same ground. The index shift is that less the pair's centre offset (the package's convention page).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from solution.core.geometry import Window
 from solution.data.raster import output_grid
 from solution.data.scene import ScenePair
 
-_STRIP = 256
+_STRIP = 256  # rows that are read at once
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,8 @@ def read_level(pair: ScenePair, factor: int, field: Callable[[np.ndarray], np.nd
     """Read a pair averaged down `factor` times.
 
     Args:
-        field: positions (h, w, 2) in the optical array grid -> apparent shifts (h, w, 2) at which the SAR image is read; None for its geocoded place.
+        field: positions (h, w, 2) in the optical array grid -> apparent shifts (h, w, 2) at which the SAR image is
+            read; None for its geocoded place.
     """
     height, width = (max(size // factor, 1) for size in pair.shape)
     optical, sar = np.empty((height, width), np.float32), np.empty((height, width), np.float32)
@@ -65,12 +66,14 @@ def read_level(pair: ScenePair, factor: int, field: Callable[[np.ndarray], np.nd
 
 
 def shifts_of_mapping(mapping: Callable[[tuple[float, float]], tuple[float, float]], xy: np.ndarray) -> np.ndarray:
-    """Shifts (N, 2) of a mapping of optical points to SAR points, both in the optical array grid, at positions (N, 2)."""
+    """Shifts (N, 2) of a mapping of optical points to SAR points, both in the optical
+    array grid, at positions (N, 2)."""
     return np.array([np.subtract(mapping((x, y)), (x, y)) for x, y in np.asarray(xy, np.float64).tolist()]).reshape(-1, 2)
 
 
 def shifts_of_flow(u: np.ndarray, v: np.ndarray, level: Level, xy: np.ndarray) -> np.ndarray:
-    """Shifts (N, 2) in optical px at positions (N, 2), bilinear, of a flow (h, w) in level px: u to the right, v down."""
+    """Shifts (N, 2) in optical px at positions (N, 2), bilinear, of a flow (h, w) in level
+    px: u to the right, v down."""
     place = ((np.asarray(xy, np.float64) - level.origin) / level.factor).astype(np.float32)[:, None]
     sampled = [cv2.remap(np.asarray(f, np.float32), place, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[:, 0] for f in (u, v)]
     return np.column_stack(sampled).astype(np.float64) * level.factor
@@ -78,17 +81,19 @@ def shifts_of_flow(u: np.ndarray, v: np.ndarray, level: Level, xy: np.ndarray) -
 
 @dataclass(frozen=True)
 class MutualInformation:
-    """Settings of `simpleitk`.
+    """How `simpleitk` registers.
 
     Attributes:
         bins: of the joint histogram.
         samples: pixels that the metric looks at, at every resolution.
-        search_side_px, search_step_px: longer side of the images that the translation is sought on, and the step of that search in px of theirs.
-        search_reach_px, search_reach_share: the search goes as far as ours in optical px, but no further than a share of the longer side: where
-            the images hardly overlap, chance gives the highest mutual information.
+        search_side_px, search_step_px: longer side of the images on which the translation is searched for, and the step
+            of that search in px of these images.
+        search_reach_px, search_reach_share: the search goes as far as ours in optical px, but no further than a share
+            of the longer side: where the images hardly overlap, chance gives the highest mutual information.
         shrink, smoothing_px: the resolutions of the affine and the spline, and the blur at each.
-        iterations: at most, per resolution.
-        meshes: of the spline: cells a side at each resolution.
+        iterations: largest number at each resolution.
+        meshes: cells of the spline along each side at each resolution.
+        seed: of the pixels that the metric looks at.
     """
 
     bins: int = 32
@@ -105,10 +110,11 @@ class MutualInformation:
 
 
 def simpleitk(level: Level, xy: np.ndarray, config: MutualInformation | None = None) -> np.ndarray:
-    """Mattes mutual information (SimpleITK): exhaustive translation, affine, cubic B-spline, coarse to fine; a `Register`.
+    """Mattes mutual information (SimpleITK): exhaustive translation, affine, cubic
+    B-spline, coarse to fine; a `Register`.
 
-    All transforms live in optical px, whatever the level. They map points of the fixed (optical) image to points of the moving (SAR) one, which is
-    what a shift is.
+    All transforms are in optical px, whatever the level. They map points of the fixed (optical) image to points of the
+    moving (SAR) one, which is what a shift is.
     """
     import SimpleITK as sitk  # noqa: N813
 
@@ -166,14 +172,16 @@ def simpleitk(level: Level, xy: np.ndarray, config: MutualInformation | None = N
 
 
 def gefolki(level: Level, xy: np.ndarray) -> np.ndarray:
-    """GeFolki (Brigot et al. 2016), dense flow on rank-filtered images, with its authors' settings for optical and radar; a `Register`."""
+    """GeFolki (Brigot et al. 2016), dense flow on rank-filtered images, with its authors' settings for
+    optical and radar; a `Register`."""
     import gefolki as package
     from gefolki import adapthist
 
     # Release 1.1.0 indexes tables with what scikit-image has rescaled, which are floats, and ends in an IndexError.
     rescale = adapthist.rescale_intensity
     adapthist.rescale_intensity = lambda *arguments, **options: rescale(*arguments, **options).astype(np.int64)
-    pyramid = int(np.clip(np.log2(min(level.optical.shape) / 16), 1, 6))  # the authors' six levels, fewer where the coarsest would vanish
+    # The authors' six levels, fewer where the coarsest would vanish.
+    pyramid = int(np.clip(np.log2(min(level.optical.shape) / 16), 1, 6))
     try:
         u, v = package.GEFolki(level.optical, level.sar, iteration=2, radius=range(32, 4, -4), rank=4, levels=pyramid)
     finally:

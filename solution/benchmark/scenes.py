@@ -48,7 +48,8 @@ def labelled(folders: Sequence[Path]) -> list[ScenePair]:
 
 
 def check(pairs: Sequence[ScenePair]) -> None:
-    """Raise `InputError` for what would spoil a run that takes hours: no scene, one name twice, labels that cannot be read."""
+    """Raise `InputError` for what would spoil a run that takes hours: no scene, one name twice,
+    labels that cannot be read."""
     if not pairs:
         raise InputError("benchmark: there is no scene; pass a folder of labelled scenes, or --simulated N")
     places: dict[str, Path] = {}

@@ -25,7 +25,8 @@ _CAPTION = (
 
 
 def summary(cells: Cells) -> Table:
-    """Mean error per scene, then the means over scenes, which a method has only where it has a result for every scene."""
+    """Mean error per scene, then the means over scenes, which a method has only where it
+    has a result for every scene."""
     scenes = list(cells)
     table = Table(box=box.SIMPLE, pad_edge=False, caption=_CAPTION, caption_justify="left")
     table.add_column("method", no_wrap=True)

@@ -1,4 +1,5 @@
-"""A training-free peer: template matching on oriented gradients (in the manner of CFOG, Ye et al. 2019), coarse to fine, and our own robust fit.
+"""A training-free peer: template matching on oriented gradients (in the manner of CFOG, Ye et al. 2019), coarse
+to fine, and our own robust fit.
 
 It says what the learned proposers add: the fit is the same.
 """
@@ -16,9 +17,9 @@ from solution.data.scene import ScenePair
 from solution.field import candidates, fitting
 from solution.proposers.gradient.oriented import oriented, peak, window_norm
 
-WINDOW_PX = 300
-_LARGEST_PX = 6000  # beyond, all levels are coarser, or the features of a whole level would not fit into memory
-_MIN_VALID = 0.5
+WINDOW_PX = 300  # side of a template, optical px
+_LARGEST_PX = 6000  # longest side beyond which all levels are coarser, for the features of a whole level must fit into memory
+_MIN_VALID = 0.5  # share of a template's pixels that must carry data
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,8 @@ def _candidate(pair: ScenePair, xy: np.ndarray, shift: np.ndarray, confidence: n
 
 
 def _matches(level: Level, step: Round) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Centres (N, 2) and shifts (N, 2) in optical px, and confidences (N,): how far the best peak stands above the others."""
+    """Centres (N, 2) and shifts (N, 2) in optical px, and confidences (N,): how far the best
+    peak stands above the others."""
     size, reach = (round(px / step.factor) for px in (WINDOW_PX, step.reach_px))
     size = min(size, *level.optical.shape)
     optical = oriented(level.optical, level.optical_valid)
@@ -91,7 +93,13 @@ def _places(length: int, size: int, spacing: float) -> np.ndarray:
 
 
 def correlate(template: np.ndarray, search: np.ndarray, energy: np.ndarray) -> np.ndarray:
-    """Normalised correlation, (2 r + 1, 2 r + 1), of a template (c, h, w) at every place in (c, h + 2 r, w + 2 r) with its (h + 2 r, w + 2 r) energy."""
+    """Normalised correlation (2 r + 1, 2 r + 1) of a template at every place.
+
+    Args:
+        template: (c, h, w).
+        search: (c, h + 2 r, w + 2 r).
+        energy: (h + 2 r, w + 2 r) sum over the channels of the squares of `search`.
+    """
     shape = [fft.next_fast_len(size, real=True) for size in search.shape[1:]]
     spectrum = (fft.rfft2(template, shape).conj() * fft.rfft2(search, shape)).sum(axis=0)
     places = [outer - inner + 1 for outer, inner in zip(search.shape[1:], template.shape[1:], strict=True)]

@@ -1,8 +1,8 @@
-"""How well transformations carry tie-points over to places that they were not fitted to: the study of the SN9 paper, on any sets of tie-points, with added
-noise and wrong points.
+"""How well transformations predict tie-points that they were not fitted to: the study of the challenge's paper, on any
+sets of tie-points, with added noise and wrong points.
 
-Ten-fold cross-validation; noise and wrong points come into the fitted points only, and all methods get the same ones. Wrong points are added to the right ones, so that a
-share of 60 % means three wrong ones to every two right ones.
+Ten-fold cross-validation; noise and wrong points come into the fitted points only, and all methods get the same ones.
+Wrong points are added to the right ones, so that a share of 60 % means three wrong ones to every two right ones.
 """
 
 from __future__ import annotations
@@ -22,13 +22,14 @@ from solution.core.errors import InputError
 from solution.field import candidates, fitting
 
 FOLDS = 10
+_SEED = 0  # of the folds and of all disturbances
 _BEYOND_PX = 50.0  # wrong shifts are drawn from the box of the right ones, widened by this
-_MAGSAC_PX = 20.0
-_GROUP = 12  # wrong points a cluster, on average
-_GROUP_PX = 300.0  # their spread
-_GROUP_NOISE_PX = 3.0
-_MARGIN_PX = 256.0
-_LEAST = 20
+_MAGSAC_PX = 20.0  # largest distance of an inlier
+_GROUP = 12  # wrong points in a cluster, on average
+_GROUP_PX = 300.0  # standard deviation of their places
+_GROUP_NOISE_PX = 3.0  # standard deviation of their shifts
+_MARGIN_PX = 256.0  # from the last tie-points to the border of the image
+_LEAST = 20  # tie-points
 
 Predict = Callable[[np.ndarray], np.ndarray]
 Method = Callable[[np.ndarray, np.ndarray], Predict]
@@ -108,7 +109,8 @@ def polynomial(xy: np.ndarray, shift: np.ndarray) -> Predict:
 
 
 def delaunay(xy: np.ndarray, shift: np.ndarray) -> Predict:
-    """Piecewise affine over the Delaunay triangulation of the points themselves; the nearest point beyond their hull."""
+    """Piecewise affine over the Delaunay triangulation of the points themselves; the
+    nearest point beyond their hull."""
     inside, outside = LinearNDInterpolator(xy, shift), NearestNDInterpolator(xy, shift)
 
     def predict(q: np.ndarray) -> np.ndarray:
@@ -132,7 +134,7 @@ def ours(xy: np.ndarray, shift: np.ndarray) -> Predict:
 
 
 def fitted(xy: np.ndarray, shift: np.ndarray) -> fitting.Fit:
-    """Over an image that ends a little beyond the points."""
+    """Our fit over an image that ends a little beyond the points."""
     shape = tuple(int(size) for size in (xy.max(axis=0) + _MARGIN_PX)[::-1])
     return fitting.quiet_fit(candidates.make("", -1, candidates.GIVEN, xy, shift), shape)
 
@@ -153,7 +155,7 @@ def _moved_by(matrix: geometry.Matrix) -> Predict:
 
 
 @dataclass(frozen=True)
-class Judged:
+class CrossValidated:
     """What cross-validation found on one set of tie-points.
 
     Attributes:
@@ -171,7 +173,7 @@ class Judged:
     in_sample: dict[str, float]
 
 
-def judge(name: str, xy: np.ndarray, shift: np.ndarray, cases: Sequence[Disturbance], step: Callable[[str], None], seed: int = 0) -> Judged:
+def judge(name: str, xy: np.ndarray, shift: np.ndarray, cases: Sequence[Disturbance], step: Callable[[str], None]) -> CrossValidated:
     """Cross-validate every method on one set of tie-points.
 
     Args:
@@ -183,13 +185,13 @@ def judge(name: str, xy: np.ndarray, shift: np.ndarray, cases: Sequence[Disturba
     """
     if len(xy) < _LEAST:
         raise InputError(f"scene {name}: has {len(xy)} tie-points; cross-validation needs at least {_LEAST}")
-    fold = np.random.default_rng(seed).permutation(len(xy)) % FOLDS
+    fold = np.random.default_rng(_SEED).permutation(len(xy)) % FOLDS
     errors, within = {}, {}
     for case in cases:
         found = {method: np.zeros(len(xy)) for method in METHODS}
         ratio = np.zeros(len(xy))
         for held in (fold == k for k in range(FOLDS)):
-            rng = np.random.default_rng([seed, int(np.flatnonzero(held)[0])])
+            rng = np.random.default_rng([_SEED, int(np.flatnonzero(held)[0])])
             at, claim = case.of(xy[~held], shift[~held], rng)
             for method, fit in METHODS.items():
                 if fit is not ours:
@@ -203,18 +205,19 @@ def judge(name: str, xy: np.ndarray, shift: np.ndarray, cases: Sequence[Disturba
     whole = {
         method: float(np.mean(np.hypot(*(METHODS[method](xy, shift)(xy) - shift).T))) for method in ("shift", "affine", "affine + MAGSAC")
     }
-    return Judged(name, len(xy), errors, within, {"zero shift": float(np.mean(np.hypot(*shift.T))), **whole})
+    return CrossValidated(name, len(xy), errors, within, {"zero shift": float(np.mean(np.hypot(*shift.T))), **whole})
 
 
-def run(sets: Sequence[tuple[str, np.ndarray, np.ndarray]], step: Callable[[str], None]) -> list[Judged]:
+def run(sets: Sequence[tuple[str, np.ndarray, np.ndarray]], step: Callable[[str], None]) -> list[CrossValidated]:
     """`judge` over all sets."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return [judge(name, xy, shift, CASES, step) for name, xy, shift in sets]
 
 
-def tables(results: Sequence[Judged]) -> list[Table]:
-    """Per scene the held-out mean errors by case and method with the coverage of our sigma, and the transforms of the paper on their own points."""
+def tables(results: Sequence[CrossValidated]) -> list[Table]:
+    """For each scene the held-out mean errors by case and method, and how many tie-points lie within our radius; then
+    the transforms of the paper on their own points."""
     shown = []
     for result in results:
         table = Table(title=f"{result.name}: {result.count} tie-points, held-out mean error, px", box=box.SIMPLE, pad_edge=False)

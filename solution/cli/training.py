@@ -224,10 +224,10 @@ def train_reranker(
     ),
 ) -> None:
     """Train the rerankers on the candidates that propose left, judge each on the scenes its team never saw, and say what they are worth to the map."""
-    from solution.reranker import folds as reranker_folds
+    from solution.reranker.folds import FIGURE, REPORT, map_errors, predicted_tables, train_folds
 
     pairs, split = scenes_and_split(folder, folds)
-    extra = reranker_folds.predicted_tables(*predicted) if predicted else []
-    reranker_folds.train_folds(pairs, split, folds, extra, say=say)
-    reranker_folds.map_errors(pairs, split, folds, say)
-    say(f"written to {folds / reranker_folds.REPORT} and {folds / reranker_folds.FIGURE}")
+    extra = predicted_tables(*predicted) if predicted else []
+    train_folds(pairs, split, folds, extra, say=say)
+    map_errors(pairs, split, folds, say)
+    say(f"written to {folds / REPORT} and {folds / FIGURE}")

@@ -99,7 +99,7 @@ def translate_evaluate(
     from solution.core.artefact import write_text
     from solution.core.progress import step_progress
     from solution.data import registered
-    from solution.products import sar2optical
+    from solution.products import translation_report
     from solution.proposers.translator.training import write_grid
 
     found = registered.find_pairs(folder)
@@ -109,18 +109,18 @@ def translate_evaluate(
     reference = registered.part_of(found, split, "train") if split else found
     paint, manifest = _translator(weights, device)
     if split is None or part != "train":
-        sar2optical.guard_unseen(judged, manifest, weights)
+        translation_report.guard_unseen(judged, manifest, weights)
     terminal = Console(stderr=True)
     with step_progress(terminal, "baselines", len(reference)) as step:
-        baselines = sar2optical.Baselines.of(reference, step)
+        baselines = translation_report.Baselines.of(reference, step)
     with step_progress(terminal, "pairs", len(judged)) as step:
-        results = sar2optical.evaluate(judged, baselines, paint, step)
-    means = sar2optical.summary(results)
+        results = translation_report.evaluate(judged, baselines, paint, step)
+    means = translation_report.summary(results)
     if json_file is not None:
-        write_text(json_file, sar2optical.as_json(means, results, folder=folder.name, part=part if split else None))
+        write_text(json_file, translation_report.as_json(means, results, folder=folder.name, part=part if split else None))
     if picture is not None:
-        write_grid(picture, sar2optical.picture_rows(judged, paint))
-    console.print(sar2optical.as_table(means, f"{folder.name}, {part if split else 'all pairs'}"))
+        write_grid(picture, translation_report.picture_rows(judged, paint))
+    console.print(translation_report.as_table(means, f"{folder.name}, {part if split else 'all pairs'}"))
 
 
 @app.command("run")

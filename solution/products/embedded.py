@@ -1,4 +1,5 @@
-"""The embedded default: one simulated pair with exact truth, made on the spot because real sub-metre imagery may not be passed on."""
+"""The embedded default: one simulated pair with exact truth, made on the spot because real sub-metre
+imagery may not be passed on."""
 
 from __future__ import annotations
 

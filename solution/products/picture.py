@@ -1,4 +1,5 @@
-"""One picture of a result: optical, SAR before and after as a chequerboard with the optical image, and the offset map."""
+"""One picture of a result: optical, SAR before and after as a chequerboard with the
+optical image, and the offset map."""
 
 from __future__ import annotations
 
@@ -14,9 +15,10 @@ from solution.core.geometry import Window
 from solution.data.raster import open_raster
 from solution.data.scene import ScenePair
 
-_LONGEST_PX = 700
-_SQUARES = 6
-_ARROWS = 16
+_LONGEST_PX = 700  # longest side of a panel
+_LEAST_PX = 16  # shortest side of a window
+_SQUARES = 6  # of the chequerboard, along the longer side
+_ARROWS = 16  # along the longer side
 
 
 def draw(pair: ScenePair, map_path: Path, out: Path, window: Window | None = None) -> None:
@@ -31,7 +33,7 @@ def draw(pair: ScenePair, map_path: Path, out: Path, window: Window | None = Non
     """
     height, width = pair.shape
     window = window or Window(0, 0, width, height)
-    if window.x < 0 or window.y < 0 or window.stop[0] > width or window.stop[1] > height or min(window.width, window.height) < 16:
+    if window.x < 0 or window.y < 0 or window.stop[0] > width or window.stop[1] > height or min(window.width, window.height) < _LEAST_PX:
         raise InputError(
             f"{pair.optical}: the window {window.x} {window.y} {window.width} {window.height} is not inside its {width} x {height} px"
         )

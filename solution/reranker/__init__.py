@@ -1,4 +1,4 @@
-"""Doubts: the probability that a candidate is right, by evidence that names no place.
+"""Doubts: the probability that a candidate is right, by features that name no place.
 
     features (neighbours, appearance) -> model (LightGBM) -> folds (one for each team) -> report
 

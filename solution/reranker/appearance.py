@@ -1,4 +1,5 @@
-"""What the pixels around candidates say: how both images look there, and how alike they are before and after the proposed shift.
+"""What the pixels around candidates say: how both images look there, and how alike they are before and after the
+proposed shift.
 
 Patches are cut from blocks of the images, so memory does not grow with the scene.
 """
@@ -12,63 +13,66 @@ import numpy as np
 from solution.core.geometry import Window
 from solution.data.raster import output_grid
 from solution.data.scene import ScenePair
-from solution.proposers.warped import Translate
 
 LOOKS = ("valid", "mean", "gradient", "edges", "entropy", "speckle")
-"""Of one patch: share with data, mean brightness, mean squared gradient, share of steep pixels, entropy in [0, 1], standard deviation over mean."""
+"""What is measured on one patch: share of pixels with data, mean brightness, mean squared gradient, share of steep
+pixels, entropy in [0, 1], standard deviation over mean."""
 
 LIKENESSES = ("ncc", "gradient_ncc", "mutual")
-"""Of two patches: zero-mean normalised correlation of values and of gradient magnitudes, mutual information in nats."""
+"""What is measured on two patches: zero-mean normalised correlation of values and of gradient magnitudes,
+mutual information in nats."""
 
 FACTORS = (1, 4)
-"""Levels, optical px per level px."""
+"""Levels of resolution at which patches are cut, optical px per level px."""
 
-NAMES = tuple(
+IMAGE_FEATURES = tuple(
     f"{name}_{factor}"
     for factor in FACTORS
     for name in (
         *(f"{image}_{look}" for image in ("optical", "sar_before", "sar_after") for look in LOOKS),
-        *(f"{image}_{alike}_{when}" for image in ("sar", "translated") for alike in LIKENESSES for when in ("before", "after", "gain")),
+        *(f"sar_{alike}_{when}" for alike in LIKENESSES for when in ("before", "after", "gain")),
     )
 )
-"""Names of all features, in order; a gain is after less before."""
+"""Names of all features, in order.
 
-_Sample = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+``before`` is the geocoded place, ``after`` the shifted one, ``gain`` after less before.
+"""
+
+_ReadGrid = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 """Optical array positions (h, w, 2) -> grey values (h, w) and validity (h, w)."""
 
-_SIDE = 32  # of a patch, level px
-_BLOCK_PX = 512
+_SIDE = 32  # side of a patch, level px
+_BLOCK_PX = 512  # side of the blocks, optical px, whose rows are cut from one read
 _ROWS_AT_ONCE = 2048
-_LEAST_READ_PX = 128  # level px; a translator paints no less well
-_STEEP = 0.1  # of the scene's range of brightness, per px
-_BINS = 16
+_LEAST_READ_PX = 128  # level px
+_STEEP = 0.1  # rise per px, as a share of the scene's range of brightness, from which a pixel is steep
+_BINS = 16  # of grey values, in entropy and mutual information
 _DEVIATIONS = 2.0  # the bins of the mutual information span this many standard deviations to both sides
-_LEAST_SHARE = 0.25  # of pixels with data in both patches, for their likeness to mean anything
+_LEAST_SHARE = 0.25  # of pixels with data in both patches; with fewer their likeness means nothing
 _TINY = 1e-6
 
 
-def image_evidence(pair: ScenePair, xy: np.ndarray, shift: np.ndarray, translate: Translate | None = None) -> dict[str, np.ndarray]:
+def image_features(pair: ScenePair, xy: np.ndarray, shift: np.ndarray) -> dict[str, np.ndarray]:
     """Features of every row from patches of 32 x 32 px around it, at both `FACTORS`.
 
     Args:
         xy, shift: (N, 2) optical indices and index shifts, px; a row that is not finite has NaN everywhere.
-        translate: without it the features of translated SAR are NaN.
 
     Returns:
-        `NAMES` -> (N,) float32.
+        `IMAGE_FEATURES` -> (N,) float32.
     """
-    features = {name: np.full(len(xy), np.nan, np.float32) for name in NAMES}
+    features = {name: np.full(len(xy), np.nan, np.float32) for name in IMAGE_FEATURES}
     usable = np.flatnonzero(np.isfinite(xy).all(axis=1) & np.isfinite(shift).all(axis=1))
     for factor in FACTORS:
         for block in _blocks(xy[usable]):
             rows = usable[block]
-            for name, value in _of_rows(pair, xy[rows], shift[rows], translate, factor).items():
+            for name, value in _of_rows(pair, xy[rows], shift[rows], factor).items():
                 features[f"{name}_{factor}"][rows] = value
     return features
 
 
 def _blocks(xy: np.ndarray) -> Iterator[np.ndarray]:
-    """Row numbers by block of `_BLOCK_PX`, at most `_ROWS_AT_ONCE` together."""
+    """Numbers of the rows (N, 2) of one block of `_BLOCK_PX` after the other, at most `_ROWS_AT_ONCE` together."""
     if len(xy) == 0:
         return
     block = np.floor(xy / _BLOCK_PX).astype(np.int64)
@@ -78,7 +82,7 @@ def _blocks(xy: np.ndarray) -> Iterator[np.ndarray]:
         yield from (rows[start : start + _ROWS_AT_ONCE] for start in range(0, len(rows), _ROWS_AT_ONCE))
 
 
-def _of_rows(pair: ScenePair, xy: np.ndarray, shift: np.ndarray, translate: Translate | None, factor: int) -> dict[str, np.ndarray]:
+def _of_rows(pair: ScenePair, xy: np.ndarray, shift: np.ndarray, factor: int) -> dict[str, np.ndarray]:
     """Features of the rows of one block at one level."""
 
     def optical(grid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -89,43 +93,40 @@ def _of_rows(pair: ScenePair, xy: np.ndarray, shift: np.ndarray, translate: Tran
         values, valid = pair.sample_sar(grid + pair.centre_offset_px, factor)
         return values[0], valid
 
-    def translated(grid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        values, valid = sar(grid)
-        return translate(values, valid).mean(axis=0), valid
-
     xy = _on_pixels(xy, factor)
-    # Interpolation blurs, so the geocoded patch is moved by the part of the shift below a pixel: both are then blurred alike.
+    # Interpolation blurs, so the geocoded patch is moved by the part of the shift below a pixel:
+    # then both are blurred alike.
     places = {"before": xy + shift - np.rint(shift / factor) * factor, "after": xy + shift}
     reference = _Patches(optical, xy, factor)
     features = {f"optical_{name}": value for name, value in reference.looks().items()}
-    for image, sample in {"sar": sar, **({"translated": translated} if translate else {})}.items():
-        alike = {}
-        for when, place in places.items():
-            seen = _Patches(sample, place, factor)
-            if image == "sar":
-                features.update({f"sar_{when}_{name}": value for name, value in seen.looks().items()})
-            alike[when] = reference.likeness(seen)
-        for name in LIKENESSES:
-            features.update({f"{image}_{name}_{when}": alike[when][name] for when in places})
-            features[f"{image}_{name}_gain"] = alike["after"][name] - alike["before"][name]
+    alike = {}
+    for when, place in places.items():
+        seen = _Patches(sar, place, factor)
+        features.update({f"sar_{when}_{name}": value for name, value in seen.looks().items()})
+        alike[when] = reference.likeness(seen)
+    for name in LIKENESSES:
+        features.update({f"sar_{name}_{when}": alike[when][name] for when in places})
+        features[f"sar_{name}_gain"] = alike["after"][name] - alike["before"][name]
     return features
 
 
 def _on_pixels(xy: np.ndarray, factor: int) -> np.ndarray:
-    """Patch centres (N, 2) moved by at most half a level pixel, so that an optical patch needs no interpolation, which would blur it."""
+    """Patch centres (N, 2) moved by at most half a level pixel, so that optical patches need no
+    interpolation, which blurs."""
     corner = np.rint((xy + 0.5) / factor - 0.5 - (_SIDE - 1) / 2)
     return (corner + _SIDE / 2) * factor - 0.5
 
 
 class _Patches:
-    """Patches of one image, N x 32 x 32, and what can be said of them. Pixels without data have no part in anything."""
+    """Patches of one image, N x 32 x 32, and what can be said of them; pixels without data
+    are left out of everything."""
 
-    def __init__(self, sample: _Sample, centre: np.ndarray, factor: int) -> None:
+    def __init__(self, read: _ReadGrid, centre: np.ndarray, factor: int) -> None:
         self.values = np.empty((len(centre), _SIDE, _SIDE), np.float32)
         self.valid = np.empty((len(centre), _SIDE, _SIDE), bool)
         # Shifted centres may lie far apart, so they are grouped anew.
         for rows in _blocks(centre):
-            self.values[rows], self.valid[rows] = _cut(sample, centre[rows], factor)
+            self.values[rows], self.valid[rows] = _cut(read, centre[rows], factor)
         rise = self.values[:, 1:-1, 2:] - self.values[:, 1:-1, :-2], self.values[:, 2:, 1:-1] - self.values[:, :-2, 1:-1]
         self.gradient = np.sqrt(rise[0] ** 2 + rise[1] ** 2) / 2  # a third of the time of hypot
         across = self.valid[:, 1:-1, 2:] & self.valid[:, 1:-1, :-2]
@@ -159,13 +160,14 @@ class _Patches:
         return {name: np.where(enough, value, np.nan) for name, value in found.items()}
 
 
-def _cut(sample: _Sample, centre: np.ndarray, factor: int) -> tuple[np.ndarray, np.ndarray]:
-    """Values (n, 32, 32) and validity of patches around optical array positions (n, 2) that lie near each other, from one read."""
+def _cut(read: _ReadGrid, centre: np.ndarray, factor: int) -> tuple[np.ndarray, np.ndarray]:
+    """Values (n, 32, 32) and validity of patches around optical array positions (n, 2) that lie
+    near each other, from one read."""
     corner = (centre + 0.5) / factor - 0.5 - (_SIDE - 1) / 2
     first = np.floor(corner.min(axis=0) + _TINY).astype(np.int64)
     width, height = np.maximum(np.floor(corner.max(axis=0) + _TINY).astype(np.int64) - first + _SIDE + 1, _LEAST_READ_PX).tolist()
     window = Window(int(first[0]) * factor, int(first[1]) * factor, width * factor, height * factor)
-    values, valid = sample(output_grid(window, factor))
+    values, valid = read(output_grid(window, factor))
     whole = np.floor(corner + _TINY).astype(np.int64)
     u, v = np.moveaxis(np.maximum(corner - whole, 0.0), -1, 0).astype(np.float32)[..., None, None]
     column, row = (whole - first).T
@@ -198,7 +200,7 @@ def _share_safe(mask: np.ndarray) -> np.ndarray:
 def _correlation(first: np.ndarray, second: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """(n,) zero-mean normalised cross-correlation over the mask; 0 where either is constant."""
     count = _share_safe(mask)
-    centred = [np.where(mask, values - (_moments(values, mask)[0])[:, None, None], 0.0) for values in (first, second)]
+    centred = [np.where(mask, values - _moments(values, mask)[0][:, None, None], 0.0) for values in (first, second)]
     covariance = np.einsum("nij,nij->n", *centred) / count
     power = [np.einsum("nij,nij->n", values, values) / count for values in centred]
     return covariance / np.maximum(np.sqrt(power[0] * power[1]), _TINY)

@@ -1,7 +1,8 @@
 """Named features of candidates, for the reranker: all relative, none says where a candidate lies or in which scene.
 
-Families: ``proposer`` (what the proposer itself claims), ``neighbours`` (`solution.reranker.neighbours`), ``field`` (distance to the coarse field of the
-whole table), ``image`` (`solution.reranker.appearance`) and ``surface`` (`solution.surface.ground`).
+Families: ``proposer`` (what the proposer itself claims), ``neighbours`` (`solution.reranker.neighbours`), ``field``
+(distance to the coarse field of the whole table), ``image`` (`solution.reranker.appearance`) and ``surface``
+(`solution.surface.ground`).
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ from solution.core.geometry import affine_of_shifts
 from solution.data.scene import ScenePair
 from solution.field import candidates, fitting
 from solution.proposers.every import LEARNED
-from solution.proposers.warped import Translate
-from solution.reranker import appearance, neighbours
-from solution.surface import ground as surface
+from solution.reranker import neighbours
+from solution.reranker.appearance import IMAGE_FEATURES, image_features
+from solution.surface.ground import GROUND_FEATURES, Ground
 
 FAMILIES: dict[str, tuple[str, ...]] = {
     "proposer": (
@@ -29,33 +30,29 @@ FAMILIES: dict[str, tuple[str, ...]] = {
     ),
     "neighbours": tuple(f"{name}_{measure}" for name in neighbours.NEIGHBOURHOODS for measure in neighbours.MEASURES),
     "field": ("field_residual", "field_along", "field_across", "field_relative"),
-    "image": appearance.NAMES,
-    "surface": surface.FEATURES,
+    "image": IMAGE_FEATURES,
+    "surface": GROUND_FEATURES,
 }
 FEATURES = tuple(name for names in FAMILIES.values() for name in names)
-"""Names in the order of the columns. Lengths are in optical px where they are errors, else in typical candidate distances."""
+"""Names of all features in the order of the columns. Errors are in optical px, distances between
+candidates in their typical distance."""
 
-_LEAST_PX = 0.5  # a typical error that is smaller is not divided by
+_LEAST_PX = 0.5  # no error is divided by less
 
 
-def features(
-    pair: ScenePair,
-    table: pd.DataFrame,
-    translate: Translate | None = None,
-    rows: np.ndarray | None = None,
-    ground: surface.Ground | None = None,
-) -> pd.DataFrame:
+def candidate_features(pair: ScenePair, table: pd.DataFrame, rows: np.ndarray | None = None, ground: Ground | None = None) -> pd.DataFrame:
     """Features of the candidates of one scene.
 
     Args:
         pair: the scene; its labels are not looked at.
         table: candidates of one scene and one team (another team's rows would be neighbours that agree too easily).
-        translate: paints SAR tiles; without it the features of translated SAR are NaN.
         rows: (N,) bool, which rows' features are wanted; all rows remain their neighbours. None = all.
-        ground: what the SAR image of the pair shows, where it is known already or by a classifier; None = by its statistics.
+        ground: what the SAR image of the pair shows, if the caller has read it already;
+            None = read it, by its statistics.
 
     Returns:
-        float32, columns `FEATURES`, one row per wanted row of the table, in its order and with its index; NaN = unknown.
+        float32, columns `FEATURES`, one row per wanted row of the table, in its order and
+        with its index; NaN = unknown.
     """
     table = candidates.check(table)
     wanted = np.ones(len(table), bool) if rows is None else np.asarray(rows, bool)
@@ -69,16 +66,16 @@ def features(
             values[name][order] = column
     image = wanted & finite
     xy, shift = table[["x", "y"]].to_numpy(), table[["dx", "dy"]].to_numpy()
-    for name, column in appearance.image_evidence(pair, xy[image], shift[image], translate).items():
+    for name, column in image_features(pair, xy[image], shift[image]).items():
         values[name][image] = column
     if image.any():
-        for name, column in (ground or surface.Ground.of(pair)).evidence(table[image]).items():
+        for name, column in (ground or Ground.of(pair)).features(table[image]).items():
             values[name][image] = column
     return pd.DataFrame(values, index=table.index)[wanted]
 
 
 def _of_table(table: pd.DataFrame, shape: tuple[int, int]) -> dict[str, np.ndarray]:
-    """What the table alone says of finite rows."""
+    """The features that need no image, of a table whose rows are all finite."""
     xy, shift = table[["x", "y"]].to_numpy(), table[["dx", "dy"]].to_numpy()
     field, typical_px = _coarse_field(table, shape)
     axis = _main_axis(xy, field)
@@ -87,7 +84,8 @@ def _of_table(table: pd.DataFrame, shape: tuple[int, int]) -> dict[str, np.ndarr
 
 
 def _claims(table: pd.DataFrame) -> dict[str, np.ndarray]:
-    """The proposer's own claims, as they are and against the other rows of their source, as sources are not equally modest."""
+    """The proposer's own claims, as they are and against the other rows of their source:
+    sources are not equally modest."""
     by_source = table.groupby("source")
     relative = {name: table[name] / by_source[name].transform("median").clip(lower=_LEAST_PX) for name in ("sigma_px", "cycle_px")}
     claims = {
@@ -105,7 +103,8 @@ def _claims(table: pd.DataFrame) -> dict[str, np.ndarray]:
 def _coarse_field(table: pd.DataFrame, shape: tuple[int, int]) -> tuple[np.ndarray, float]:
     """Shifts (N, 2) at the candidates of the field fitted to all of them, and its typical error, px.
 
-    The fit sees positions from the first candidate on and shifts from their median on, so that neither a place nor a common shift matters.
+    Positions are counted from the first candidate and shifts from their median, so that neither a place nor a common
+    shift matters.
     """
     start = table[["x", "y"]].min()
     common = table[["dx", "dy"]].median()
@@ -116,12 +115,14 @@ def _coarse_field(table: pd.DataFrame, shape: tuple[int, int]) -> tuple[np.ndarr
 
 
 def _main_axis(xy: np.ndarray, field: np.ndarray) -> np.ndarray:
-    """(2,) unit vector along which the coarse field departs most from an affine: the SAR range, where terrain and buildings lean."""
+    """(2,) unit vector along which the coarse field departs most from an affine: that of the SAR range, along which
+    terrain and buildings lean."""
     departure = field - affine_of_shifts(xy, field)
     return np.linalg.eigh(departure.T @ departure)[1][:, 1]
 
 
 def _to_field(residual: np.ndarray, axis: np.ndarray, typical_px: float) -> dict[str, np.ndarray]:
+    """How far shifts lie from the coarse field: (N, 2) residuals, px, as lengths, along and across the main axis."""
     length = np.hypot(*residual.T)
     along, across = np.abs(residual @ axis), np.abs(residual @ np.array([-axis[1], axis[0]]))
     return {"field_residual": length, "field_along": along, "field_across": across, "field_relative": length / typical_px}

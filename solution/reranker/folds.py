@@ -1,4 +1,5 @@
-"""Rerankers of all teams: the reranker of a team learns from what the other teams proposed for scenes that they had never seen."""
+"""Rerankers of all teams: the reranker of a team learns from what the other teams proposed for
+scenes that they had never seen."""
 
 from __future__ import annotations
 
@@ -20,8 +21,7 @@ from solution.data.finding import discover
 from solution.data.scene import ScenePair, without_labels
 from solution.field import candidates, fitting
 from solution.proposers.every import LEARNED
-from solution.proposers.warped import Translate
-from solution.reranker import features as evidence
+from solution.reranker.features import candidate_features
 from solution.reranker.model import FILE, Labelled, Reranker, RerankerConfig, rank, train
 from solution.reranker.report import evaluate, line, save_figure
 from solution.scoring import score
@@ -33,9 +33,6 @@ from solution.teams.team import BASE, Team, aoi_teams, fold_teams
 REPORT = "reranker.json"
 FIGURE = "reranker.png"
 
-TranslateOf = Callable[[Path], tuple[Translate, str]]
-"""A team's folder -> its translator, and a hash of its weights."""
-
 
 def train_folds(
     pairs: Sequence[ScenePair],
@@ -43,19 +40,19 @@ def train_folds(
     folds: Path,
     extra: Sequence[tuple[ScenePair, pd.DataFrame]] = (),
     config: RerankerConfig | None = None,
-    translate_of: TranslateOf | None = None,
     say: Callable[[str], None] = print,
 ) -> dict[str, dict]:
-    """Train a reranker for every team and one for the base models, and judge each on the scenes that its team holds out.
+    """Train a reranker for every team and one for the base models, and judge each on the
+    scenes that its team holds out.
 
-    The reranker of team k learns from ``folds/j/candidates.parquet`` of the fold teams j, without the scenes that k holds out. It is judged on the
-    table that team k itself proposed. ``folds/TEAM/reranker.txt`` (with a JSON beside it), ``folds/reranker.json`` and ``folds/reranker.png``
+    The reranker of team k learns from ``folds/j/candidates.parquet`` of the fold teams j, without the
+    scenes that k holds out. It is judged on the table that team k itself proposed.
+    ``folds/TEAM/reranker.txt`` (with a JSON beside it), ``folds/reranker.json`` and ``folds/reranker.png``
     are written; features are kept below ``folds/.work``.
 
     Args:
         pairs: the labelled scenes (others are passed over).
         extra: simulated scenes and their labelled tables, from which all rerankers learn.
-        translate_of: gives teams' translators, whose pictures become features; the prediction must then give them too.
         say: gets one line per team.
 
     Returns:
@@ -68,16 +65,15 @@ def train_folds(
     missing = sorted(set(labelled) - set(split["scene"]))
     if missing:
         raise InputError(f"scene {missing[0]}: is not in the split; make it anew with: python -m solution split DATA_DIR")
-    source = _Source(labelled, folds, translate_of)
-    of_fold_teams = [scene for team in fold_teams(split) for scene in source.of_team(team)]
-    # Simulated scenes have no team, so no translator of their own.
-    # Nor are they the labelled scenes whose names they may bear.
-    shared = [replace(source.labelled(pair, table, None), scene=f"{pair.optical.parent.name}/{pair.name}") for pair, table in extra]
+    tables = _LabelledTables(labelled, folds)
+    of_fold_teams = [scene for team in fold_teams(split) for scene in tables.of_team(team)]
+    # Simulated scenes are not the labelled scenes whose names they may bear.
+    shared = [replace(tables.labelled(pair, table), scene=f"{pair.optical.parent.name}/{pair.name}") for pair, table in extra]
     reports = {}
     for team in [*fold_teams(split), *aoi_teams(split)]:
         seen = [scene for scene in of_fold_teams if scene.scene not in team.held_out]
         reranker = _trained([*seen, *shared], team.number, folds / team.name, config)
-        reports[team.name] = evaluate(reranker, source.of_team(team))
+        reports[team.name] = evaluate(reranker, tables.of_team(team))
         say(f"reranker {team.name}: {line(reports[team.name])}")
     base = _trained([*of_fold_teams, *shared], -1, folds / BASE, config)
     say(f"reranker {BASE}: trained on {', '.join(base.manifest.trained_on)}")
@@ -87,7 +83,9 @@ def train_folds(
 
 
 def predicted_tables(data: Path, maps: Path) -> list[tuple[ScenePair, pd.DataFrame]]:
-    """Labelled scenes of a folder with the candidates that a prediction left beside their maps: those of the first team, since every scene counts once.
+    """Labelled scenes of a folder, and the candidates that a prediction left beside their maps.
+
+    Only those of the first team, since every scene counts once.
 
     Raises:
         InputError: no such scene.
@@ -109,9 +107,11 @@ def predicted_tables(data: Path, maps: Path) -> list[tuple[ScenePair, pd.DataFra
 def map_errors(
     pairs: Sequence[ScenePair], split: pd.DataFrame, folds: Path, say: Callable[[str], None] = print
 ) -> dict[str, dict[str, float]]:
-    """What the rerankers are worth in the end: mean error of the out-of-fold map, px, by scene and by what the fit goes by.
+    """What the rerankers are worth in the end: mean error of the out-of-fold map, px, by
+    scene and by what the fit goes by.
 
-    ``confidence``: the proposers' own; ``reranker``: without what the team's reranker gives less than even odds; ``oracle``: without what is known to be wrong.
+    ``confidence``: the proposers' own; ``reranker``: without what the team's reranker gives less than even odds;
+    ``oracle``: without what is known to be wrong.
     """
     found = {}
     for team in fold_teams(split):
@@ -139,36 +139,35 @@ def _trained(scenes: Sequence[Labelled], number: int, folder: Path, config: Rera
     return reranker
 
 
-class _Source:
+class _LabelledTables:
     """Labelled out-of-fold candidates with their features, which are computed once and kept."""
 
-    def __init__(self, pairs: dict[str, ScenePair], folds: Path, translate_of: TranslateOf | None) -> None:
-        self._pairs, self._folds, self._translate_of = pairs, folds, translate_of
+    def __init__(self, pairs: dict[str, ScenePair], folds: Path) -> None:
+        self._pairs, self._folds = pairs, folds
         self._tables: dict[str, list[Labelled]] = {}
 
     def of_team(self, team: Team) -> list[Labelled]:
         """The scenes that a team holds out."""
         if team.name not in self._tables:
-            folder = self._folds / team.name
-            path = folder / CANDIDATES
+            path = self._folds / team.name / CANDIDATES
             table, pairs = candidates.read(path), [self._pairs[name] for name in team.held_out if name in self._pairs]
             parts = [(pair, table[table["scene"] == pair.name].reset_index(drop=True)) for pair in pairs]
             for pair, part in parts:
                 if part["error_px"].isna().all():
                     raise InputError(f"{path}: has no labelled candidate of scene {pair.name}; make it anew with the propose stage")
-            self._tables[team.name] = [self.labelled(pair, part, folder) for pair, part in parts]
+            self._tables[team.name] = [self.labelled(pair, part) for pair, part in parts]
         return self._tables[team.name]
 
-    def labelled(self, pair: ScenePair, table: pd.DataFrame, team: Path | None) -> Labelled:
-        """One scene's labelled rows of learned sources; only they need features, while all rows of these sources are their neighbours."""
+    def labelled(self, pair: ScenePair, table: pd.DataFrame) -> Labelled:
+        """One scene's labelled rows of learned sources; only they need features, while all rows of these
+        sources are their neighbours."""
         table = table[table["source"].isin(LEARNED)].reset_index(drop=True)
-        translate, weights = self._translate_of(team) if self._translate_of and team else (None, "")
-        facts = [code_digest(evidence.features), pair.fingerprint(), _digest(table), weights]
+        facts = [code_digest(candidate_features), pair.fingerprint(), _digest(table)]
         kept = self._folds / artefact.WORK / f"features_{pair.name}_{artefact.digest(facts)}.parquet"
         if kept.is_file():
             features = pq.read_table(kept).to_pandas()
         else:
-            features = evidence.features(pair, table, translate, table["error_px"].notna().to_numpy())
+            features = candidate_features(pair, table, table["error_px"].notna().to_numpy())
             with artefact.atomic_path(kept) as temporary:
                 pq.write_table(pa.Table.from_pandas(features, preserve_index=False), temporary)
         return Labelled.of(table, features, pair.tiepoints(), pair.shape)

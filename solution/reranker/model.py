@@ -1,8 +1,10 @@
-"""The reranker: the probability that a candidate lies within tau of the truth, from its evidence (LightGBM, calibrated).
+"""The reranker: the probability that a candidate lies within tau of the truth, from its
+features (LightGBM, calibrated).
 
-It learns from out-of-fold candidates alone, as its proposers are overconfident where they were trained. Rows without a label are dropped, and so
-are rows between tau and 2 tau (IGNORE): tie-points are clicked by hand, so whether such a row is right cannot be said. Every scene has the same
-weight, and within a scene every tie-point, however many candidates surround it.
+It learns from out-of-fold candidates alone, as its proposers are overconfident where they were trained. Rows
+without a label are dropped, and so are rows between tau and 2 tau: tie-points are clicked by hand, so whether
+such a row is right cannot be said. Every scene has the same weight, and within a scene every tie-point,
+however many candidates surround it.
 """
 
 from __future__ import annotations
@@ -27,16 +29,15 @@ from solution.data.scene import ScenePair
 from solution.data.tiepoints import TiePoints
 from solution.field import candidates
 from solution.proposers.every import LEARNED
-from solution.proposers.warped import Translate
-from solution.reranker import features as evidence
+from solution.reranker.features import FEATURES, candidate_features
 from solution.surface.ground import Ground
 
 STAGE = "reranker"
 FILE = "reranker.txt"
-_LEAST_ROWS = 40
-_BLOCKS = 4  # a scene's side, in spatial blocks of the inner folds
+_LEAST_ROWS = 40  # to learn from
+_BLOCKS = 4  # spatial blocks along each side of a scene, which the inner folds hold out where there is one scene only
 _PRIOR = 1e-3  # weight of the belief that scores need no calibration, against a mean log loss
-_LEAST_SLOPE = 0.05  # a calibration may not turn the order round
+_LEAST_SLOPE = 0.05  # above 0, as a calibration may not turn the order round
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,8 @@ class Labelled:
 
 @dataclass(frozen=True)
 class Calibration:
-    """Platt's: quality = sigmoid(slope * score + intercept). Two numbers, as there are too few wrong rows for more."""
+    """Platt's calibration: quality = sigmoid(slope * score + intercept); there are too few wrong
+    rows for more than two numbers."""
 
     slope: float = 1.0
     intercept: float = 0.0
@@ -195,7 +197,11 @@ class Reranker:
 
     @classmethod
     def load(cls, path: Path) -> Reranker:
-        """Read what `save` wrote. Raises `InputError` where a file is missing or broken, or knows other features than this version."""
+        """Read what `save` wrote.
+
+        Raises:
+            InputError: a file is missing or broken, or knows other features than this version.
+        """
         path = Path(path)
         beside = path.with_suffix(".json")
         for one in (path, beside):
@@ -212,8 +218,8 @@ class Reranker:
             raise InputError(f"{beside}: is not a reranker of this version; train it again with ./train.sh DATA") from error
         if sha256 != hashlib.sha256(text.encode()).hexdigest():
             raise InputError(f"{path}: does not belong to {beside.name} beside it; train it again with ./train.sh DATA")
-        if tuple(names) != evidence.FEATURES:
-            odd = sorted(set(names) ^ set(evidence.FEATURES)) or ["their order"]
+        if tuple(names) != FEATURES:
+            odd = sorted(set(names) ^ set(FEATURES)) or ["their order"]
             raise InputError(
                 f"{path}: was trained on other features than this version computes ({odd[0]}); train it again with ./train.sh DATA"
             )
@@ -245,17 +251,17 @@ def rank(
     pair: ScenePair,
     table: pd.DataFrame,
     reranker: Reranker,
-    translate: Translate | None = None,
     held_out: bool = False,
     ground: Ground | None = None,
 ) -> pd.DataFrame:
-    """A copy of a table with `quality` filled where the source is a learned one; gradients, whose search hardly leaves room for doubt, are not judged.
+    """A copy of a table with `quality` filled where the source is a learned one.
+
+    Gradients are not judged: their search hardly leaves room for doubt.
 
     Args:
         table: candidates of one scene, by the team whose reranker this is.
-        translate: as in `features.features`; must be given if and only if it was in training.
         held_out: out-of-fold work, for which a reranker that saw the scene is refused.
-        ground: as in `features.features`.
+        ground: as in `features.candidate_features`.
 
     Raises:
         InputError: a reranker that was trained on the scene, where that is forbidden.
@@ -265,13 +271,20 @@ def rank(
     table = candidates.check(table).copy()
     learned = table["source"].isin(LEARNED).to_numpy()
     quality = np.full(len(table), np.nan)
-    quality[learned] = reranker.quality(evidence.features(pair, table[learned].reset_index(drop=True), translate, ground=ground))
+    quality[learned] = reranker.quality(candidate_features(pair, table[learned].reset_index(drop=True), ground=ground))
     return table.assign(quality=quality)
 
 
 @dataclass(frozen=True)
 class _Rows:
-    """Training rows of all scenes: features (N, F), and (N,) each the class, the weight (mean 1) and the group that is held out together."""
+    """Training rows of all scenes.
+
+    Attributes:
+        features: (N, F), columns `FEATURES`.
+        right: (N,) bool.
+        weight: (N,), mean 1.
+        group: (N,) int; rows of one group are held out together.
+    """
 
     features: pd.DataFrame
     right: np.ndarray
@@ -281,13 +294,13 @@ class _Rows:
     @classmethod
     def of(cls, scenes: Sequence[Labelled], config: RerankerConfig) -> _Rows:
         if not scenes:
-            return cls(pd.DataFrame(columns=list(evidence.FEATURES), dtype=np.float32), *(np.zeros(0) for _ in range(3)))
+            return cls(pd.DataFrame(columns=list(FEATURES), dtype=np.float32), *(np.zeros(0) for _ in range(3)))
         # Neighbouring rows err alike, so whole scenes are held out, or large blocks where there is a single scene.
         groups = [np.full(len(scene.error_px), number) for number, scene in enumerate(scenes)] if len(scenes) > 1 else [scenes[0].block]
         weight = np.concatenate([scene.weight() for scene in scenes])
         features = pd.concat([scene.features for scene in scenes], ignore_index=True)
         right = np.concatenate([scene.error_px for scene in scenes]) <= config.tau_px
-        return cls(features[list(evidence.FEATURES)], right, weight / weight.mean(), np.concatenate(groups))
+        return cls(features[list(FEATURES)], right, weight / weight.mean(), np.concatenate(groups))
 
     def keep(self, mask: np.ndarray) -> _Rows:
         return _Rows(self.features[mask], self.right[mask], self.weight[mask], self.group[mask])
@@ -303,7 +316,7 @@ def _check(data: _Rows, fold: int) -> None:
 
 def _boosted(data: _Rows, config: RerankerConfig) -> lightgbm.Booster:
     dataset = lightgbm.Dataset(
-        data.features.to_numpy(np.float32), data.right.astype(np.float32), weight=data.weight, feature_name=list(evidence.FEATURES)
+        data.features.to_numpy(np.float32), data.right.astype(np.float32), weight=data.weight, feature_name=list(FEATURES)
     )
     return lightgbm.train(config.parameters(), dataset, config.rounds)
 

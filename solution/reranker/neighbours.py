@@ -1,4 +1,5 @@
-"""What the rows around a candidate say of it: how far it is from them, how far they are from each other, and how many agree.
+"""What the rows around a candidate say of it: how far it is from them, how far they are from
+each other, and how many agree.
 
 Every feature compares rows with rows, so none changes when all positions or all shifts move by a constant.
 """
@@ -11,20 +12,27 @@ from scipy.spatial import cKDTree
 from solution.core.geometry import spacing
 
 NEIGHBOURHOODS = ("same8", "same24", "other8", "within2", "within4")
-"""Nearest 8 and 24 rows of the same source, nearest 8 of other sources, and rows of any source within 2 and 4 typical spacings."""
+"""The nearest 8 and 24 rows of the same source, the nearest 8 of other sources, and all rows
+within 2 and 4 typical spacings."""
 
 MEASURES = ("count", "distance", "residual", "along", "across", "spread", "surprise", "affine", "agree", "confidence")
-"""How many rows; their median distance in typical spacings; distance of the row's shift to their median shift, px, also along and across the
-main axis; their own median distance to it, px; the first distance over the second; distance to what a robust local affine predicts, px; share
-of rows within 3 px of the row's shift; their mean confidence."""
+"""What is measured on a neighbourhood of a row, in this order.
+
+- How many rows it holds, and their median distance, in typical spacings.
+- Distance of the row's shift to their median shift, px; the same along and across the main axis.
+- Median distance of their own shifts to the median shift, px; the first distance over this one.
+- Distance of the row's shift to what a robust local affine predicts, px.
+- Share of rows within 3 px of the row's shift; their mean confidence.
+"""
 
 _NEAREST = {"same8": 8, "same24": 24, "other8": 8}
 _WITHIN = {"within2": 2.0, "within4": 4.0}
 _LARGEST = 48  # rows looked at within a radius; on a regular grid 4 spacings hold as many
 _OTHER_REACH = 6.0  # spacings; a row of another source farther away says nothing
-_AGREE_PX = 3.0
-_LEAST_SPREAD_PX = 1.0
-_RIDGE = 0.5  # rows' worth of belief, per spacing, that a neighbourhood has no slope: keeps borders from extrapolating
+_AGREE_PX = 3.0  # rows agree whose shifts differ by no more
+_LEAST_SPREAD_PX = 1.0  # added to the spread, which may be 0
+_RIDGE = 0.5  # weight of the belief that a neighbourhood has no slope, in rows: keeps borders from extrapolating
+_TINY = 1e-9
 
 
 def agreement(xy: np.ndarray, shift: np.ndarray, source: np.ndarray, confidence: np.ndarray, axis: np.ndarray) -> dict[str, np.ndarray]:
@@ -63,7 +71,8 @@ def _neighbours(name: str, xy: np.ndarray, source: np.ndarray, step: float) -> t
 
 
 def _nearest(xy: np.ndarray, asking: np.ndarray, asked: np.ndarray, count: int, limit: float) -> tuple[np.ndarray, np.ndarray]:
-    """The `count` rows of `asked` nearest to each row of `asking`, itself excepted; as `_neighbours`."""
+    """The `count` rows of `asked` nearest to each row of `asking`, except the row itself;
+    shapes as of `_neighbours`."""
     if len(asked) == 0:
         return np.zeros((len(asking), count), np.int64), np.full((len(asking), count), np.inf)
     distance, place = cKDTree(xy[asked]).query(xy[asking], k=range(1, count + 2), distance_upper_bound=limit)
@@ -78,7 +87,8 @@ def _nearest(xy: np.ndarray, asking: np.ndarray, asked: np.ndarray, count: int, 
 def _measure(
     index: np.ndarray, distance: np.ndarray, place: np.ndarray, shift: np.ndarray, confidence: np.ndarray, axis: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """`MEASURES` -> (N,), from row numbers and distances (N, k) and positions (N, 2), the latter two in spacings."""
+    """`MEASURES` -> (N,), from row numbers and distances (N, k) and positions (N, 2);
+    distances and positions in spacings."""
     there = np.isfinite(distance)
     count = there.sum(axis=1)
     theirs = shift[index]
@@ -104,7 +114,7 @@ def _measure(
 
 
 def _median(values: np.ndarray, there: np.ndarray) -> np.ndarray:
-    """(N,) medians over the entries of (N, k) that are there; NaN without any. (`nanmedian` is twenty times slower.)"""
+    """(N,) medians over the entries of (N, k) that are there; NaN without any. `nanmedian` is twenty times slower."""
     count = there.sum(axis=1)
     ordered = np.sort(np.where(there, values, np.inf), axis=1)
     low, high = np.maximum(count - 1, 0) // 2, count // 2
@@ -114,10 +124,11 @@ def _median(values: np.ndarray, there: np.ndarray) -> np.ndarray:
 
 
 def _predicted(offset: np.ndarray, value: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """(N, 2) values at the rows themselves of ridged affines through values (N, k, 2) at offsets (N, k, 2), with weights (N, k)."""
+    """(N, 2) values at the rows themselves of ridged affines through values (N, k, 2) at offsets
+    (N, k, 2), with weights (N, k)."""
     weighted = weight > 0
     design = np.concatenate([np.ones((*offset.shape[:2], 1)), offset], axis=-1)
     heavy = design * weight[..., None]
-    normal = np.matmul(heavy.transpose(0, 2, 1), design) + np.diag([1e-9, _RIDGE, _RIDGE])
+    normal = np.matmul(heavy.transpose(0, 2, 1), design) + np.diag([_TINY, _RIDGE, _RIDGE])
     right = np.matmul(heavy.transpose(0, 2, 1), np.where(weighted[..., None], value, 0.0))
     return np.linalg.solve(normal, right)[:, 0]

@@ -1,4 +1,7 @@
-"""How good a reranker is on scenes that it never saw: AUC, average precision, calibration, and what its features gain. All weighted by tie-point."""
+"""How good a reranker is on scenes that it never saw: AUC, average precision, calibration, and what the features gain.
+
+All figures weigh each tie-point the same.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +15,15 @@ from solution.core.artefact import atomic_path
 from solution.reranker.features import FAMILIES
 from solution.reranker.model import Labelled, Reranker
 
-_BINS = 10
-_TOP = 20
+_BINS = 10  # of the calibration curve
+_TOP = 20  # features in the figure
 
 
 def auc(score: np.ndarray, right: np.ndarray, weight: np.ndarray) -> float:
-    """Weighted probability that a right row scores above a wrong one, ties counting half; NaN without both kinds. Arguments are (N,)."""
+    """Area under the ROC curve: weighted probability that a right row scores above a wrong one, ties counting half.
+
+    All arguments are (N,); NaN without both kinds of rows.
+    """
     _, rank = np.unique(score, return_inverse=True)
     good, bad = (np.bincount(rank, weight * kind, rank.max(initial=0) + 1) for kind in (right, ~right))
     pairs = good.sum() * bad.sum()
@@ -25,7 +31,10 @@ def auc(score: np.ndarray, right: np.ndarray, weight: np.ndarray) -> float:
 
 
 def average_precision(score: np.ndarray, wanted: np.ndarray, weight: np.ndarray) -> float:
-    """Weighted mean precision over the wanted rows, best scores first, rows of equal score at once; NaN without wanted rows."""
+    """Weighted mean precision over the wanted rows, best scores first, rows of equal score at once.
+
+    All arguments are (N,); NaN without wanted rows.
+    """
     _, rank = np.unique(-score, return_inverse=True)
     hit, seen = (np.bincount(rank, weight * kind, rank.max(initial=0) + 1) for kind in (wanted, np.ones_like(wanted)))
     total = hit.sum()
@@ -47,13 +56,13 @@ def calibration_curve(quality: np.ndarray, right: np.ndarray, weight: np.ndarray
 
 
 def evaluate(reranker: Reranker, scenes: Sequence[Labelled]) -> dict:
-    """Figures on labelled scenes that the reranker never saw, rows between tau and 2 tau left out.
+    """Judge a reranker on labelled scenes that it never saw, without the rows between tau and 2 tau.
 
     Returns:
-        Plain values: ``scenes``, ``rows``, ``tie_points``, ``right`` (share), ``auc``, ``average_precision`` (of right rows) and
-        ``average_precision_wrong`` (of finding wrong ones), the same three of the proposers' raw confidence (``confidence_...``),
-        ``calibration`` (as `calibration_curve`), ``calibration_error`` (mean gap between its columns), ``gain`` (feature -> share) and
-        ``gain_of_family``.
+        Plain values: ``scenes``, ``rows``, ``tie_points``, ``right`` (share), ``auc``, ``average_precision``
+        (of right rows) and ``average_precision_wrong`` (of finding wrong ones), the same three of the proposers' raw
+        confidence (``confidence_...``), ``calibration`` (as `calibration_curve`), ``calibration_error`` (mean gap
+        between what is predicted and what is observed), ``gain`` (feature -> share) and ``gain_of_family``.
 
     Raises:
         InputError: the reranker saw a scene.

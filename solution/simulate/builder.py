@@ -7,24 +7,24 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from solution.simulate.ground import Ground
+from solution.simulate.ground import GroundCells
 from solution.simulate.materials import BACKSCATTER_DB, BACKSCATTER_TEXTURE_DB, COLOUR_TEXTURE, Material, encode_db
 
-_NOISE = 512
+_NOISE = 512  # side of the noise tile, cells, from which all textures are cut
 
 
 @dataclass(frozen=True)
-class Frame:
-    """A rectangle's place: centre in cells, direction of its long axis."""
+class Pose:
+    """Where a rectangle lies: its centre, cells, and the direction of its long axis."""
 
     x: float
     y: float
     cos: float
     sin: float
 
-    def offset(self, a_cells: float, b_cells: float) -> Frame:
+    def offset(self, a_cells: float, b_cells: float) -> Pose:
         """Moved along its own axes."""
-        return Frame(self.x + self.cos * a_cells - self.sin * b_cells, self.y + self.sin * a_cells + self.cos * b_cells, self.cos, self.sin)
+        return Pose(self.x + self.cos * a_cells - self.sin * b_cells, self.y + self.sin * a_cells + self.cos * b_cells, self.cos, self.sin)
 
     def corners(self, half_a: float, half_b: float) -> np.ndarray:
         """(4, 2) corners; halves in cells."""
@@ -35,7 +35,7 @@ class Frame:
 
 @dataclass(frozen=True)
 class Roof:
-    """Shape (flat, gable, hip, dome), surface, RGB, and rise above the eaves in metres."""
+    """Shape (flat, gable, hip or dome), `Material`, RGB, and rise above the eaves in metres."""
 
     shape: str
     material: int
@@ -44,43 +44,43 @@ class Roof:
 
 
 class Builder:
-    """Writes objects into a `Ground`; sizes in metres, places in cells."""
+    """Writes objects into the ground; sizes are in metres, places in cells."""
 
-    def __init__(self, ground: Ground, cell_m: float, rng: np.random.Generator) -> None:
+    def __init__(self, ground: GroundCells, cell_m: float, rng: np.random.Generator) -> None:
         self.ground, self.cell, self.rng = ground, cell_m, rng
         self._noise = rng.standard_normal((_NOISE, _NOISE)).astype(np.float32)
         self._smooth = cv2.GaussianBlur(self._noise, (0, 0), 2.0) * 5.0
         self._crowns: dict[int, list[np.ndarray]] = {}
 
-    def _window(self, frame: Frame, half_a: float, half_b: float):
+    def _window(self, pose: Pose, half_a: float, half_b: float):
         """Slices around a rectangle, and its local coordinates (a, b) in metres there; None off the ground."""
-        corners = frame.corners(half_a / self.cell, half_b / self.cell)
+        corners = pose.corners(half_a / self.cell, half_b / self.cell)
         height, width = self.ground.height.shape
         x0, y0 = (max(0, int(v) - 1) for v in corners.min(axis=0))
         x1, y1 = min(width, int(corners[:, 0].max()) + 2), min(height, int(corners[:, 1].max()) + 2)
         if x1 - x0 < 2 or y1 - y0 < 2:
             return None
-        east = (np.arange(x0, x1, dtype=np.float32) - frame.x)[None, :] * self.cell
-        south = (np.arange(y0, y1, dtype=np.float32) - frame.y)[:, None] * self.cell
-        return (slice(y0, y1), slice(x0, x1)), frame.cos * east + frame.sin * south, -frame.sin * east + frame.cos * south
+        east = (np.arange(x0, x1, dtype=np.float32) - pose.x)[None, :] * self.cell
+        south = (np.arange(y0, y1, dtype=np.float32) - pose.y)[:, None] * self.cell
+        return (slice(y0, y1), slice(x0, x1)), pose.cos * east + pose.sin * south, -pose.sin * east + pose.cos * south
 
-    def is_free(self, frame: Frame, half_a: float, half_b: float) -> bool:
+    def is_free(self, pose: Pose, half_a: float, half_b: float) -> bool:
         """Whether the rectangle lies on the ground and touches no building."""
-        found = self._window(frame, half_a, half_b)
+        found = self._window(pose, half_a, half_b)
         if found is None:
             return False
         window, a, b = found
         return not self.ground.building[window][(np.abs(a) < half_a) & (np.abs(b) < half_b)].any()
 
-    def new_facade(self, frame: Frame, colour: tuple[float, float, float]) -> int:
+    def new_facade(self, pose: Pose, colour: tuple[float, float, float]) -> int:
         """Register a building's walls; returns its identity."""
         rng = self.rng
-        self.ground.facades.append((frame.cos, frame.sin, *colour, rng.uniform(2.8, 3.4), rng.uniform(2.0, 4.5), rng.normal(0, 3.0)))
+        self.ground.facades.append((pose.cos, pose.sin, *colour, rng.uniform(2.8, 3.4), rng.uniform(2.0, 4.5), rng.normal(0, 3.0)))
         return (len(self.ground.facades) - 1) % 65_534 + 1
 
-    def prism(self, identity: int, frame: Frame, half_a: float, half_b: float, height_m: float, roof: Roof, extra_db: float = 0.0) -> None:
+    def prism(self, identity: int, pose: Pose, half_a: float, half_b: float, height_m: float, roof: Roof, extra_db: float = 0.0) -> None:
         """One box with a roof; the part that rises above what is there wins."""
-        found = self._window(frame, half_a, half_b)
+        found = self._window(pose, half_a, half_b)
         if found is None:
             return
         window, a, b = found
@@ -142,19 +142,19 @@ class Builder:
         cv2.line(self.ground.material, p, q, int(Material.CONCRETE), 1)
         cv2.line(self.ground.backscatter, p, q, int(encode_db(-9.0)), 1)
 
-    def car(self, frame: Frame, length_m: float, width_m: float, height_m: float, colour: tuple[float, float, float], db: float) -> None:
+    def car(self, pose: Pose, length_m: float, width_m: float, height_m: float, colour: tuple[float, float, float], db: float) -> None:
         """A box on wheels."""
-        polygon = np.rint(frame.corners(length_m / 2 / self.cell, width_m / 2 / self.cell)).astype(np.int32)
+        polygon = np.rint(pose.corners(length_m / 2 / self.cell, width_m / 2 / self.cell)).astype(np.int32)
         cv2.fillConvexPoly(self.ground.height, polygon, height_m)
         cv2.fillConvexPoly(self.ground.colour, polygon, colour)
         cv2.fillConvexPoly(self.ground.material, polygon, int(Material.VEHICLE))
         cv2.fillConvexPoly(self.ground.backscatter, polygon, int(encode_db(db)))
-        cabin = np.rint(frame.corners(length_m / 5 / self.cell, width_m / 3 / self.cell)).astype(np.int32)
+        cabin = np.rint(pose.corners(length_m / 5 / self.cell, width_m / 3 / self.cell)).astype(np.int32)
         cv2.fillConvexPoly(self.ground.colour, cabin, tuple(0.45 * c for c in colour))
 
-    def heap(self, frame: Frame, half_a: float, half_b: float, height_m: float, material: int, colour) -> None:
+    def heap(self, pose: Pose, half_a: float, half_b: float, height_m: float, material: int, colour) -> None:
         """Loose material: rubble or spoil, rough on top."""
-        found = self._window(frame, half_a, half_b)
+        found = self._window(pose, half_a, half_b)
         if found is None:
             return
         window, a, b = found
@@ -164,9 +164,9 @@ class Builder:
         mask = (inside + 0.3 * coarse > 0.1) & (self.ground.building[window] == 0)
         self._write(window, mask, top.astype(np.float32), material, colour, 0.0)
 
-    def paint(self, frame: Frame, half_a: float, half_b: float, material: int, colour) -> None:
+    def paint(self, pose: Pose, half_a: float, half_b: float, material: int, colour) -> None:
         """A flat rectangle on the ground (yard, pitch, parking)."""
-        found = self._window(frame, half_a, half_b)
+        found = self._window(pose, half_a, half_b)
         if found is None:
             return
         window, a, b = found

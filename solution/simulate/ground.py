@@ -1,4 +1,5 @@
-"""The ground: one height field with colour, backscatter, material and building identity per cell, and its bare cover (land use and roads)."""
+"""The ground: one height field with colour, backscatter, material and building identity per cell, and its bare
+cover (land use and roads)."""
 
 from __future__ import annotations
 
@@ -11,12 +12,12 @@ from solution.simulate.materials import BACKSCATTER_DB, BACKSCATTER_TEXTURE_DB, 
 from solution.simulate.noise import Texture, hash01
 from solution.simulate.presets import DISTRICTS, Preset
 
-_STRIP = 512
-_SAR_PATCH_DB = 2.5
+_STRIP = 512  # rows that are covered at once
+_SAR_PATCH_DB = 2.5  # by which the backscatter of natural ground differs from place to place
 
 
 @dataclass
-class Ground:
+class GroundCells:
     """Everything both sensors look at, on (h, w) cells.
 
     Attributes:
@@ -25,7 +26,8 @@ class Ground:
         backscatter: (h, w) uint8 code, see `materials.encode_db`.
         material: (h, w) uint8.
         building: (h, w) uint16, 0 where there is none, else 1 + row of `facades`.
-        facades: one row per building: cos and sin of its axis, RGB of its walls, storey height, window pitch, reflectivity (dB).
+        facades: one row per building: cos and sin of its axis, RGB of its walls, storey height,
+            window pitch, reflectivity (dB).
         corners: (n, 2) cells (x, y) at which a person would click: junctions, lot corners, wall feet.
     """
 
@@ -38,16 +40,16 @@ class Ground:
     corners: list[tuple[float, float]] = field(default_factory=list)
 
     @classmethod
-    def empty(cls, shape: tuple[int, int]) -> Ground:
+    def empty(cls, shape: tuple[int, int]) -> GroundCells:
         """Flat and black."""
         return cls(
             np.zeros(shape, np.float32), np.zeros((*shape, 3), np.uint8), np.zeros(shape, np.uint8), np.zeros(shape, np.uint8),
             np.zeros(shape, np.uint16),
         )  # fmt: skip
 
-    def copy(self) -> Ground:
+    def copy(self) -> GroundCells:
         """Independent arrays; the lists are shared."""
-        return Ground(
+        return GroundCells(
             self.height.copy(), self.colour.copy(), self.backscatter.copy(), self.material.copy(), self.building.copy(),
             self.facades, self.corners,
         )  # fmt: skip
@@ -59,8 +61,10 @@ class Palette:
 
     Attributes:
         colour: (materials, 3) float32 RGB.
-        patches: which cover grows where (optical and radar alike); radar_patches: what only the radar sees (roughness, moisture).
-        grain: fine texture of colour; blotch: coarse texture of colour; radar_grain: texture of backscatter.
+        patches: which cover grows where, for both sensors.
+        radar_patches: what only the radar sees (roughness, moisture).
+        grain, blotch: fine and coarse texture of colour.
+        radar_grain: texture of backscatter.
     """
 
     colour: np.ndarray
@@ -84,8 +88,9 @@ def draw_palette(preset: Preset, rng: np.random.Generator) -> Palette:
     )  # fmt: skip
 
 
-def fill_cover(ground: Ground, layout: Layout, palette: Palette) -> None:
-    """Land cover, fields, streets, arterial roads and parking surfaces, strip by strip; sets material, colour and backscatter."""
+def fill_cover(ground: GroundCells, layout: Layout, palette: Palette) -> None:
+    """Land cover, fields, streets, arterial roads and parking surfaces, strip by strip; sets
+    material, colour and backscatter."""
     height, width = ground.height.shape
     for top in range(0, height, _STRIP):
         window = (top, min(top + _STRIP, height), 0, width)
@@ -157,7 +162,7 @@ def _open_ground(streets: Streets, layout: Layout, patch: np.ndarray, block: np.
     return material
 
 
-# surface of a block by use: (material, other material or None for the district's cover, share of the first)
+# Surface of a block by its use: material, other material (None: the district's cover), share of the first.
 _BLOCK_SURFACE = {
     "parking": (Material.ASPHALT, Material.CONCRETE, 0.7),
     "park": (Material.GRASS, Material.DRY_GRASS, 0.7),

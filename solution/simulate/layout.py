@@ -12,7 +12,7 @@ from solution.simulate.noise import STEP, CoarseField, coarse_shape, fractal, ha
 from solution.simulate.presets import DISTRICTS, Preset
 
 KINDS = tuple(DISTRICTS)
-ROUNDABOUT_M = 19.0
+ROUNDABOUT_M = 19.0  # radius
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,8 @@ class Layout:
         street, bend, arterial: width of streets, amplitude of their curves, width of the road around, m.
         trees_per_ha: density.
         warp_x, warp_y: unit-amplitude curves, and the border warp of the districts, on coarse nodes.
-        edge, junction, half: distance to the nearest and second nearest border, and half the width of the road on the nearest, m.
+        edge, junction, half: distance to the nearest and second nearest border, and half the width
+            of the road on the nearest, m.
         labels, beyond: the district of every node, and the one across the nearest border.
         roundabouts: (n, 2) cells.
         key: mixes the scene's seed into every hash.
@@ -88,18 +89,18 @@ class Layout:
         x = np.arange(left, right, dtype=np.float32)[None, :]
         y = np.arange(top, bottom, dtype=np.float32)[:, None]
         window = (top, bottom, left, right)
-        u, v = self._to_uv(label, x, y, self.warp_x.window(*window), self.warp_y.window(*window))
+        u, v = self.to_uv(label, x, y, self.warp_x.window(*window), self.warp_y.window(*window))
         border = np.minimum(label, beyond) * 65_537 + np.maximum(label, beyond)
         return Streets(label, self.edge.window(*window), self.half.window(*window), self.junction.window(*window), border, u, v)
 
-    def _to_uv(self, label, x, y, warp_x, warp_y):
+    def to_uv(self, label, x, y, warp_x, warp_y):
         bend = self.bend[label]
         east = (x - self.seed[label, 0]) * np.float32(self.cell_m) + bend * warp_x
         south = (y - self.seed[label, 1]) * np.float32(self.cell_m) + bend * warp_y
         return self.cos[label] * east + self.sin[label] * south, -self.sin[label] * east + self.cos[label] * south
 
     def to_cells(self, label: int, u: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Inverse of the street coordinates (fixed-point iteration; curves are gentle): cells (x, y)."""
+        """Cells (x, y) of street coordinates, by fixed-point iteration, as curves are gentle."""
         east = self.cos[label] * u - self.sin[label] * v
         south = self.sin[label] * u + self.cos[label] * v
         x, y = self.seed[label, 0] + east / self.cell_m, self.seed[label, 1] + south / self.cell_m
@@ -158,7 +159,7 @@ def build(shape: tuple[int, int], cell_m: float, preset: Preset, rng: np.random.
     specs = [DISTRICTS[KINDS[k]] for k in kind]
     main_angle = rng.uniform(0, np.pi)
     angle = np.where(rng.random(n) < 0.6, main_angle + rng.normal(0, 0.08, n), rng.uniform(0, np.pi, n))
-    # unit root mean square slope-free curves: a fractal has unit differences at 100 m, so divide by its own deviation
+    # A fractal has unit differences at 100 m; curves shall have unit deviation.
     warp = [fractal(nodes, cell_m * STEP, 1.0, 90.0, rng, coarsest_m=600.0) for _ in (0, 1)]
     warp = [CoarseField((field / max(float(field.std()), 1e-6)).astype(np.float32)) for field in warp]
     border = [CoarseField(16.0 / cell_m * fractal(nodes, cell_m * STEP, 1.0, 60.0, rng, coarsest_m=500.0)) for _ in (0, 1)]
@@ -213,7 +214,10 @@ def _seeds(shape: tuple[int, int], spacing: float, rng: np.random.Generator) -> 
 def _borders(
     nodes: tuple[int, int], seed: np.ndarray, warp: list[CoarseField], cell_m: float
 ) -> tuple[np.ndarray, np.ndarray, CoarseField, CoarseField]:
-    """Voronoi label of every node, the label across its nearest bisector, the distances to it and to the next (m); districts have bent borders."""
+    """Voronoi label of every node, the label across its nearest bisector, the distances to it and to the next, m.
+
+    The warp bends the borders of districts.
+    """
     y, x = np.meshgrid(*((np.arange(n) + 0.5) * STEP - 0.5 for n in nodes), indexing="ij")
     points = np.stack([x + warp[0].nodes, y + warp[1].nodes], axis=-1)
     distance, index = cKDTree(seed).query(points, k=4)

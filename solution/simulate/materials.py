@@ -28,8 +28,8 @@ class Material(IntEnum):
     PITCH = 15
 
 
-# Reflected colour (8-bit RGB at full sun), backscatter (dB, X-band at middle incidence; water and tarmac are smooth, vegetation is rough),
-# and the standard deviation of each one's texture (share of brightness, dB).
+# Reflected colour (8-bit RGB at full sun), backscatter (dB, X-band at middle incidence: water and tarmac are smooth,
+# vegetation is rough), and the standard deviations of the texture of both (share of brightness, dB).
 _TABLE = {
     Material.ASPHALT: ((112, 112, 114), -19.0, 0.06, 0.8),
     Material.CONCRETE: ((178, 174, 166), -16.0, 0.07, 1.0),

@@ -1,4 +1,5 @@
-"""Seeded noise: fractal fields with a stated structure function, periodic texture tiles, smooth fields on coarse nodes, integer hashes."""
+"""Seeded noise: fractal fields with a stated structure function, periodic texture tiles, smooth fields on coarse nodes,
+integer hashes."""
 
 from __future__ import annotations
 
@@ -22,7 +23,8 @@ def fractal(shape: tuple[int, int], cell_m: float, hurst: float, finest_m: float
         finest_m, coarsest_m: shorter wavelengths are damped, longer ones are left out.
 
     Returns:
-        (h, w) float32 with unit root mean square difference at 100 m (expected over realisations, exactly normalised in the spectrum).
+        (h, w) float32 with unit root mean square difference at 100 m (expected over realisations,
+        exactly normalised in the spectrum).
     """
     size = [fft.next_fast_len(2 * n, real=True) for n in shape]
     ky = fft.fftfreq(size[0], cell_m)[:, None]
@@ -51,7 +53,8 @@ class CoarseField:
     def window(self, top: int, bottom: int, left: int, right: int) -> np.ndarray:
         """Values on cells [top, bottom) x [left, right), which may reach past the ground; float32.
 
-        Linear interpolation smoothed over one node spacing: its slope is continuous, and a plane stays a plane (OpenCV's cubic kernel ripples).
+        Linear interpolation smoothed over one node spacing: its slope is continuous, and a plane stays a plane, while
+        OpenCV's cubic kernel ripples.
         """
         pad = 3
         low = (top // STEP - pad, left // STEP - pad)
@@ -81,7 +84,8 @@ def coarse_shape(shape: tuple[int, int]) -> tuple[int, int]:
 
 
 class Texture:
-    """Periodic unit-variance noise with a power-law spectrum, read at any cell; two incommensurate tiles hide the period."""
+    """Periodic unit-variance noise with a power-law spectrum, read at any cell; two
+    incommensurate tiles hide the period."""
 
     def __init__(self, rng: np.random.Generator, slope: float, coarsest_px: float = 256.0, sizes: tuple[int, int] = (509, 641)) -> None:
         self._tiles = [_periodic(size, slope, coarsest_px, rng) for size in sizes]

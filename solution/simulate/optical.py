@@ -7,25 +7,26 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from solution.simulate.ground import Ground
+from solution.simulate.ground import GroundCells
 from solution.simulate.noise import hash01
-from solution.simulate.sensors import Displacement, Grids, Views
+from solution.simulate.sensors import Displacement, Grids, SceneViews
 from solution.simulate.sight import horizon, oblique_hits
 
-BLOCK = 2048
-_REACH_M = 130.0
+BLOCK = 2048  # side of the blocks, px, that are rendered at once
+_REACH_M = 130.0  # no shadow is followed further
 _WINDOW_RGB = np.array((62, 70, 82), np.float32)
 
 
 @dataclass(frozen=True)
-class Look:
+class OpticalLook:
     """Radiometry of one optical image.
 
     Attributes:
         sky: share of light that reaches shadows, RGB.
         haze: share of white veil.
         exposure: 8-bit value that the ground's median brightness is brought to.
-        contrast, cast: exponent about it, and RGB factors of the product.
+        contrast: exponent of brightness relative to that median.
+        cast: RGB factors of the product.
         blur_px: standard deviation of the sensor's blur.
         sharpen: strength of the product's edge enhancement.
         noise: standard deviation in 8-bit counts.
@@ -43,10 +44,10 @@ class Look:
     jpeg: int
 
 
-def draw_look(rng: np.random.Generator) -> Look:
+def draw_look(rng: np.random.Generator) -> OpticalLook:
     """From a crisp winter image to a hazy, compressed one."""
     sky = rng.uniform(0.18, 0.44)
-    return Look(
+    return OpticalLook(
         sky=(0.86 * sky, 0.96 * sky, 1.16 * sky),
         haze=float(rng.beta(1.5, 6.0) * 0.5),
         exposure=float(rng.uniform(70, 150)),
@@ -60,8 +61,11 @@ def draw_look(rng: np.random.Generator) -> Look:
 
 
 @dataclass(frozen=True)
-class Frame:
-    """A part of the ground as both renderers cut it: cells [top, bottom) x [left, right), surroundings repeated past the border."""
+class CellWindow:
+    """A part of the ground as both renderers cut it: cells [top, bottom) x [left, right).
+
+    It may reach past the ground, whose outermost cells are then repeated.
+    """
 
     top: int
     bottom: int
@@ -72,15 +76,25 @@ class Frame:
         """The part of an (H, W, ...) array."""
         height, width = array.shape[:2]
         inside = array[max(0, self.top) : max(0, min(height, self.bottom)), max(0, self.left) : max(0, min(width, self.right))]
-        if inside.shape[:2] == (self.bottom - self.top, self.right - self.left):
+        if inside.shape[:2] == (self.height, self.width):
             return inside
         rows = np.clip(np.arange(self.top, self.bottom), 0, height - 1)
         columns = np.clip(np.arange(self.left, self.right), 0, width - 1)
         return array[rows][:, columns]
 
-    def grow(self, cells: int) -> Frame:
+    def grow(self, cells: int) -> CellWindow:
         """Larger on every side."""
-        return Frame(self.top - cells, self.bottom + cells, self.left - cells, self.right + cells)
+        return CellWindow(self.top - cells, self.bottom + cells, self.left - cells, self.right + cells)
+
+    @property
+    def height(self) -> int:
+        """Rows."""
+        return self.bottom - self.top
+
+    @property
+    def width(self) -> int:
+        """Columns."""
+        return self.right - self.left
 
     @property
     def window(self) -> tuple[int, int, int, int]:
@@ -89,7 +103,7 @@ class Frame:
 
 
 def render(
-    ground: Ground, displacement: Displacement, grids: Grids, views: Views, look: Look, rng: np.random.Generator
+    ground: GroundCells, displacement: Displacement, grids: Grids, views: SceneViews, look: OpticalLook, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
     """The orthophoto and what each of its pixels shows.
 
@@ -104,7 +118,7 @@ def render(
         for left in range(0, width, BLOCK):
             bottom, right = min(top + BLOCK, height), min(left + BLOCK, width)
             noise = np.random.default_rng(int(next(seeds)))
-            part = Frame(top, bottom, left, right)
+            part = CellWindow(top, bottom, left, right)
             image[top:bottom, left:right], seen[top:bottom, left:right] = _render_block(
                 ground, displacement, grids, views, look, middle, part, noise
             )
@@ -114,45 +128,45 @@ def render(
 VIEW = {"roof": 1, "facade": 2, "occlusion": 3, "canopy": 4}
 
 
-def _render_block(ground, displacement, grids, views, look, middle: float, part: Frame, rng) -> tuple[np.ndarray, np.ndarray]:
+def _render_block(ground, displacement, grids, views, look, middle: float, part: CellWindow, rng) -> tuple[np.ndarray, np.ndarray]:
     x0, y0 = grids.ground_origin
-    frame = Frame(part.top - y0, part.bottom - y0, part.left - x0, part.right - x0)
-    error_x = displacement.optical_x.window(*frame.window) / views.cell_m
-    error_y = displacement.optical_y.window(*frame.window) / views.cell_m
+    on_ground = CellWindow(part.top - y0, part.bottom - y0, part.left - x0, part.right - x0)
+    error_x = displacement.optical_x.window(*on_ground.window) / views.cell_m
+    error_y = displacement.optical_y.window(*on_ground.window) / views.cell_m
     pad = int(np.ceil(max(np.abs(error_x).max(), np.abs(error_y).max()))) + 4
-    oblique, seen = _oblique_view(ground, displacement, views, look, frame.grow(pad))
-    y, x = np.mgrid[0 : frame.bottom - frame.top, 0 : frame.right - frame.left].astype(np.float32)
+    oblique, seen = _oblique_view(ground, displacement, views, look, on_ground.grow(pad))
+    y, x = np.mgrid[0 : on_ground.height, 0 : on_ground.width].astype(np.float32)
     map_x, map_y = x + pad - error_x, y + pad - error_y
     photo = cv2.remap(oblique, map_x, map_y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
     seen = cv2.remap(seen, map_x, map_y, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
     return _develop(photo, look, middle, rng), seen
 
 
-def _oblique_view(ground: Ground, displacement: Displacement, views: Views, look: Look, frame: Frame) -> tuple[np.ndarray, np.ndarray]:
-    """Radiance (h, w, 3) float32 in 8-bit counts and the view code, on ground cells, before the orthorectification's error."""
+def _oblique_view(
+    ground: GroundCells, displacement: Displacement, views: SceneViews, look: OpticalLook, part: CellWindow
+) -> tuple[np.ndarray, np.ndarray]:
+    """Radiance (h, w, 3) float32 in 8-bit counts and the view code (h, w), on ground cells.
+
+    The orthorectification's error is not in it yet.
+    """
     tallest = float(ground.height.max())
     rise = views.cell_m / max(views.lean_per_m, 1e-3)
     levels = int(tallest / rise) + 1
     reach = levels + 2
-    wide = frame.grow(reach)
+    wide = part.grow(reach)
     height = wide.cut(ground.height)
     lit = _sunlit_tops(ground, displacement, views, look, wide, tallest)
     hits = oblique_hits(height, views.lean, rise, levels)[reach:-reach, reach:-reach]
     rows, columns = np.indices(hits.shape, dtype=np.int32)
     back_x = columns + reach - np.rint(hits * np.float32(views.lean[0])).astype(np.int32)
     back_y = rows + reach - np.rint(hits * np.float32(views.lean[1])).astype(np.int32)
-    flat = back_y * wide_width(wide) + back_x
+    flat = back_y * wide.width + back_x
     surface = height.ravel()[flat]
     building = wide.cut(ground.building).ravel()[flat]
     image = lit.reshape(-1, 3)[flat]
     facade = (surface > (hits + 2.2) * rise + 0.3) & (building > 0)  # slopes within two rounding steps are roofs
     _paint_facades(image, facade, flat, hits, rise, building, ground, views, look, wide, height)
     return image, _view_code(ground, wide, reach, hits, facade, surface, building, height)
-
-
-def wide_width(frame: Frame) -> int:
-    """Columns of a frame."""
-    return frame.right - frame.left
 
 
 def _view_code(ground, wide, reach, hits, facade, surface, building, height) -> np.ndarray:
@@ -166,7 +180,9 @@ def _view_code(ground, wide, reach, hits, facade, surface, building, height) -> 
     return code
 
 
-def _sunlit_tops(ground: Ground, displacement: Displacement, views: Views, look: Look, wide: Frame, tallest: float) -> np.ndarray:
+def _sunlit_tops(
+    ground: GroundCells, displacement: Displacement, views: SceneViews, look: OpticalLook, wide: CellWindow, tallest: float
+) -> np.ndarray:
     """Radiance of every cell's top surface: sun with Lambert's law where it is not in shadow, and sky light."""
     elevation = np.deg2rad(views.sun_elevation_deg)
     drop = views.cell_m * float(np.tan(elevation))
@@ -186,7 +202,7 @@ def _sunlit_tops(ground: Ground, displacement: Displacement, views: Views, look:
 
 
 def _slopes(surface: np.ndarray, cell_m: float) -> tuple[np.ndarray, np.ndarray]:
-    """Slopes of tops; across walls, where they would be cliffs, they are set to zero."""
+    """Slopes along x and y of tops; 0 across walls, which would be cliffs."""
     smooth = cv2.GaussianBlur(surface, (0, 0), 0.7)
     scale = 1.0 / (2 * cell_m)
     slope_x = cv2.Sobel(smooth, cv2.CV_32F, 1, 0, ksize=1, scale=scale)
@@ -204,10 +220,10 @@ def _paint_facades(image, facade, flat, hits, rise, building, ground, views, loo
     table = np.array(ground.facades, np.float32)
     cells, identity = flat[facade], building[facade].astype(np.int64) - 1
     cos, sin, storey, pitch = table[identity, 0], table[identity, 1], table[identity, 5], table[identity, 6]
-    width = wide_width(wide)
+    width = wide.width
     x, y = ((cells % width) + wide.left).astype(np.float32), ((cells // width) + wide.top).astype(np.float32)
     z = hits[facade] * np.float32(rise)
-    # a wall shows its long or its short side: whichever axis the line of sight crosses it along is told by the height's gradient
+    # Whether a wall is a long or a short side of its building is told by the height's gradient.
     smooth = cv2.GaussianBlur(height, (0, 0), 1.5)
     normal_x = -cv2.Sobel(smooth, cv2.CV_32F, 1, 0, ksize=3).ravel()[cells]
     normal_y = -cv2.Sobel(smooth, cv2.CV_32F, 0, 1, ksize=3).ravel()[cells]
@@ -223,8 +239,12 @@ def _paint_facades(image, facade, flat, hits, rise, building, ground, views, loo
     image[facade] = np.where(window[:, None], 0.35 * colour + 0.65 * _WINDOW_RGB, colour) * light
 
 
-def _develop(photo: np.ndarray, look: Look, middle: float, rng: np.random.Generator) -> np.ndarray:
-    """Radiance to the delivered 8-bit product: blur, haze, tone, noise, sharpening, compression; `middle` is the ground's median colour."""
+def _develop(photo: np.ndarray, look: OpticalLook, middle: float, rng: np.random.Generator) -> np.ndarray:
+    """Radiance to the delivered 8-bit product: blur, haze, tone, noise, sharpening, compression.
+
+    Args:
+        middle: the ground's median colour.
+    """
     image = cv2.GaussianBlur(photo, (0, 0), look.blur_px)
     image = image * (1 - look.haze) + look.haze * np.array((196, 204, 214), np.float32)
     tone = look.exposure * np.clip(image * np.array(look.cast, np.float32) / middle, 0, None) ** look.contrast

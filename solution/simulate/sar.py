@@ -1,8 +1,9 @@
 """The SAR image: side-looking, geocoded to the ellipsoid, with layover, shadow, double bounce, sidelobes and speckle.
 
-A scatterer at height z above the geocoding surface appears z / tan(incidence) closer to the radar than it is. Power is accumulated on a
-lattice of ground cells (bilinear splatting: a regular ground gives an even image, foreshortened slopes brighten by themselves), brought to
-the SAR raster, multiplied by complex speckle, and band-limited by the aperture, which also gives bright points their sidelobes.
+A scatterer at height z above the geocoding surface appears z / tan(incidence) closer to the radar than it is. Power is
+accumulated on a lattice of ground cells by bilinear splatting, so that a regular ground gives an even image and
+foreshortened slopes brighten by themselves. It is then brought to the SAR raster, multiplied by complex speckle, and
+band-limited by the aperture, which also gives bright points their sidelobes.
 """
 
 from __future__ import annotations
@@ -13,20 +14,20 @@ import cv2
 import numpy as np
 from scipy import fft
 
-from solution.simulate.ground import Ground
+from solution.simulate.ground import GroundCells
 from solution.simulate.materials import DB_TO_POWER, Material
 from solution.simulate.noise import hash01
-from solution.simulate.optical import BLOCK, Frame
-from solution.simulate.sensors import Displacement, Grids, Views
+from solution.simulate.optical import BLOCK, CellWindow
+from solution.simulate.sensors import Displacement, Grids, SceneViews
 from solution.simulate.sight import horizon, shift_slices
 
-_REACH_M = 150.0
-_WALL_M = 1.0
-_HALO = 48
+_REACH_M = 150.0  # no shadow is followed further
+_WALL_M = 1.0  # what rises by more above its surroundings is a wall
+_HALO = 48  # px around a block that take part in its speckle, so that sidelobes cross the borders of blocks
 
 
 @dataclass(frozen=True)
-class Look:
+class SarLook:
     """Radiometry of one SAR image.
 
     Attributes:
@@ -35,9 +36,10 @@ class Look:
         taper: 0 for a sharp-edged aperture (strong sidelobes) to 1 for a raised cosine.
         floor_db: noise-equivalent backscatter.
         bounce_db: double bounce of a wall that faces the radar squarely, above one ground cell at 0 dB.
-        facade_db: backscatter of bare walls; window_db: of their windows' corners.
+        facade_db, window_db: backscatter of bare walls, and of their windows' corners.
         aspect: decibels lost by double bounce per (45 degrees of misalignment) squared.
-        top_percentile, level: the amplitude at this percentile becomes this 8-bit value; gamma below 1 lifts the dark.
+        top_percentile, level: the amplitude at this percentile becomes this 8-bit value.
+        gamma: exponent of the amplitude; below 1 it lifts the dark.
         material_db: this image's departure from every material's mean backscatter (season, moisture, wind).
     """
 
@@ -55,12 +57,12 @@ class Look:
     material_db: tuple[float, ...]
 
 
-def draw_look(rng: np.random.Generator) -> Look:
+def draw_look(rng: np.random.Generator) -> SarLook:
     """One-look spotlight images most often, multi-looked ones too."""
     material_db = rng.normal(0, 2.0, len(Material))
     material_db[Material.TREE] = rng.normal(-2.5, 3.0)
     material_db[Material.ROOF_METAL] = rng.normal(0, 4.0)
-    return Look(
+    return SarLook(
         looks=int(rng.choice((1, 2, 3, 4), p=(0.55, 0.2, 0.1, 0.15))),
         band=(float(rng.uniform(0.6, 0.95)), float(rng.uniform(0.6, 0.95))),
         taper=float(rng.uniform(0.1, 0.9)),
@@ -82,7 +84,8 @@ class Power:
 
     Attributes:
         total: (h, w) float32 linear power.
-        raised: (h, w) float32, the share of it that comes from more than `_WALL_M` above ground: layover where it is large.
+        raised: (h, w) float32, the share of it that comes from more than `_WALL_M` above
+            ground: layover where it is large.
         shadow: (h, w) bool in *ground* geometry: cells that the radar does not see.
     """
 
@@ -91,18 +94,18 @@ class Power:
     shadow: np.ndarray
 
 
-def accumulate(ground: Ground, displacement: Displacement, views: Views, look: Look) -> Power:
+def accumulate(ground: GroundCells, displacement: Displacement, views: SceneViews, look: SarLook) -> Power:
     """Received power of the whole ground, block by block."""
     shape = ground.height.shape
     total, raised, shadow = np.zeros(shape, np.float32), np.zeros(shape, np.float32), np.zeros(shape, bool)
     for top in range(0, shape[0], BLOCK):
         for left in range(0, shape[1], BLOCK):
-            part = Frame(top, min(top + BLOCK, shape[0]), left, min(left + BLOCK, shape[1]))
+            part = CellWindow(top, min(top + BLOCK, shape[0]), left, min(left + BLOCK, shape[1]))
             _accumulate_block(ground, displacement, views, look, part, total, raised, shadow)
     return Power(total, raised, shadow)
 
 
-def _accumulate_block(ground, displacement, views, look, part: Frame, total, raised, shadow) -> None:
+def _accumulate_block(ground, displacement, views, look, part: CellWindow, total, raised, shadow) -> None:
     drop = views.cell_m * views.layover_per_m
     reach = int(min(float(ground.height.max()) / drop, _REACH_M / views.cell_m)) + 8
     wide = part.grow(reach)
@@ -127,7 +130,7 @@ def _accumulate_block(ground, displacement, views, look, part: Frame, total, rai
     _splat_walls(ground, views, look, part, height, surface, ceiling, reach, columns, rows, total, raised)
 
 
-def _scatterer_height(own: np.ndarray, material: np.ndarray, part: Frame) -> np.ndarray:
+def _scatterer_height(own: np.ndarray, material: np.ndarray, part: CellWindow) -> np.ndarray:
     """Tops scatter at their height; crowns scatter from anywhere inside."""
     crown = material == Material.TREE
     if not crown.any():
@@ -137,7 +140,7 @@ def _scatterer_height(own: np.ndarray, material: np.ndarray, part: Frame) -> np.
     return np.where(crown, own * (0.35 + 0.65 * depth), own)
 
 
-def _local_incidence(surface: np.ndarray, views: Views) -> np.ndarray:
+def _local_incidence(surface: np.ndarray, views: SceneViews) -> np.ndarray:
     """Power factor of tilted facets: cosine of the local incidence squared, one for level ground."""
     smooth = cv2.GaussianBlur(surface, (0, 0), 1.0)
     scale = 1.0 / (2 * views.cell_m)
@@ -149,7 +152,7 @@ def _local_incidence(surface: np.ndarray, views: Views) -> np.ndarray:
     return ((np.cos(local) / np.cos(incidence)) ** 2).astype(np.float32)
 
 
-def _splat(total, raised, columns, rows, z, power, views: Views) -> None:
+def _splat(total, raised, columns, rows, z, power, views: SceneViews) -> None:
     """Add power at the place where each scatterer appears."""
     reach = views.layover_per_m / views.cell_m
     x = (columns + z * np.float32(reach * views.radar[0])).ravel()
@@ -210,8 +213,9 @@ def _in_front(array: np.ndarray, radar: tuple[float, float]) -> np.ndarray:
     return out
 
 
-def _facing(height: np.ndarray, views: Views, inner: slice, wall: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Cosine between a wall's normal and the radar's direction, and the length of wall (cells) that one wall cell stands for."""
+def _facing(height: np.ndarray, views: SceneViews, inner: slice, wall: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Cosine between a wall's normal and the radar's direction, and the length of wall, cells,
+    that one wall cell stands for."""
     smooth = cv2.GaussianBlur(np.minimum(height, 30.0), (0, 0), 2.0)
     normal_x = -cv2.Sobel(smooth, cv2.CV_32F, 1, 0, ksize=3)[inner, inner][wall]
     normal_y = -cv2.Sobel(smooth, cv2.CV_32F, 0, 1, ksize=3)[inner, inner][wall]
@@ -220,7 +224,8 @@ def _facing(height: np.ndarray, views: Views, inner: slice, wall: np.ndarray) ->
 
 
 def _splat_facades(ground, views, look, total, raised, x, y, foot, top, lit_from, facing, length, identity, row, column) -> None:
-    """Samples every half cell up the wall; windows and balconies are corners that repeat with storey and pitch."""
+    """Sample points up each wall, half a cell from the next; windows and balconies are corners that
+    repeat with storey and pitch."""
     step = views.cell_m * np.tan(np.deg2rad(views.incidence_deg))
     count = np.maximum(((top - foot) / step).astype(int), 1)
     wall = np.repeat(np.arange(len(x)), count)
@@ -251,7 +256,7 @@ def _windows(ground, views, look, identity, row, column, z, facing) -> np.ndarra
     return np.where(on, own * np.clip(facing, 0, 1), 0.0)
 
 
-def intensity(power: Power, grids: Grids, views: Views) -> tuple[np.ndarray, np.ndarray]:
+def intensity(power: Power, grids: Grids, views: SceneViews) -> tuple[np.ndarray, np.ndarray]:
     """Total and raised power on the SAR raster, without speckle or noise: (h, w) float32 each."""
     gsd = np.array(views.sar_gsd_m) / views.cell_m
     origin = np.array(grids.sar_origin_m) / views.cell_m - np.array(grids.ground_origin)
@@ -263,13 +268,16 @@ def intensity(power: Power, grids: Grids, views: Views) -> tuple[np.ndarray, np.
     return tuple(cv2.warpAffine(cv2.GaussianBlur(p, (0, 0), sigma), matrix, size, flags=flags) for p in (power.total, power.raised))
 
 
-def speckle(scene: np.ndarray, views: Views, look: Look, rng: np.random.Generator) -> np.ndarray:
-    """Detected intensity of a noise-free one: circular complex Gaussian speckle through the aperture, averaged over looks; (h, w) float32."""
+def speckle(scene: np.ndarray, views: SceneViews, look: SarLook, rng: np.random.Generator) -> np.ndarray:
+    """Noise-free intensity (h, w) -> detected intensity (h, w) float32: circular complex Gaussian speckle through the
+    aperture, averaged over looks."""
     out = np.empty(scene.shape, np.float32)
     floor = np.float32(10 ** (look.floor_db / 10))
     for top in range(0, scene.shape[0], BLOCK):
         for left in range(0, scene.shape[1], BLOCK):
-            wide = Frame(top - _HALO, min(top + BLOCK, scene.shape[0]) + _HALO, left - _HALO, min(left + BLOCK, scene.shape[1]) + _HALO)
+            wide = CellWindow(
+                top - _HALO, min(top + BLOCK, scene.shape[0]) + _HALO, left - _HALO, min(left + BLOCK, scene.shape[1]) + _HALO
+            )
             amplitude = np.sqrt(wide.cut(scene) + floor)
             shape = tuple(fft.next_fast_len(n) for n in amplitude.shape)
             aperture = _aperture(shape, views, look)
@@ -284,7 +292,7 @@ def speckle(scene: np.ndarray, views: Views, look: Look, rng: np.random.Generato
     return out
 
 
-def _aperture(shape: tuple[int, int], views: Views, look: Look) -> np.ndarray:
+def _aperture(shape: tuple[int, int], views: SceneViews, look: SarLook) -> np.ndarray:
     """(h, w) float32 transfer function: a rectangle along range and azimuth, tapered, with unit mean power."""
     ky, kx = fft.fftfreq(shape[0])[:, None], fft.fftfreq(shape[1])[None, :]
     along_range = (kx * views.radar[0] + ky * views.radar[1]) / (0.5 * look.band[0])
@@ -295,8 +303,11 @@ def _aperture(shape: tuple[int, int], views: Views, look: Look) -> np.ndarray:
     return (window / np.sqrt(np.mean(window**2))).astype(np.float32)
 
 
-def quantise(detected: np.ndarray, look: Look, dtype: str) -> np.ndarray:
-    """Amplitude as products deliver it: 8 bit with clipped walls, 16 bit with room above, or float32 unscaled; zero is kept for no data."""
+def quantise(detected: np.ndarray, look: SarLook, dtype: str) -> np.ndarray:
+    """Amplitude as products deliver it: 8 bit with clipped walls, 16 bit with room above, or float32 unscaled.
+
+    Zero is kept for no data.
+    """
     amplitude = np.sqrt(detected)
     top = float(np.percentile(amplitude[::3, ::3], look.top_percentile))
     if dtype == "float32":

@@ -20,7 +20,7 @@ from solution.data import naming
 from solution.data.tiepoints import TIEPOINT_COLUMNS
 from solution.simulate import layout, optical, presets, sar, sensors
 from solution.simulate.blocks import build_block
-from solution.simulate.ground import Ground, draw_palette, fill_cover
+from solution.simulate.ground import GroundCells, draw_palette, fill_cover
 from solution.simulate.structures import Town, collapse, park_vehicles
 
 CRS = "EPSG:32637"
@@ -28,8 +28,8 @@ ORIGIN_M = (354_000.0, 4_107_000.0)
 SMALLEST = 256
 SAR_DTYPES = ("uint8", "uint16", "float32")
 MASK = {"ground": 0, "roof": 1, "facade": 2, "layover": 3, "shadow": 4, "occlusion": 5, "canopy": 6}
-_PER_MEGAPIXEL = 10
-_STRIP = 1024
+_PER_MEGAPIXEL = 10  # tie-points
+_STRIP = 1024  # rows that are made at once
 
 
 @dataclass(frozen=True)
@@ -44,18 +44,18 @@ class ScenePaths:
 
 
 @dataclass(frozen=True)
-class Scene:
+class SimulatedScene:
     """A simulated scene in memory.
 
     Attributes:
-        views, grids, displacement: see `sensors`.
+        views, grids, displacement: as `sensors` draws them.
         optical: (H, W, 3) uint8.
         sar: (h, w) amplitude, uint8 unless asked otherwise.
         mask: (H, W) uint8, values of `MASK`, on the optical grid.
         corners: (n, 2) ground cells at which a person would click.
     """
 
-    views: sensors.Views
+    views: sensors.SceneViews
     grids: sensors.Grids
     displacement: sensors.Displacement
     optical: np.ndarray
@@ -69,7 +69,7 @@ class Scene:
         return np.array(self.views.sar_gsd_m) / self.views.cell_m
 
 
-def build_scene(size: tuple[int, int], seed: int, preset: str, sar_dtype: str = SAR_DTYPES[0]) -> Scene:
+def build_scene(size: tuple[int, int], seed: int, preset: str, sar_dtype: str = SAR_DTYPES[0]) -> SimulatedScene:
     """Simulate one scene; everything follows from its size, seed and preset. `sar_dtype` is one of `SAR_DTYPES`."""
     if sar_dtype not in SAR_DTYPES:
         raise InputError(f"SAR type {sar_dtype!r}: is unknown; choose one of {', '.join(SAR_DTYPES)}")
@@ -82,7 +82,7 @@ def build_scene(size: tuple[int, int], seed: int, preset: str, sar_dtype: str = 
     grids, displacement = sensors.build(size, landscape, views, rng[1])
     plan = layout.build(grids.ground_shape, views.cell_m, landscape, rng[2])
     palette = draw_palette(landscape, rng[3])
-    ground = Ground.empty(grids.ground_shape)
+    ground = GroundCells.empty(grids.ground_shape)
     fill_cover(ground, plan, palette)
     slots = Town(ground, plan, palette, rng[4]).fill(build_block)
     photo, seen = _photograph(ground, slots, displacement, grids, views, rng[5], rng[6])
@@ -93,7 +93,7 @@ def build_scene(size: tuple[int, int], seed: int, preset: str, sar_dtype: str = 
     total, raised = sar.intensity(power, grids, views)
     image = sar.quantise(sar.speckle(total, views, look, rng[8]), look, sar_dtype)
     mask = _mask(seen, power.shadow, raised > 0.5 * total, displacement, grids, views)
-    return Scene(views, grids, displacement, photo, image, mask, np.array(ground.corners).reshape(-1, 2))
+    return SimulatedScene(views, grids, displacement, photo, image, mask, np.array(ground.corners).reshape(-1, 2))
 
 
 def _photograph(ground, slots, displacement, grids, views, rng_cars, rng_look) -> tuple[np.ndarray, np.ndarray]:
@@ -102,18 +102,19 @@ def _photograph(ground, slots, displacement, grids, views, rng_cars, rng_look) -
     return optical.render(dated, displacement, grids, views, optical.draw_look(rng_look), rng_look)
 
 
-def truth_strips(scene: Scene) -> Iterator[tuple[int, np.ndarray]]:
-    """The exact shift of the ground, strip by strip: first row and (2, rows, W) float32 in optical px by the package's convention.
+def truth_strips(scene: SimulatedScene) -> Iterator[tuple[int, np.ndarray]]:
+    """The exact shift of the ground, strip by strip: first row and (2, rows, W) float32 in optical
+    px by the package's convention.
 
-    A pixel's ground lies at its place less the orthophoto's error; it appears in the SAR image displaced by bias and parallax. The
-    shift of *indices* is that of centres less half the difference of the two pixel sizes.
+    A pixel's ground lies at its place less the orthophoto's error; it appears in the SAR image displaced by bias and
+    parallax. The shift of *indices* is that of centres less half the difference of the two pixel sizes.
     """
     height, width = scene.grids.optical_shape
     cell = scene.views.cell_m
     half = (scene.gsd_ratio - 1) / 2
     for top in range(0, height, _STRIP):
         bottom = min(top + _STRIP, height)
-        ground_x, ground_y, error = _ground_of_pixels(scene.displacement, scene.grids, cell, optical.Frame(top, bottom, 0, width))
+        ground_x, ground_y, error = _ground_of_pixels(scene.displacement, scene.grids, cell, optical.CellWindow(top, bottom, 0, width))
         shift = [
             (_sample(field, ground_x, ground_y) - error[axis]) / cell - half[axis]
             for axis, field in enumerate((scene.displacement.sar_x, scene.displacement.sar_y))
@@ -121,8 +122,8 @@ def truth_strips(scene: Scene) -> Iterator[tuple[int, np.ndarray]]:
         yield top, np.stack(shift).astype(np.float32)
 
 
-def _ground_of_pixels(displacement, grids, cell: float, part: optical.Frame) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
-    """Ground cell (x, y) that each optical pixel shows at ground level, and the orthophoto's error there in m."""
+def _ground_of_pixels(displacement, grids, cell: float, part: optical.CellWindow) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
+    """GroundCells cell (x, y) that each optical pixel shows at ground level, and the orthophoto's error there in m."""
     x0, y0 = grids.ground_origin
     window = (part.top - y0, part.bottom - y0, part.left - x0, part.right - x0)
     error = [displacement.optical_x.window(*window), displacement.optical_y.window(*window)]
@@ -140,11 +141,12 @@ def _sample(field, x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def _mask(seen, shadow, layover, displacement, grids, views) -> np.ndarray:
-    """What hides or displaces the ground at every optical pixel, in either image; the optical view counts first."""
+    """What hides or displaces the ground at every optical pixel, in either image; what the optical
+    image shows has precedence."""
     out = np.zeros(grids.optical_shape, np.uint8)
     cell, gsd, origin = views.cell_m, views.sar_gsd_m, grids.sar_origin_m
     for top in range(0, out.shape[0], _STRIP):
-        part = optical.Frame(top, min(top + _STRIP, out.shape[0]), 0, out.shape[1])
+        part = optical.CellWindow(top, min(top + _STRIP, out.shape[0]), 0, out.shape[1])
         x, y, _ = _ground_of_pixels(displacement, grids, cell, part)
         rows = slice(part.top, part.bottom)
         nearest = {"interpolation": cv2.INTER_NEAREST, "borderMode": cv2.BORDER_REPLICATE}
@@ -162,11 +164,13 @@ def _mask(seen, shadow, layover, displacement, grids, views) -> np.ndarray:
     return out
 
 
-def tiepoints(scene: Scene, click_noise_px: float, rng: np.random.Generator) -> np.ndarray:
-    """Tie-points where a person would click: at junctions, corners of lots and wall feet, on ground that both images show.
+def tiepoints(scene: SimulatedScene, click_noise_px: float, rng: np.random.Generator) -> np.ndarray:
+    """Tie-points where a person would click: at junctions, corners of lots and wall feet,
+    on ground that both images show.
 
     Args:
-        click_noise_px: root mean square length of the click error in optical px, on the SAR side; 0 leaves only the rounding to pixels.
+        click_noise_px: root mean square length of the click error in optical px, on the SAR side; 0
+            leaves only the rounding to pixels.
 
     Returns:
         (n, 4) int64: sar_row, sar_col, optical_row, optical_col.
@@ -188,8 +192,9 @@ def tiepoints(scene: Scene, click_noise_px: float, rng: np.random.Generator) -> 
     return table[np.lexsort((table[:, 3], table[:, 2]))].astype(np.int64)
 
 
-def _click_places(scene: Scene, wanted: int, rng: np.random.Generator) -> np.ndarray:
-    """(n, 2) optical pixels (x, y), whole numbers, no two alike, preferably at corners of things, all on visible ground."""
+def _click_places(scene: SimulatedScene, wanted: int, rng: np.random.Generator) -> np.ndarray:
+    """(n, 2) whole optical pixels (x, y), all different, on visible ground, at corners of
+    things as far as there are any."""
     height, width = scene.grids.optical_shape
     corners = scene.corners + np.array(scene.grids.ground_origin)
     corners = np.rint(corners + _optical_error_px(scene, corners)).astype(np.int64)
@@ -203,7 +208,7 @@ def _click_places(scene: Scene, wanted: int, rng: np.random.Generator) -> np.nda
     return candidates[:wanted]
 
 
-def _optical_error_px(scene: Scene, places: np.ndarray) -> np.ndarray:
+def _optical_error_px(scene: SimulatedScene, places: np.ndarray) -> np.ndarray:
     x, y = (places - np.array(scene.grids.ground_origin)).T
     fields = (scene.displacement.optical_x, scene.displacement.optical_y)
     return np.column_stack([field.at(x, y) for field in fields]) / scene.views.cell_m
@@ -230,8 +235,8 @@ def write_scene(
         sar_dtype: ``uint8``, ``uint16`` or ``float32``.
 
     Returns:
-        Paths of ``AA_optical_REST.tif``, ``AA_sar_REST.tif``, ``AA_tiepoints_REST.csv``, ``AA_truth_REST.tif`` (2 x float32 shift, and its
-        bands are ``dx``, ``dy``) and ``AA_mask_REST.tif`` (uint8, values of `MASK`).
+        Paths of ``AA_optical_REST.tif``, ``AA_sar_REST.tif``, ``AA_tiepoints_REST.csv``, ``AA_truth_REST.tif`` (2 x
+        float32 shift, and its bands are ``dx``, ``dy``) and ``AA_mask_REST.tif`` (uint8, values of `MASK`).
 
     Raises:
         InputError: bad name, unknown preset or SAR type, size too small, folder not writable.
@@ -257,7 +262,8 @@ def write_scene(
 
 
 def ensure_scene(folder: Path, name: str, size: tuple[int, int], seed: int, *settings: object) -> bool:
-    """`write_scene`, unless a run of the same code with the same arguments finished in this folder and its files are whole; whether it had to be written."""
+    """`write_scene`, unless a run of the same code with the same arguments finished in this folder and its files are
+    whole; whether it had to be written."""
     folder = Path(folder)
     receipt, wanted = folder / f".{name}.json", [list(size), seed, *settings, code_digest(write_scene)]
     if _holds(receipt, wanted):
@@ -279,7 +285,8 @@ def _holds(receipt: Path, wanted: list) -> bool:
 
 
 def plan(scenes: int, seed: int) -> Iterator[tuple[str, int]]:
-    """Names and seeds of a set of scenes: at least two scenes to an area of interest, as many as it takes to stay below 100 areas."""
+    """Names and seeds of a set of scenes: at least two scenes to an area of interest, as many as it
+    takes to stay below 100 areas."""
     per_aoi = max(2, -(-scenes // 99))
     seeds = np.random.SeedSequence(seed).generate_state(scenes, np.uint32)
     for number in range(scenes):
@@ -289,11 +296,11 @@ def plan(scenes: int, seed: int) -> Iterator[tuple[str, int]]:
 _FILES = (("optical", "tif"), ("sar", "tif"), ("tiepoints", "csv"), ("truth", "tif"), ("mask", "tif"))
 
 
-def _optical_transform(scene: Scene) -> Affine:
+def _optical_transform(scene: SimulatedScene) -> Affine:
     return Affine(scene.views.cell_m, 0.0, ORIGIN_M[0], 0.0, -scene.views.cell_m, ORIGIN_M[1])
 
 
-def _sar_transform(scene: Scene) -> Affine:
+def _sar_transform(scene: SimulatedScene) -> Affine:
     x, y = scene.grids.sar_origin_m
     return Affine(scene.views.sar_gsd_m[0], 0.0, ORIGIN_M[0] + x, 0.0, -scene.views.sar_gsd_m[1], ORIGIN_M[1] - y)
 

@@ -1,4 +1,5 @@
-"""Both sensors, the grids of the two rasters, the terrain, and the displacement between the images that follows from them."""
+"""Both sensors, the grids of the two rasters, the terrain, and the displacement between the
+images that follows from them."""
 
 from __future__ import annotations
 
@@ -11,16 +12,16 @@ from solution.simulate.presets import Preset
 
 
 @dataclass(frozen=True)
-class Views:
-    """Directions are unit vectors (x right, y down) on the ground.
+class SceneViews:
+    """From where both sensors and the sun see a scene. Directions are unit vectors (x right, y down) on the ground.
 
     Attributes:
-        cell_m: optical pixel = ground cell.
-        sar_gsd_m: (x, y); SN9's are not exactly square.
+        cell_m: size of an optical pixel, which is that of a ground cell.
+        sar_gsd_m: (x, y); the pixels of the challenge are not exactly square.
         lean: where the top of a building is displaced to in the optical image.
         lean_per_m: by how many metres per metre of height (tangent of the off-nadir angle).
-        sun: towards the sun; sun_elevation_deg above the horizon.
-        radar: towards the radar; incidence_deg from the vertical.
+        sun, sun_elevation_deg: towards the sun, and its height above the horizon.
+        radar, incidence_deg: towards the radar, and its angle from the vertical.
     """
 
     cell_m: float
@@ -42,11 +43,14 @@ def _direction(angle: float) -> tuple[float, float]:
     return float(np.cos(angle)), float(np.sin(angle))
 
 
-def draw_views(preset: Preset, rng: np.random.Generator) -> Views:
-    """Sensors of one scene. Radar look directions favour east and west, as polar orbits do, but any heading occurs."""
+def draw_views(preset: Preset, rng: np.random.Generator) -> SceneViews:
+    """Draw the views of one scene.
+
+    Radar look directions favour east and west, as polar orbits do, but any heading occurs.
+    """
     gsd_sar = rng.uniform(*preset.sar_gsd_m)
     look = rng.normal(0.0, 0.35) + np.pi * rng.integers(2) if rng.random() < 0.6 else rng.uniform(0, 2 * np.pi)
-    return Views(
+    return SceneViews(
         cell_m=float(rng.uniform(*preset.optical_gsd_m)),
         sar_gsd_m=(float(gsd_sar), float(gsd_sar * (1 + rng.normal(0, 1e-4)))),
         lean=_direction(rng.uniform(0, 2 * np.pi)),
@@ -94,10 +98,11 @@ class Displacement:
     sar_y: CoarseField
 
 
-def build(shape: tuple[int, int], preset: Preset, views: Views, rng: np.random.Generator) -> tuple[Grids, Displacement]:
+def build(shape: tuple[int, int], preset: Preset, views: SceneViews, rng: np.random.Generator) -> tuple[Grids, Displacement]:
     """Terrain, displacement, and a ground just large enough to fill both rasters.
 
-    The terrain's fractal is scaled so that the displacement, not the height, has the preset's relief: that is what tie-points show.
+    The terrain's fractal is scaled so that the displacement, not the height, has the preset's relief: that is what
+    tie-points show.
     """
     cell = views.cell_m
     reach = int(np.ceil(160.0 / cell / STEP)) * STEP
@@ -138,7 +143,7 @@ def _missed_relief(nodes: tuple[int, int], step_m: float, relief: float, hurst: 
 
 
 def _grids(
-    shape: tuple[int, int], views: Views, origin: np.ndarray, sar: list[np.ndarray], optical: list[np.ndarray], reach: int
+    shape: tuple[int, int], views: SceneViews, origin: np.ndarray, sar: list[np.ndarray], optical: list[np.ndarray], reach: int
 ) -> tuple[Grids, tuple[slice, slice]]:
     cell = views.cell_m
     sar_shape = tuple(int(shape[axis] * cell / views.sar_gsd_m[1 - axis]) for axis in (0, 1))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-_FINE_STEPS = 8
+_FINE_STEPS = 8  # cells that are looked at one by one, before steps are doubled
 
 
 def shift_slices(shape: tuple[int, int], dx: int, dy: int) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
@@ -25,8 +25,8 @@ def horizon(surface: np.ndarray, towards: tuple[float, float], drop_per_cell: fl
         reach: longest shadow in cells.
 
     Returns:
-        (h, w) float32: max over distances d >= 1 of surface(p + d * towards) - d * drop; the first eight steps one by one, then by
-        doubling (the maximum over 2n steps is that over n steps, here and n steps on).
+        (h, w) float32: max over distances d >= 1 of surface(p + d * towards) - d * drop; the first eight steps one by
+        one, then by doubling (the maximum over 2n steps is that over n steps, here and n steps on).
     """
     ceiling = np.full(surface.shape, -np.inf, np.float32)
     for step in range(1, min(_FINE_STEPS, reach) + 1):

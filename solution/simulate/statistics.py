@@ -21,7 +21,7 @@ _GEOTRANSFORMS = "geotransforms.json"
 
 @dataclass(frozen=True)
 class ShiftStatistics:
-    """Of one scene, in optical px.
+    """What the shifts at the tie-points of one scene are like, in optical px.
 
     Attributes:
         name: of the scene.
@@ -61,12 +61,16 @@ def describe(name: str, xy: np.ndarray, shift: np.ndarray) -> ShiftStatistics:
 
 
 def of_folder(folder: Path) -> list[ShiftStatistics]:
-    """Statistics of every labelled scene in a folder, see `tiepoint_sets`."""
+    """Statistics of every labelled scene in a folder, found as by `tiepoint_sets`."""
     return [describe(*scene) for scene in tiepoint_sets(folder)]
 
 
 def tiepoint_sets(folder: Path) -> list[tuple[str, np.ndarray, np.ndarray]]:
-    """Name, positions (N, 2) and shifts (N, 2) of every labelled scene in a folder: SN9-named rasters, or tie-point CSVs beside a ``geotransforms.json``."""
+    """Name, positions (N, 2) and shifts (N, 2) of every labelled scene in a folder.
+
+    Args:
+        folder: rasters with the names of the challenge, or tie-point CSVs beside a ``geotransforms.json``.
+    """
     folder = Path(folder)
     if (folder / _GEOTRANSFORMS).is_file():
         return _bare_tiepoints(folder)
@@ -89,7 +93,8 @@ def as_text(groups: list[tuple[str, list[ShiftStatistics]]]) -> str:
 
 
 def _bare_tiepoints(folder: Path) -> list[tuple[str, np.ndarray, np.ndarray]]:
-    """Real SN9 labels without their rasters; the JSON gives x0, dx, y0, dy of both images per scene."""
+    """Real labels of the challenge without their rasters; the JSON gives x0, dx, y0, dy
+    of both images of each scene."""
     try:
         scenes = json.loads((folder / _GEOTRANSFORMS).read_text())
     except ValueError as error:

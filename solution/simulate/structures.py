@@ -9,15 +9,15 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
-from solution.simulate.builder import Builder, Frame, Roof
-from solution.simulate.ground import Ground, Palette
+from solution.simulate.builder import Builder, Pose, Roof
+from solution.simulate.ground import GroundCells, Palette
 from solution.simulate.layout import KINDS, Layout
 from solution.simulate.materials import Material
 from solution.simulate.noise import STEP
 from solution.simulate.presets import DISTRICTS
 
 SQUARE_METRES_PER_HA = 10_000.0
-_BLOCK_NODES = 6
+_BLOCK_NODES = 6  # nodes along each side of a block
 _CLUTTER_PER_CORNER = 1.5
 _TRACKS_PER_HA = 0.35
 _TRODDEN = (Material.SOIL, Material.DRY_GRASS, Material.GRASS, Material.GRAVEL)
@@ -40,7 +40,12 @@ class Slots:
 
 @dataclass(frozen=True)
 class Block:
-    """The ground between four streets, in street coordinates (m): u0 < u < u1, v0 < v < v1; `nodes` are cells (x, y) on a regular lattice."""
+    """The ground between four streets, in street coordinates, m: u0 < u < u1, v0 < v < v1.
+
+    Attributes:
+        label: district.
+        nodes: cells (x, y) of a regular lattice over the block.
+    """
 
     label: int
     u0: float
@@ -54,7 +59,7 @@ class Block:
         """Extent along u and v, m."""
         return self.u1 - self.u0, self.v1 - self.v0
 
-    def frame(self, u: float, v: float) -> Frame:
+    def pose(self, u: float, v: float) -> Pose:
         """Place and local direction of a lot, along the bent street (bilinear between the block's nodes)."""
         last = _BLOCK_NODES - 1
         s = min(max((u - self.u0) / (self.u1 - self.u0) * last, -0.5), last + 0.5)
@@ -66,13 +71,13 @@ class Block:
         along_x, along_y = (bx - ax) * (1 - t) + (dx - cx) * t, (by - ay) * (1 - t) + (dy - cy) * t
         length = math.hypot(along_x, along_y)
         x, y = ax * (1 - t) + cx * t + s * along_x, ay * (1 - t) + cy * t + s * along_y
-        return Frame(x, y, along_x / length, along_y / length)
+        return Pose(x, y, along_x / length, along_y / length)
 
 
 class Town:
     """Fills a ground's blocks. One generator, used in a fixed order, makes it repeat exactly."""
 
-    def __init__(self, ground: Ground, layout: Layout, palette: Palette, rng: np.random.Generator) -> None:
+    def __init__(self, ground: GroundCells, layout: Layout, palette: Palette, rng: np.random.Generator) -> None:
         self.ground, self.layout, self.palette, self.rng = ground, layout, palette, rng
         self.build = Builder(ground, layout.cell_m, rng)
         self.slots = Slots()
@@ -98,7 +103,7 @@ class Town:
         x, y = np.array([columns.min(), columns.max() + 1]) * STEP, np.array([rows.min(), rows.max() + 1]) * STEP
         corner_x, corner_y = (c.ravel().astype(np.float32) for c in np.meshgrid(x, y))
         warps = layout.warp_x.at(corner_x, corner_y), layout.warp_y.at(corner_x, corner_y)
-        u, v = layout._to_uv(np.full(4, label), corner_x, corner_y, *warps)
+        u, v = layout.to_uv(np.full(4, label), corner_x, corner_y, *warps)
         size_u, size_v = layout.block[label]
         inset = layout.street[label] / 2 + DISTRICTS[layout.district_kind(label)].sidewalk_m + 1.0
         for i in range(int(np.floor(u.min() / size_u)) - 1, int(np.ceil(u.max() / size_u)) + 1):
@@ -120,46 +125,48 @@ class Town:
         keep = self.layout.label_at(xy[:, 0], xy[:, 1]) == label
         self.ground.corners.extend(map(tuple, xy[keep].tolist()))
 
-    def slot(self, block: Block, frame: Frame, across: bool) -> None:
-        """Remember a place for a vehicle, along the frame or across it, where its district and the arterial road leave room."""
-        x, y = np.array([frame.x]), np.array([frame.y])
+    def slot(self, block: Block, pose: Pose, across: bool) -> None:
+        """Remember a place for a vehicle, along the pose's direction or across it, where its district and
+        the arterial road leave room."""
+        x, y = np.array([pose.x]), np.array([pose.y])
         if self.layout.label_at(x, y)[0] == block.label and self.layout.road_clearance(x, y)[0] > 2.5:
-            direction = (-frame.sin, frame.cos) if across else (frame.cos, frame.sin)
-            self.slots.places.append((frame.x, frame.y, *direction))
+            direction = (-pose.sin, pose.cos) if across else (pose.cos, pose.sin)
+            self.slots.places.append((pose.x, pose.y, *direction))
 
-    def lot_is_free(self, label: int, frame: Frame, half_a: float, half_b: float) -> bool:
+    def lot_is_free(self, label: int, pose: Pose, half_a: float, half_b: float) -> bool:
         """Inside its district, off the arterial road, and not built over."""
         cell = self.layout.cell_m
-        corners = frame.corners(half_a / cell, half_b / cell)
+        corners = pose.corners(half_a / cell, half_b / cell)
         if (self.layout.label_at(corners[:, 0], corners[:, 1]) != label).any():
             return False
         return bool((self.layout.road_clearance(corners[:, 0], corners[:, 1]) > 3.5).all()) and self.build.is_free(
-            frame, half_a + 0.5, half_b + 0.5
+            pose, half_a + 0.5, half_b + 0.5
         )
 
-    def house(self, label: int, frame: Frame, half_a: float, half_b: float, height_m: float, roof: Roof, wings: int = 0) -> bool:
+    def house(self, label: int, pose: Pose, half_a: float, half_b: float, height_m: float, roof: Roof, wings: int = 0) -> bool:
         """A building where the lot is free: one prism and `wings` smaller ones; returns whether it was built."""
-        if not self.lot_is_free(label, frame, half_a, half_b):
+        if not self.lot_is_free(label, pose, half_a, half_b):
             return False
         rng, cell = self.rng, self.layout.cell_m
         tone = _WALL_TONES[rng.integers(len(_WALL_TONES))]
-        identity = self.build.new_facade(frame, tuple(c * rng.uniform(0.8, 1.08) for c in tone))
+        identity = self.build.new_facade(pose, tuple(c * rng.uniform(0.8, 1.08) for c in tone))
         gain = rng.normal(0, 2.5)
-        if wings and rng.random() < 0.5:  # a cross or a T: the main body is narrower, and the wings reach the lot's border
-            self.build.prism(identity, frame, half_a, half_b * rng.uniform(0.45, 0.7), height_m, roof, gain)
+        # A cross or a T: the main body is narrower, and the wings reach the lot's border.
+        if wings and rng.random() < 0.5:
+            self.build.prism(identity, pose, half_a, half_b * rng.uniform(0.45, 0.7), height_m, roof, gain)
             at = rng.uniform(-0.5, 0.5) * half_a / cell
-            self.build.prism(identity, frame.offset(at, 0), half_a * rng.uniform(0.3, 0.5), half_b, height_m, roof, gain)
+            self.build.prism(identity, pose.offset(at, 0), half_a * rng.uniform(0.3, 0.5), half_b, height_m, roof, gain)
         else:
-            self.build.prism(identity, frame, half_a, half_b, height_m, roof, gain)
+            self.build.prism(identity, pose, half_a, half_b, height_m, roof, gain)
         if roof.shape == "flat":
-            self._roof_clutter(identity, frame, half_a, half_b, height_m, roof)
-        self.ground.corners.append(tuple(frame.corners(half_a / cell, half_b / cell)[rng.integers(4)].tolist()))
+            self._roof_clutter(identity, pose, half_a, half_b, height_m, roof)
+        self.ground.corners.append(tuple(pose.corners(half_a / cell, half_b / cell)[rng.integers(4)].tolist()))
         return True
 
-    def _roof_clutter(self, identity: int, frame: Frame, half_a: float, half_b: float, height_m: float, roof: Roof) -> None:
+    def _roof_clutter(self, identity: int, pose: Pose, half_a: float, half_b: float, height_m: float, roof: Roof) -> None:
         rng, cell = self.rng, self.layout.cell_m
         for _ in range(rng.integers(1, 2 + int(half_a * half_b / 25))):
-            at = frame.offset(rng.uniform(-0.75, 0.75) * half_a / cell, rng.uniform(-0.75, 0.75) * half_b / cell)
+            at = pose.offset(rng.uniform(-0.75, 0.75) * half_a / cell, rng.uniform(-0.75, 0.75) * half_b / cell)
             tone = rng.uniform(0.55, 1.25)
             top = Roof("flat", roof.material, tuple(min(255.0, c * tone) for c in roof.colour))
             size = rng.uniform(0.4, 2.2, 2)
@@ -197,7 +204,8 @@ class Town:
         self.build.tree(x, y, radius_m, radius_m * self.rng.uniform(1.2, 2.4), colour)
 
     def _scatter_trees(self) -> None:
-        """Single trees and clumps by each district's density; sites are drawn for the whole ground and thinned by district."""
+        """Single trees and clumps by each district's density; sites are drawn for the whole
+        ground and thinned by district."""
         height, width = self.ground.height.shape
         area = height * width * self.layout.cell_m**2 / SQUARE_METRES_PER_HA
         densest = float(self.layout.trees_per_ha.max())
@@ -209,7 +217,8 @@ class Town:
             self.tree_at(x, y, self.rng.uniform(1.3, 4.2) * (1.25 if clump[int(x + y) % 512] > 0.8 else 1.0))
 
     def _tracks(self) -> None:
-        """Footpaths and cart tracks over natural ground, bent at random, some lined with bushes: trodden earth, smooth to the radar."""
+        """Footpaths and cart tracks over natural ground, bent at random, some lined with bushes: trodden
+        earth, smooth to the radar."""
         rng, cell = self.rng, self.layout.cell_m
         height, width = self.ground.height.shape
         trodden = np.zeros((height, width), np.uint8)
@@ -231,7 +240,8 @@ class Town:
                     self.tree_at(x, y, rng.uniform(0.8, 3.0))
 
     def _clutter(self) -> None:
-        """Sheds, bins, tanks, debris and shrubs near the corners of blocks and buildings: small things that both sensors see."""
+        """Sheds, bins, tanks, debris and shrubs near the corners of blocks and buildings: small
+        things that both sensors see."""
         corners = np.array(self.ground.corners).reshape(-1, 2)
         if not len(corners):
             return
@@ -245,8 +255,8 @@ class Town:
             elif self.ground.material[int(y), int(x)] not in _NO_CLUTTER and self.ground.height[int(y), int(x)] < 0.3:
                 angle, half = self.rng.uniform(0, np.pi), self.rng.uniform(0.4, 1.8, 2)
                 tone = Roof("flat", Material.ROOF_METAL, tuple(self.rng.uniform(60, 230) * self.rng.uniform(0.9, 1.1, 3)))
-                frame = Frame(float(x), float(y), float(np.cos(angle)), float(np.sin(angle)))
-                self.build.prism(0, frame, half[0], half[1], self.rng.uniform(0.4, 2.6), tone, self.rng.normal(4, 4))
+                pose = Pose(float(x), float(y), float(np.cos(angle)), float(np.sin(angle)))
+                self.build.prism(0, pose, half[0], half[1], self.rng.uniform(0.4, 2.6), tone, self.rng.normal(4, 4))
 
     def _poles(self) -> None:
         """Lamp posts and signs beside arterial roads: strong radar points."""
@@ -259,7 +269,7 @@ class Town:
                 self.ground.backscatter[y, x] = 180 + self.rng.integers(50)
 
 
-def park_vehicles(ground: Ground, cell_m: float, slots: Slots, share: float, rng: np.random.Generator) -> None:
+def park_vehicles(ground: GroundCells, cell_m: float, slots: Slots, share: float, rng: np.random.Generator) -> None:
     """The vehicles of one date: a share of the slots is taken, on open ground only."""
     build = Builder(ground, cell_m, rng)
     height, width = ground.height.shape
@@ -268,10 +278,10 @@ def park_vehicles(ground: Ground, cell_m: float, slots: Slots, share: float, rng
         if taken > share or not (8 < x < width - 8 and 8 < y < height - 8) or ground.height[int(y), int(x)] > 0.3:
             continue
         size = (6.5, 2.1, 2.6) if van else (4.4, 1.8, 1.5)
-        build.car(Frame(x, y, cos, sin), *size, _CAR_TONES[tone], float(db))
+        build.car(Pose(x, y, cos, sin), *size, _CAR_TONES[tone], float(db))
 
 
-def collapse(ground: Ground, share: float, rng: np.random.Generator) -> None:
+def collapse(ground: GroundCells, share: float, rng: np.random.Generator) -> None:
     """Turn a share of the buildings into rubble, in place; they leave rough heaps a tenth as high."""
     count = len(ground.facades)
     fallen = np.concatenate([[False], rng.random(count) < share]) if count else np.zeros(1, bool)

@@ -1,8 +1,9 @@
 """What simulated sea, ice and land send back in HH and HV, dB, before the instrument adds its own.
 
-The levels follow what C-band extra-wide-swath scenes show: wind-roughened sea falls off steeply with incidence angle and hardly depolarises, ice falls
-off slowly and depolarises by volume and ridges, land has relief. They overlap on purpose: rough sea is as bright as ice in HH, calm sea as dark as young ice,
-and both can lie below the noise floor of HV.
+The levels follow what C-band extra-wide-swath scenes show: wind-roughened sea falls off steeply with
+incidence angle and hardly depolarises, ice falls off slowly and depolarises by volume and ridges, land has
+relief. They overlap on purpose: rough sea is as bright as ice in HH, calm sea as dark as young ice, and both
+can lie below the noise floor of HV.
 """
 
 from __future__ import annotations
@@ -15,16 +16,19 @@ from scipy.special import expit
 
 from solution.simulate.noise import CoarseField, Texture, coarse_shape, fractal
 
-CELL_M = 40.0
+CELL_M = 40.0  # size of a pixel
 _COARSE_M = 8 * CELL_M
-_WIDEST_PX = 2000
-_POINTS = 4
+_WIDEST_PX = 2000  # extent over which fields are drawn where the scene is smaller
+_POINTS = 4  # echoes of each cell
 Bands = tuple[np.ndarray, np.ndarray]
 """HH and HV, (h, w) float32 dB."""
 
 
 def coarse_field(shape: tuple[int, int], rng: np.random.Generator, hurst: float = 0.7) -> CoarseField:
-    """A smooth random field, zero mean, unit variance, over a scene and, where that is small, what lies around it: a small scene is a cut out of a large one."""
+    """A smooth random field of zero mean and unit variance over a scene.
+
+    A small scene is a cut out of a large one, so the mean and variance are those of what lies around it, too.
+    """
     nodes = fractal(coarse_shape(tuple(max(side, _WIDEST_PX) for side in shape)), _COARSE_M, hurst, 2 * _COARSE_M, rng)
     return CoarseField(((nodes - nodes.mean()) / max(float(nodes.std()), 1e-9)).astype(np.float32))
 
@@ -84,7 +88,8 @@ class Sea:
 
 
 class Ice:
-    """Pack ice of floes, leads and ridges: young and smooth here, deformed there; and level fast ice along the coast."""
+    """Pack ice of floes, leads and ridges: young and smooth here, deformed there; and
+    level fast ice along the coast."""
 
     def __init__(self, shape: tuple[int, int], rng: np.random.Generator) -> None:
         self.level, self.slope = rng.uniform(-17.5, -12.0), rng.uniform(0.12, 0.25)
@@ -100,7 +105,8 @@ class Ice:
         deformation = self.deformation.window(*bounds)
         young = np.maximum(expit(-5 * (deformation + self.young_from)), 0.7 * fast)
         strength = self.rough * (1 - 0.3 * young) * np.clip(1 + 0.35 * deformation, 0.4, 1.8)
-        # Floes are plates of one brightness each, so their field is cut into steps; ridges and leads are thin lines, the zeros of fields.
+        # Floes are plates of one brightness each, so their field is cut into steps.
+        # Ridges and leads are thin lines: the zeros of fields.
         floes = np.round(1.6 * self.floes.window(*bounds)) / 1.6
         ridge = np.exp(-((self.ridges.window(*bounds) / 0.09) ** 2))
         lead = np.exp(-((self.leads.window(*bounds) / self.lead_width) ** 2)) * (1 - fast)
@@ -144,7 +150,7 @@ class Land:
 
 
 def foreshortened(power: np.ndarray, height: np.ndarray, angle: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Put the echo of every ground cell where a side-looking radar sees it: h / tan(angle) nearer.
+    """Put the echo of every ground cell where a side-looking radar sees it, h / tan(angle) nearer to the sensor.
 
     Slopes towards the sensor gather in few bright pixels, those away from it stretch and fade.
 

@@ -9,10 +9,11 @@ import numpy as np
 
 @dataclass(frozen=True)
 class CellGrid:
-    """What is known of an image by the cell.
+    """Values of the cells of an image.
 
     Attributes:
-        values: (h, w); cell (i, j) covers the pixels ``[i * cell_px, (i + 1) * cell_px)`` x ``[j * cell_px, (j + 1) * cell_px)``; the last ones may reach past the image.
+        values: (h, w); cell (i, j) covers the rows ``[i * cell_px, (i + 1) * cell_px)`` and the columns
+            ``[j * cell_px, (j + 1) * cell_px)``; the last cells may reach past the image.
         cell_px: side of a cell.
         shape: (height, width) of the image.
     """
@@ -22,7 +23,12 @@ class CellGrid:
     shape: tuple[int, int]
 
     def at(self, xy: np.ndarray, outside: float | bool) -> np.ndarray:
-        """(N,) values at positions (N, 2) = (x, y) in px of the image, integers at pixel centres; `outside` beyond the image and where not finite."""
+        """(N,) values at positions in the image.
+
+        Args:
+            xy: (N, 2) positions (x, y), px, integers at pixel centres.
+            outside: the value beyond the image, and where a position is not finite.
+        """
         x, y = np.asarray(xy, float).T + 0.5
         with np.errstate(invalid="ignore"):
             inside = (x >= 0) & (y >= 0) & (x < self.shape[1]) & (y < self.shape[0])

@@ -1,7 +1,8 @@
-"""What the network is worth: blocked cross-validation beside a random forest on patch statistics and beside the commonest class.
+"""What the network is worth: blocked cross-validation beside a random forest on patch statistics
+and beside the commonest class.
 
-Groups of patches (scenes, or blocks of consecutive ids) are dealt out to the folds whole, because neighbours look alike: with patches dealt out one by one every
-method would look better than it is.
+Groups of patches (scenes, or blocks of consecutive ids) are dealt out to the folds whole, because neighbours look
+alike: with patches dealt out one by one every method would look better than it is.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from rich.table import Table
 from solution.core.artefact import digest
 from solution.core.code import code_digest
 from solution.core.errors import InputError
-from solution.surface import LETTERS, NAMES
+from solution.surface import LETTERS, NAMES, PATCH_PX
 from solution.surface.evaluation import Result
 from solution.surface.network import SurfaceConfig, probabilities
 from solution.surface.patchset import PatchSet
@@ -27,6 +28,7 @@ from solution.surface.training import Split, class_weights, fit
 METHODS = ("commonest class", "forest on statistics", "network")
 _PERCENTILES = (5, 25, 50, 75, 95)
 _TREES = 300
+_COARSE_PX = 8  # side of the blocks whose means are the coarser scale
 _FOREST = {
     "boosting_type": "rf",
     "objective": "multiclass",
@@ -44,10 +46,13 @@ _FOREST = {
 
 
 def statistics(pixels: np.ndarray) -> np.ndarray:
-    """(N, channels, 64, 64) uint8 -> (N, features) float32: by channel the mean, spread, percentiles, local contrast at two scales, and the shares of 0 and 255."""
+    """(N, channels, 64, 64) uint8 -> (N, features) float32.
+
+    By channel: mean, spread, percentiles, local contrast at two scales, and the shares of 0 and 255.
+    """
     values = pixels.astype(np.float32)
     flat = values.reshape(*values.shape[:2], -1)
-    coarse = values.reshape(*values.shape[:2], 8, 8, 8, 8).mean(axis=(3, 5))
+    coarse = values.reshape(*values.shape[:2], PATCH_PX // _COARSE_PX, _COARSE_PX, PATCH_PX // _COARSE_PX, _COARSE_PX).mean(axis=(3, 5))
     mean = flat.mean(axis=-1)
     features = [
         mean,
@@ -81,7 +86,7 @@ def deal_folds(patches: PatchSet, folds: int, seed: int) -> np.ndarray:
 def compare(
     patches: PatchSet, config: SurfaceConfig, folds: int, work: Path, seed: int, device: str, say: Callable[[str], None]
 ) -> dict[str, Result]:
-    """Judge each method on every patch, by the fold that never saw the patch's group."""
+    """Judge each method on every patch, as trained by the fold that never saw the patch's group -> method -> result."""
     config = dataclasses.replace(config, channels=patches.pixels.shape[1])
     fold = deal_folds(patches, folds, seed)
     work = work / digest([dataclasses.asdict(config), folds, seed, patches.name, patches.digest(), code_digest(compare)])

@@ -1,4 +1,5 @@
-"""How good a classification is: confusion matrix, accuracy, F1 by class and on average; as text, as JSON, and as a picture."""
+"""How good a classification is: confusion matrix, accuracy, F1 by class and on average; as
+text, as JSON, and as a picture."""
 
 from __future__ import annotations
 

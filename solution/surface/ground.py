@@ -1,4 +1,5 @@
-"""The ground that the SAR image of a pair shows where candidates end: open water and drifting ice move, and smooth dark ground shows nothing to match."""
+"""The ground that the SAR image of a pair shows where candidates end: open water and drifting ice move, and smooth dark
+ground shows nothing to match."""
 
 from __future__ import annotations
 
@@ -15,8 +16,9 @@ from solution.surface.cellgrid import CellGrid
 from solution.surface.network import PatchClassifier, check_channels
 from solution.surface.scenes import scene_of
 
-FEATURES = ("surface_moving", *(f"surface_{name}" for name in water.MEASURES))
-"""Whether the ground moves, 0 or 1, and the measures of `water.Smoothness`; NaN = unknown. No probability, as statistics, from which rerankers learn, give none."""
+GROUND_FEATURES = ("surface_moving", *(f"surface_{name}" for name in water.MEASURES))
+"""Whether the ground moves, 0 or 1, and the measures of `water.Smoothness`; NaN = unknown. Never a probability:
+rerankers learn from statistics, which give none."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,8 @@ class Ground:
 
     Attributes:
         pair: the scene.
-        moving: float32, probability of water or drifting ice, a grid from each source; NaN = no data. From statistics it is 0 or 1.
+        moving: float32, probability of water or drifting ice, a grid from the statistics, where it is 0 or 1, and one
+            from the classifier, as far as they were asked; NaN = no data.
         measures: float32, one grid for each of `water.MEASURES`.
     """
 
@@ -59,21 +62,22 @@ class Ground:
                 flat = water.smooth_dark(smoothness, water.WaterConfig())
                 moving.append(water.on_cells(np.where(smoothness.valid, flat, np.nan), dataset.shape))
             if net is not None:
-                moving.append(water.moving_probability(scene_of(dataset, pair.sar), net, progress=progress))
+                moving.append(water.moving_probability(scene_of(dataset, pair.sar), net, progress))
             return cls(pair, tuple(moving), measures)
 
     def moves(self, table: pd.DataFrame) -> np.ndarray:
-        """(N,) bool, whether the candidates of a table end on what any source takes for water or drifting ice; False where that is unknown."""
+        """(N,) bool, whether the candidates of a table end on water or drifting ice by any of
+        `moving`; False where unknown."""
         return self._moving(self._ends(table)) == 1
 
-    def evidence(self, table: pd.DataFrame) -> dict[str, np.ndarray]:
-        """`FEATURES` -> (N,) float32, where the candidates of a table end."""
+    def features(self, table: pd.DataFrame) -> dict[str, np.ndarray]:
+        """`GROUND_FEATURES` -> (N,) float32, where the candidates of a table end."""
         ends = self._ends(table)
         values = (self._moving(ends), *(grid.at(ends, np.nan) for grid in self.measures))
-        return {name: value.astype(np.float32) for name, value in zip(FEATURES, values, strict=True)}
+        return {name: value.astype(np.float32) for name, value in zip(GROUND_FEATURES, values, strict=True)}
 
     def _moving(self, ends: np.ndarray) -> np.ndarray:
-        """(N,) 1 where a source says so, 0 where none does, NaN where none knows."""
+        """(N,) 1 where any of `moving` says so, 0 where none does, NaN where none knows."""
         said = [grid.at(ends, np.nan) for grid in self.moving]
         known = [np.where(np.isfinite(value), value > water.MOVING, np.nan) for value in said]
         return np.fmax.reduce([np.full(len(ends), np.nan), *known])
@@ -85,7 +89,8 @@ class Ground:
 
 
 def check_model(pair: ScenePair, net: PatchClassifier) -> None:
-    """Raise `InputError` where a surface classifier does not take the SAR image of a pair, which has one band, or the image is smaller than its patches."""
+    """Raise `InputError` where a surface classifier does not take the one band of a pair's SAR image, or the
+    image is smaller than a patch."""
     check_channels(net, 1, pair.sar)
     if min(pair.sar_shape) < PATCH_PX:
         width, height = pair.sar_shape[::-1]

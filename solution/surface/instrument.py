@@ -1,4 +1,5 @@
-"""What the simulated instrument adds: incidence angles, the noise floor with its steps between sub-swaths, scalloping, speckle and quantisation."""
+"""What the simulated instrument adds: incidence angles, the noise floor with its steps between sub-swaths,
+scalloping, speckle and quantisation."""
 
 from __future__ import annotations
 
@@ -7,17 +8,21 @@ import numpy as np
 from solution.surface.backscatter import Rows, speckled
 
 ANGLES_DEG = (19.0, 47.0)
+"""Incidence angles at both ends of the swath."""
+
 _SWATHS = (0.0, 0.21, 0.42, 0.6, 0.8, 1.0)
 """Where the five sub-swaths of the extra-wide mode meet, as shares of the swath."""
 
 _FLOORS_DB = ((-36.0, -29.0), (-40.0, -27.0))
-"""Limits of the noise floor of a scene in HH and HV: high where the product is as it came, low where most of the noise was subtracted."""
+"""Limits of the noise floor of a scene in HH and HV: low where most of the noise was subtracted
+from the product, else high."""
 
 
 class Instrument:
-    """One scene's settings.
+    """The instrument of one scene.
 
-    `noise_db` falls and rises within each sub-swath and jumps between them; a part of it is left after the noise is subtracted, as in real products.
+    Its noise floor falls and rises within each sub-swath and jumps from one to the next, as what
+    is left of it in real products.
     """
 
     def __init__(self, shape: tuple[int, int], rng: np.random.Generator) -> None:
@@ -30,7 +35,9 @@ class Instrument:
         self.noise_db = np.stack([self._floor(rng, rng.uniform(*limits)) for limits in _FLOORS_DB])
         self.scalloping_db, self.scalloping_px = rng.uniform(0.1, 0.9), rng.uniform(60.0, 160.0)
         self.looks = rng.uniform(8.0, 12.0)
-        # Products are stretched scene by scene and band by band: the 8-bit value of a backscatter of -5 dB in HH, and of -14 dB in HV.
+        # Products are stretched scene by scene and band by band: `top` is the 8-bit value of a backscatter of -5 dB in
+        # HH, and of -14 dB in HV.
+        # chosen on: the public polar patches (the level of HV)
         top = rng.uniform(130, 300) * 10 ** (rng.uniform(-3.0, 3.0, 2) / 20)
         self.gain = (top * 10 ** (np.array([5.0, 14.0]) / 20)).astype(np.float32)
 

@@ -18,7 +18,8 @@ from solution.core.weights import load_network, settings_of
 from solution.surface import LETTERS
 
 STAGE = "surface"
-_BATCH = 256
+_BATCH = 256  # patches that are asked about at once
+_LOG_SCALE, _LOG_MIDDLE = 0.5, 2.0  # bring the logarithm of uint8 pixels to about -2 to 1
 
 
 @dataclass(frozen=True)
@@ -26,14 +27,15 @@ class SurfaceConfig:
     """The classifier and its training.
 
     Attributes:
-        channels: of the patches: 1 (HH) or 3 (HH, HV, ratio).
+        channels: 1 (HH) or 3 (HH, HV, ratio).
         trunk, widths, stem_width: timm's residual network and its channels by stage.
         epochs, batch_size, learning_rate, weight_decay: AdamW, one cycle.
         save_interval: epochs between checkpoints, from which a killed run goes on.
-        validation_share: of the groups of patches that are held out.
-        gain_db: standard deviation of the random gain of each polarisation, because every product is stretched differently.
-        zoom: half of the patches are magnified by up to this factor, because products differ in resolution, and in how far they were smoothed.
-        smoothing: of the labels, because charts are not exact.
+        validation_share: share of the groups of patches that are held out.
+        gain_db: standard deviation of the random gain of each polarisation, for every product is stretched differently.
+        zoom: half of the patches are magnified by up to this factor, for products differ
+            in resolution and in smoothing.
+        smoothing: label smoothing, for charts are not exact.
     """
 
     channels: int = 3
@@ -47,7 +49,7 @@ class SurfaceConfig:
     save_interval: int = 1
     validation_share: float = 0.2
     gain_db: float = 1.0
-    zoom: float = 6.0
+    zoom: float = 6.0  # chosen on: the public polar patches
     smoothing: float = 0.05
 
     def smoke(self) -> SurfaceConfig:
@@ -71,8 +73,11 @@ class PatchClassifier(nn.Module):
         ).to(memory_format=torch.channels_last)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """(B, channels, 64, 64) uint8 -> (B, 3). The logarithm turns gain into an offset and speckle into additive noise of one strength."""
-        values = torch.log1p(pixels.float()) * 0.5 - 2.0
+        """(B, channels, 64, 64) uint8 -> (B, 3).
+
+        The logarithm turns a gain into an offset, and speckle into additive noise of one strength.
+        """
+        values = torch.log1p(pixels.float()) * _LOG_SCALE - _LOG_MIDDLE
         return self.trunk(values.contiguous(memory_format=torch.channels_last))
 
 
@@ -88,7 +93,11 @@ def probabilities(net: PatchClassifier, pixels: np.ndarray) -> np.ndarray:
 
 
 def load_classifier(path: Path, device: str | torch.device = "cpu") -> tuple[PatchClassifier, Manifest]:
-    """A trained classifier in evaluation mode. Raises `InputError` where the file is missing, broken, or another stage's."""
+    """A trained classifier in evaluation mode, and its manifest.
+
+    Raises:
+        InputError: the file is missing, broken, or another stage's.
+    """
     tensors, manifest = artefact.load_weights(path)
     if manifest.stage != STAGE:
         raise InputError(
@@ -100,7 +109,7 @@ def load_classifier(path: Path, device: str | torch.device = "cpu") -> tuple[Pat
 
 
 def check_channels(net: PatchClassifier, channels: int, place: Path | str) -> None:
-    """Refuse images that the network does not take."""
+    """Raise `InputError` where a network does not take images of so many channels; `place` is what they come from."""
     if net.channels != channels:
         kinds = {1: "one band (HH)", 3: "two bands or three (HH, HV, their ratio)"}
         mend = (

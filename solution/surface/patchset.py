@@ -1,7 +1,8 @@
 """Labelled patches on disk: a folder, or a zip of it, with ``images/ID.png`` and a ``meta.csv``.
 
-``meta.csv`` has one line a patch, separated by spaces, ``image_id x_position y_position label``; the names themselves may head it. Where ``scenes.csv`` is beside it
-(``first_id,image``), it says which ids come from which image.
+``meta.csv`` has one line for each patch, ``image_id x_position y_position label``, separated by spaces;
+these names may stand in its first line. Where ``scenes.csv`` (``first_id,image``) is beside it, it says
+which ids come from which image.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from solution.surface import LETTERS, PATCH_PX
 META = "meta.csv"
 SCENES = "scenes.csv"
 COLUMNS = ("image_id", "x_position", "y_position", "label")
-BLOCK_IDS = 500
+BLOCK_IDS = 500  # consecutive ids that are one group where scenes are unknown
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,8 @@ class PatchSet:
         pixels: (N, channels, 64, 64) uint8, channels 1 or 3.
         labels: (N,) int64, 0 to 2.
         ids: (N,) int64, ascending.
-        groups: (N,) int64; patches of different groups show different ground: one group a scene, or else a block of `BLOCK_IDS` consecutive ids.
+        groups: (N,) int64; patches of different groups show different ground: one group a scene, or else a block
+            of `BLOCK_IDS` consecutive ids.
     """
 
     name: str
@@ -58,16 +60,16 @@ class PatchSet:
         return artefact.digest([(column.shape, hashlib.sha256(np.ascontiguousarray(column)).hexdigest()) for column in columns])
 
     def part(self, chosen: np.ndarray) -> PatchSet:
-        """Those of an index or mask."""
+        """The patches of an index or mask."""
         return PatchSet(self.name, self.pixels[chosen], self.labels[chosen], self.ids[chosen], self.groups[chosen])
 
 
 def read_patches(place: Path, progress: Progress | None = None) -> PatchSet:
-    """Read all patches of a folder or zip.
+    """ReadFile all patches of a folder or zip.
 
     Raises:
-        InputError: no such place, truncated zip, a ``meta.csv`` of other columns or with unknown labels, or a picture that is missing, broken or of
-            another size than the first one.
+        InputError: no such place, truncated zip, a ``meta.csv`` of other columns or with unknown labels, or a picture
+            that is missing, broken or of another size than the first one.
     """
     with _opened(Path(place)) as read:
         table = _read_meta(read, place)
@@ -81,7 +83,7 @@ def read_patches(place: Path, progress: Progress | None = None) -> PatchSet:
 
 
 class PatchWriter:
-    """Writes patches one by one in the layout above, ids counting from 0."""
+    """Writes patches one by one as `read_patches` reads them, ids counting from 0."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -90,7 +92,7 @@ class PatchWriter:
         self._scenes: list[str] = ["first_id,image"]
 
     def begin_scene(self, image: str) -> None:
-        """All that follows comes from this image."""
+        """Say that all patches that follow come from this image."""
         self._scenes.append(f"{len(self._rows)},{image}")
 
     def add(self, pixels: np.ndarray, x: int, y: int, label: int) -> None:
@@ -102,7 +104,7 @@ class PatchWriter:
         self._rows.append(f"{number} {x} {y} {LETTERS[label]}")
 
     def finish(self) -> int:
-        """Write the tables; the number of patches."""
+        """Write both tables; returns the number of patches."""
         (self._folder / META).write_text("".join(f"{row}\n" for row in self._rows))
         (self._folder / SCENES).write_text("".join(f"{row}\n" for row in self._scenes))
         return len(self._rows)
@@ -110,7 +112,8 @@ class PatchWriter:
 
 @contextmanager
 def new_folder(out: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside `out`, which gets its name on success and goes away on failure; refuses to overwrite."""
+    """Yield a temporary folder beside `out`, which gets its name on success and goes away on
+    failure; refuses to overwrite."""
     out = Path(out)
     if out.is_file() or (out.is_dir() and any(out.iterdir())):
         raise InputError(f"{out}: is there already; give the output another name, or remove it first")
@@ -128,12 +131,12 @@ def new_folder(out: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-Read = Callable[[str], bytes | None]
+ReadFile = Callable[[str], bytes | None]
 """A file's bytes by its name below the folder; None where it is missing."""
 
 
 @contextmanager
-def _opened(place: Path) -> Iterator[Read]:
+def _opened(place: Path) -> Iterator[ReadFile]:
     if place.is_dir():
         yield lambda name: (place / name).read_bytes() if (place / name).is_file() else None
         return
@@ -146,7 +149,7 @@ def _opened(place: Path) -> Iterator[Read]:
         raise InputError(f"{place}: is a truncated or broken zip ({error}); copy or download it again") from error
 
 
-def _zip_reader(archive: zipfile.ZipFile, place: Path) -> Read:
+def _zip_reader(archive: zipfile.ZipFile, place: Path) -> ReadFile:
     """The folder in a zip that holds ``meta.csv`` is its root."""
     names = set(archive.namelist())
     tables = sorted((name for name in names if PurePosixPath(name).name == META), key=len)
@@ -158,7 +161,7 @@ def _zip_reader(archive: zipfile.ZipFile, place: Path) -> Read:
     return read
 
 
-def _read_meta(read: Read, place: Path) -> pd.DataFrame:
+def _read_meta(read: ReadFile, place: Path) -> pd.DataFrame:
     raw = read(META)
     if raw is None:
         raise InputError(f"{place}: holds no {META}; a folder of patches has {META} and images/ID.png")
@@ -184,7 +187,7 @@ def _read_meta(read: Read, place: Path) -> pd.DataFrame:
     return table.sort_values("image_id", ignore_index=True)
 
 
-def _picture(read: Read, place: Path, number: int) -> np.ndarray:
+def _picture(read: ReadFile, place: Path, number: int) -> np.ndarray:
     raw = read(f"images/{number}.png")
     if raw is None:
         raise InputError(f"{place}: images/{number}.png is missing; copy it, or remove its line from {META}")
@@ -199,7 +202,7 @@ def _picture(read: Read, place: Path, number: int) -> np.ndarray:
     return np.moveaxis(channels, -1, 0)
 
 
-def _groups(read: Read, place: Path, ids: np.ndarray) -> np.ndarray:
+def _groups(read: ReadFile, place: Path, ids: np.ndarray) -> np.ndarray:
     raw = read(SCENES)
     if raw is None:
         return ids // BLOCK_IDS

@@ -42,7 +42,8 @@ def read_polygons(path: Path, attribute: str | None = None, ignore: Sequence[str
         ignore: values of the class to leave out, in any case.
 
     Raises:
-        InputError: unreadable, empty, without CRS, without the attribute, or with a class that is none of water, ice and land.
+        InputError: unreadable, empty, without CRS, without the attribute, or with a class that
+            is none of water, ice and land.
     """
     try:
         table = geopandas.read_file(path, engine="pyogrio")
@@ -69,9 +70,11 @@ def read_polygons(path: Path, attribute: str | None = None, ignore: Sequence[str
 
 
 def classes_at(polygons: geopandas.GeoDataFrame, east: np.ndarray, north: np.ndarray) -> np.ndarray:
-    """(N,) int8 class at points of the polygons' CRS; `UNLABELLED` outside all, and where polygons of different classes overlap."""
+    """(N,) int8 class at points of the polygons' CRS; `UNLABELLED` outside all, and where polygons
+    of different classes overlap."""
     points = shapely.points(east, north)
-    # The tree holds the points, because it is the geometries asked about that shapely prepares, and polygons of ice charts are intricate.
+    # The tree holds the points, because shapely prepares the geometries that are asked about, and polygons of ice
+    # charts are intricate.
     polygon, point = shapely.STRtree(points).query(polygons.geometry.to_numpy(), predicate="intersects")
     surface = polygons["surface"].to_numpy()[polygon]
     lowest, highest = np.full(len(points), 127, np.int8), np.full(len(points), UNLABELLED, np.int8)

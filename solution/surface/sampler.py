@@ -17,8 +17,9 @@ from solution.surface.patchset import PatchWriter, new_folder
 from solution.surface.polygons import UNLABELLED, classes_at, read_polygons
 from solution.surface.scenes import SurfaceScene, open_scene
 
-_STRIP_ROWS = 512
-_DRAW = 4096
+_STRIP_ROWS = 512  # of an image, that are read at once
+_DRAW = 4096  # random positions that are drawn at once
+_LEAST_VALID = 0.9  # share of a patch's pixels that must carry data
 
 
 @dataclass(frozen=True)
@@ -26,20 +27,20 @@ class Sampling:
     """Which patches are cut.
 
     Attributes:
-        stride_px: of consecutive patches.
-        per_class: at most so many random patches of each class from each image; None: consecutive ones, all that are labelled.
+        stride_px: step from one patch to the next where they are consecutive.
+        per_class: at most so many random patches of each class from each image; None = consecutive ones, all that are
+            labelled.
         attempts: random positions that are tried in an image before a class is left with fewer.
         seed: of random positions.
-        least_valid: share of a patch's pixels that must carry data.
         bands: only so many bands of each image, the first ones; None = all.
-        attribute, ignore: of the shapefiles, see `polygons.read_polygons`.
+        attribute, ignore: which column of the shapefiles holds the class, and which values are left out, as in
+            `polygons.read_polygons`.
     """
 
     stride_px: int = PATCH_PX
     per_class: int | None = None
     attempts: int = 100_000
     seed: int = 0
-    least_valid: float = 0.9
     bands: int | None = None
     attribute: str | None = None
     ignore: tuple[str, ...] = ()
@@ -57,7 +58,8 @@ def sample(
         letter -> number of patches.
 
     Raises:
-        InputError: as `open_scene` and `read_polygons`; images of different channels; no polygon on an image; nothing to cut.
+        InputError: as `open_scene` and `read_polygons`; images of different channels; no
+            polygon on an image; nothing to cut.
     """
     by_name = {path.stem.lower(): path for path in shapefiles}
     counts = dict.fromkeys(LETTERS, 0)
@@ -82,7 +84,8 @@ def sample(
 
 
 def label_of(polygons: geopandas.GeoDataFrame, scene: SurfaceScene, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """(N,) class of patches by their positions (column x, row y): that of the polygon under the centre of the middle pixel; -1 = none."""
+    """(N,) class of patches at positions (column x, row y): that of the polygon under the centre of
+    their middle pixel; -1 = none."""
     middle = PATCH_PX // 2 + 0.5
     east, north = scene.transform @ (np.asarray(x, float) + middle, np.asarray(y, float) + middle)
     return classes_at(polygons, east, north)
@@ -139,12 +142,13 @@ def _consecutive(scene: SurfaceScene, polygons: geopandas.GeoDataFrame, sampling
         pixels, valid = scene.read(strip)
         for column, row, label in zip(x_all, y_all, labels, strict=True):
             part = np.s_[row - strip.y : row - strip.y + PATCH_PX, column : column + PATCH_PX]
-            if label != UNLABELLED and valid[part].mean() >= sampling.least_valid:
+            if label != UNLABELLED and valid[part].mean() >= _LEAST_VALID:
                 yield pixels[:, *part], int(column), int(row), int(label)
 
 
 def _random(scene: SurfaceScene, polygons: geopandas.GeoDataFrame, sampling: Sampling, rng: np.random.Generator) -> Iterator:
-    """Positions are drawn until every class is full or the attempts are used up; a full class lets its further draws go."""
+    """Positions are drawn until every class is full or the attempts are used up; a full
+    class lets its further draws go."""
     height, width = scene.shape
     counts = [0] * len(LETTERS)
     for first in range(0, sampling.attempts, _DRAW):
@@ -154,7 +158,7 @@ def _random(scene: SurfaceScene, polygons: geopandas.GeoDataFrame, sampling: Sam
             if label == UNLABELLED or counts[label] >= sampling.per_class:
                 continue
             pixels, valid = scene.read(Window(int(column), int(row), PATCH_PX, PATCH_PX))
-            if valid.mean() >= sampling.least_valid:
+            if valid.mean() >= _LEAST_VALID:
                 counts[label] += 1
                 yield pixels, int(column), int(row), int(label)
         if min(counts) >= sampling.per_class:

@@ -18,7 +18,9 @@ from solution.core.geometry import Window
 from solution.data import raster
 from solution.surface import RATIO_SCALE
 
-_STRIP_ROWS = 512
+_STRIP_ROWS = 512  # that are read at once
+_SAMPLED_PX = 1e6  # about so many pixels are looked at to choose a stretch
+_TOP_PERCENTILE = 99  # of amplitudes, which becomes 255
 _SUFFIXES = (".tif", ".tiff")
 
 
@@ -42,12 +44,14 @@ class Stretch:
 
 @dataclass(frozen=True)
 class SurfaceScene:
-    """An open scene.
+    """A scene whose file is open.
 
     Attributes:
-        path, shape, transform, crs: of the file; shape is (height, width).
+        path, shape, transform, crs: what the file says of itself; shape is (height, width).
         channels: 1 (HH) or 3 (HH, HV, ratio).
         bands: numbers, from 1, of the bands that are read.
+        dataset: the open raster.
+        stretch: what makes its values uint8; None where they are.
     """
 
     path: Path
@@ -60,14 +64,16 @@ class SurfaceScene:
     stretch: Stretch | None
 
     def read(self, window: Window) -> tuple[np.ndarray, np.ndarray]:
-        """Pixels (channels, h, w) uint8, 0 where there is no data, and validity (h, w) bool; the window must lie inside the image."""
+        """Pixels (channels, h, w) uint8, 0 where there is no data, and validity (h, w) bool; the
+        window must lie inside the image."""
         raw, valid = _read(self.dataset, self.bands, RasterWindow(window.x, window.y, window.width, window.height))
         values = raw if self.stretch is None else self.stretch(raw)
         return as_channels(values * valid), valid
 
 
 def as_channels(values: np.ndarray) -> np.ndarray:
-    """(bands, h, w) uint8 -> HH alone where there is one band; HH, HV and ratio where there are two; three stay as they are."""
+    """(bands, h, w) uint8 -> HH alone where there is one band; HH, HV and ratio where there are
+    two; three stay as they are."""
     if len(values) != 2:
         return values
     hh, hv = values.astype(np.float32)
@@ -77,14 +83,15 @@ def as_channels(values: np.ndarray) -> np.ndarray:
 
 @contextmanager
 def open_scene(path: Path, bands: int | None = None) -> Iterator[SurfaceScene]:
-    """Open a scene. uint8 is taken as it is; other types are stretched from 0 to the 99th percentile of each band, read once.
+    """Open a scene. uint8 is taken as it is; other types are stretched from 0 to the 99th
+    percentile of each band, read once.
 
     Args:
         bands: only so many, the first ones: 1 is HH alone. None = all.
 
     Raises:
-        InputError: unreadable, without CRS or geotransform, complex, another number of bands than 1 (HH), 2 (HH, HV) or 3 (HH, HV, ratio), fewer
-            than asked for, or no data anywhere.
+        InputError: unreadable, without CRS or geotransform, complex, another number of bands than 1 (HH), 2 (HH, HV) or
+            3 (HH, HV, ratio), fewer than asked for, or no data anywhere.
     """
     raster.read_header(path, "SAR")
     with raster.open_raster(path) as dataset:
@@ -92,7 +99,7 @@ def open_scene(path: Path, bands: int | None = None) -> Iterator[SurfaceScene]:
 
 
 def scene_of(dataset: rasterio.io.DatasetReader, path: Path, bands: int | None = None) -> SurfaceScene:
-    """A scene from an open raster, which may be a warped view of the file at `path`; else as `open_scene`."""
+    """As `open_scene`, from an open raster, which may be a warped view of the file at `path`."""
     if bands is not None and bands > dataset.count:
         raise InputError(f"{path}: has {dataset.count} band(s) and not the {bands} asked for; pass a smaller --bands")
     chosen = tuple(range(1, (bands or dataset.count) + 1))
@@ -124,16 +131,16 @@ def _read(dataset: rasterio.io.DatasetReader, bands: tuple[int, ...], window: Ra
 
 
 def _measure(dataset: rasterio.io.DatasetReader, bands: tuple[int, ...], path: Path) -> Stretch:
-    step = max(1, int(np.sqrt(dataset.height * dataset.width / 1e6)))
-    samples = []
+    step = max(1, int(np.sqrt(dataset.height * dataset.width / _SAMPLED_PX)))
+    parts = []
     for top in range(0, dataset.height, _STRIP_ROWS):
         raw, valid = _read(dataset, bands, RasterWindow(0, top, dataset.width, min(_STRIP_ROWS, dataset.height - top)))
-        samples.append(raw[:, ::step, ::step][:, valid[::step, ::step]].astype(np.float32))
-    sample = np.concatenate(samples, axis=1)
-    if not sample.size:
+        parts.append(raw[:, ::step, ::step][:, valid[::step, ::step]].astype(np.float32))
+    looked_at = np.concatenate(parts, axis=1)
+    if not looked_at.size:
         raise InputError(f"{path}: holds no data at all (only nodata, zeros or NaN); choose another image")
-    decibel = bool(np.percentile(sample[0], 50) < 0)
-    top = np.percentile(_amplitude(sample, decibel), 99, axis=1)
+    decibel = bool(np.percentile(looked_at[0], 50) < 0)
+    top = np.percentile(_amplitude(looked_at, decibel), _TOP_PERCENTILE, axis=1)
     return Stretch(tuple(float(value) for value in np.maximum(top, 1e-12)), decibel)
 
 

@@ -1,7 +1,7 @@
 """Segmentation of whole scenes: every cell of `stride` px gets the class of the patch around its middle.
 
-The class of a cell is the patch classifier's own, no average over neighbours, so a map says what the classifier says. At the image's border patches are completed by
-mirroring.
+The class of a cell is the patch classifier's own, no average over neighbours, so a map says what the classifier says.
+At the image's border patches are completed by mirroring.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from solution.surface.network import PatchClassifier, check_channels, probabilit
 from solution.surface.scenes import SurfaceScene, open_scene
 
 NO_DATA = 0
-_LEAST_VALID = 0.1
-_STRIP_PX = 256
-_PREVIEW_PX = 900
-_CACHE_MB = 128
+_LEAST_VALID = 0.1  # share of a patch's pixels that must carry data
+_STRIP_PX = 256  # rows that are classified at once
+_PREVIEW_PX = 900  # longest side
+_CACHE_MB = 128  # of GDAL
 
 
 @dataclass(frozen=True)
-class Cells:
-    """A row of strips of the grid of cells.
+class CellStrip:
+    """A strip of whole rows of cells.
 
     Attributes:
         top: first pixel row.
@@ -52,11 +52,11 @@ class Cells:
 
 
 def grid_shape(shape: tuple[int, int], stride: int) -> tuple[int, int]:
-    """Cells (h, w) that cover an image (H, W); the last ones may reach past it."""
+    """CellStrip (h, w) that cover an image (H, W); the last ones may reach past it."""
     return -(-shape[0] // stride), -(-shape[1] // stride)
 
 
-def classify_cells(scene: SurfaceScene, net: PatchClassifier, stride: int, progress: Progress | None = None) -> Iterator[Cells]:
+def classify_cells(scene: SurfaceScene, net: PatchClassifier, stride: int, progress: Progress | None = None) -> Iterator[CellStrip]:
     """Classify all cells of a scene, strip by strip; memory stays at one strip of `_STRIP_PX` rows and its patches.
 
     The patch of a cell starts at ``cell * stride + stride // 2 - 32`` along both axes.
@@ -75,7 +75,7 @@ def classify_cells(scene: SurfaceScene, net: PatchClassifier, stride: int, progr
             )
         bottom = min((first + count) * stride, scene.shape[0])
         inner = np.s_[first * stride - top : bottom - top, -_offset(stride) : scene.shape[1] - _offset(stride)]
-        yield Cells(first * stride, found, valid[inner], pixels[0][inner])
+        yield CellStrip(first * stride, found, valid[inner], pixels[0][inner])
     if progress:
         progress("segment", rows * columns, rows * columns)
 
@@ -86,7 +86,8 @@ def _offset(stride: int) -> int:
 
 
 def _padded_strip(scene: SurfaceScene, first: int, count: int, stride: int) -> tuple[np.ndarray, np.ndarray, int]:
-    """Pixels and validity that the patches of `count` rows of cells see, mirrored at the border, and the strip's first pixel row."""
+    """Pixels and validity that the patches of `count` rows of cells see, mirrored at the border, and
+    the strip's first pixel row."""
     height, width = scene.shape
     top = first * stride + _offset(stride)
     bottom = top + (count - 1) * stride + max(PATCH_PX, stride - _offset(stride))
@@ -118,8 +119,8 @@ def segment(
 ) -> dict[str, float]:
     """Write the class map, the probabilities and a preview of a scene; all or none.
 
-    `out`: uint8 on the image's grid, 0 = no data, 1 to 3 = `NAMES`, with a colour table. ``OUT.probabilities.tif``: float32, a band a class, one pixel a
-    cell, NaN = no data. ``OUT.png``: image and classes side by side.
+    `out`: uint8 on the image's grid, 0 = no data, 1 to 3 = `NAMES`, with a colour table. ``OUT.probabilities.tif``:
+    float32, a band a class, one pixel a cell, NaN = no data. ``OUT.png``: image and classes side by side.
 
     Args:
         bands: as in `open_scene`.
@@ -162,7 +163,7 @@ def segment(
     return dict(zip(NAMES, (counts[1:] / counts[1:].sum()).tolist(), strict=True))
 
 
-def class_block(cells: Cells, stride: int) -> np.ndarray:
+def class_block(cells: CellStrip, stride: int) -> np.ndarray:
     """(rows, W) uint8 classes of a strip's pixels; 0 without data."""
     known = np.isfinite(cells.probabilities[..., 0])
     classes = np.where(known, np.nan_to_num(cells.probabilities).argmax(axis=-1) + 1, NO_DATA).astype(np.uint8)

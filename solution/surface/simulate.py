@@ -1,7 +1,9 @@
-"""Simulated extra-wide-swath scenes with exact polygons of sea, ice and land, so that the truth about every pixel is known.
+"""Simulated extra-wide-swath scenes with exact polygons of sea, ice and land, so that the
+truth about every pixel is known.
 
-A scene is laid out on coarse fields, then painted strip by strip: class map, backscatter, relief, instrument. The polygons follow the class map's pixel edges, after
-the relief was laid over: they are exact for what the image shows. Leads belong to the ice and lakes to the land, as in ice charts.
+A scene is laid out on coarse fields, then painted strip by strip: class map, backscatter, relief, instrument. The
+polygons follow the class map's pixel edges, after the relief was laid over: they are exact for what the image shows.
+Leads belong to the ice and lakes to the land, as in ice charts.
 """
 
 from __future__ import annotations
@@ -29,16 +31,19 @@ from solution.surface.polygons import ATTRIBUTES
 
 CRS = "EPSG:3995"
 ORIGIN_M = (400_000.0, -1_100_000.0)
-SMALLEST = 128
-_STRIP_ROWS = 512
+SMALLEST = 128  # side of a scene, px
+_STRIP_ROWS = 512  # that are painted at once
 _SMALLEST_FEATURE_PX = 25
-_INLAND_PX = 40.0
+_ROUGHNESS = 0.05  # of coast and ice edge, as a share of the smooth field that draws them
+_FAST_EDGE_PX = 8.0  # over which fast ice turns into pack ice
+_INLAND_PX = 40.0  # from the coast to where relief is at its full height
+_LEAST_ECHO = 0.25  # ground cells in a pixel, from which it shows land that was laid over the sea
 WATER, ICE, LAND = range(3)
 
 
 @dataclass(frozen=True)
-class Layout:
-    """Where everything is, before relief.
+class PolarLayout:
+    """Where sea, ice and land of a scene are, before relief is laid over.
 
     Attributes:
         classes: (H, W) uint8, 0 to 2.
@@ -52,7 +57,12 @@ class Layout:
 
 
 def simulate(out: Path, scenes: int, size: tuple[int, int], seed: int, progress: Progress | None = None) -> list[str]:
-    """Write ``scene_SEED.tif`` (HH, HV, uint8) and ``scene_SEED.shp`` for the seeds from `seed` on, whole or not at all -> their names."""
+    """Write ``scene_SEED.tif`` (HH, HV, uint8) and ``scene_SEED.shp`` for the seeds from
+    `seed` on, whole or not at all.
+
+    Returns:
+        Names of the scenes.
+    """
     names = []
     with new_folder(out) as folder:
         for number, _ in counted(range(scenes), "simulating", progress):
@@ -82,7 +92,7 @@ def write_scene(stem: Path, size: tuple[int, int], seed: int) -> None:
     outline(seen, transform).to_file(stem.with_suffix(".shp"), engine="pyogrio")
 
 
-def lay_out(size: tuple[int, int], rng: np.random.Generator) -> Layout:
+def lay_out(size: tuple[int, int], rng: np.random.Generator) -> PolarLayout:
     """Draw coast and ice edge: thresholds of fields that are fractal down to the pixel, without specks."""
     land_share = rng.choice([0.0, 1.0], p=[0.25, 0.75]) * rng.uniform(0.1, 0.4)
     ice_share = rng.uniform(0.2, 0.8)
@@ -92,7 +102,7 @@ def lay_out(size: tuple[int, int], rng: np.random.Generator) -> Layout:
     coast = _distance(land)
     if fast_px:
         ice |= _full(coast, size) > -fast_px
-    return Layout(np.where(land, LAND, np.where(ice, ICE, WATER)).astype(np.uint8), coast, fast_px)
+    return PolarLayout(np.where(land, LAND, np.where(ice, ICE, WATER)).astype(np.uint8), coast, fast_px)
 
 
 def _above(field: tuple[CoarseField, Texture], size: tuple[int, int], share: float) -> np.ndarray:
@@ -104,7 +114,7 @@ def _above(field: tuple[CoarseField, Texture], size: tuple[int, int], share: flo
     mask = np.empty(size, np.uint8)
     for top in range(0, size[0], _STRIP_ROWS):
         bounds = (top, min(top + _STRIP_ROWS, size[0]), 0, size[1])
-        mask[bounds[0] : bounds[1]] = smooth.window(*bounds) + 0.05 * rough.window(*bounds) > threshold
+        mask[bounds[0] : bounds[1]] = smooth.window(*bounds) + _ROUGHNESS * rough.window(*bounds) > threshold
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (_SMALLEST_FEATURE_PX, _SMALLEST_FEATURE_PX))
     return cv2.morphologyEx(cv2.morphologyEx(mask, cv2.MORPH_OPEN, kernel), cv2.MORPH_CLOSE, kernel).astype(bool)
 
@@ -124,11 +134,11 @@ def _full(field: CoarseField, size: tuple[int, int]) -> np.ndarray:
     return field.window(0, size[0], 0, size[1])
 
 
-def paint(layout: Layout, rows: Rows, sea: Sea, ice: Ice, land: Land) -> tuple[np.ndarray, np.ndarray]:
+def paint(layout: PolarLayout, rows: Rows, sea: Sea, ice: Ice, land: Land) -> tuple[np.ndarray, np.ndarray]:
     """Backscatter (2, h, w), linear, and classes (h, w) uint8 as seen, relief laid over."""
     ground = layout.classes[rows.top : rows.bottom]
     distance = layout.coast.window(*rows.bounds)
-    fast = np.clip((distance + layout.fast_px) / 8.0, 0, 1) if layout.fast_px else np.zeros_like(distance)
+    fast = np.clip((distance + layout.fast_px) / _FAST_EDGE_PX, 0, 1) if layout.fast_px else np.zeros_like(distance)
     at_sea = np.where(ground == ICE, _stacked(ice.bands(rows, fast)), _stacked(sea.bands(rows)))
     echo = 10 ** (at_sea / 10)
     on_land = ground == LAND
@@ -137,7 +147,7 @@ def paint(layout: Layout, rows: Rows, sea: Sea, ice: Ice, land: Land) -> tuple[n
     flat = 10 ** (_stacked(land.bands(rows)) / 10) * on_land
     height = land.height(rows, np.clip(distance / _INLAND_PX, 0, 1)) * on_land
     laid_over, cells = foreshortened(flat, height, rows.angle)
-    covered = on_land | (cells > 0.25)
+    covered = on_land | (cells > _LEAST_ECHO)
     return np.where(covered, laid_over, echo), np.where(covered, LAND, ground).astype(np.uint8)
 
 

@@ -1,4 +1,8 @@
-"""Training the patch classifier: a held-out part of whole groups, class weights, symmetries and gains, Lightning, and the artefact at the end."""
+"""Training the patch classifier: a held-out part of whole groups, class weights,
+symmetries and gains, and the artefact.
+
+It runs Lightning itself: `training.run`, which trains the model families of teams, stands above this room.
+"""
 
 from __future__ import annotations
 
@@ -29,6 +33,9 @@ from solution.surface.network import STAGE, PatchClassifier, SurfaceConfig
 from solution.surface.patchset import PatchSet
 
 _BYTE = 256.0
+_WARMUP_SHARE = 0.2  # of the steps, over which the learning rate rises
+_GRADIENT_NORM = 1.0  # a longer gradient is cut
+_WATCHED_BATCH = 256
 
 
 @dataclass(frozen=True)
@@ -91,13 +98,18 @@ class ClassifierModule(lightning.LightningModule):
     def configure_optimizers(self) -> dict:
         """AdamW under one cycle."""
         optimizer = torch.optim.AdamW(self.net.parameters(), self.config.learning_rate, weight_decay=self.config.weight_decay)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.config.learning_rate, total_steps=self.steps, pct_start=0.2)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, self.config.learning_rate, total_steps=self.steps, pct_start=_WARMUP_SHARE
+        )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
 def augmented(pixels: Tensor, gain_db: float, zoom: float, generator: torch.Generator) -> Tensor:
-    """(B, channels, 64, 64) uint8 -> the same, turned and mirrored, half of them magnified around their middle, with another gain for each polarisation; the
-    ratio follows."""
+    """Patches (B, channels, 64, 64) uint8 as they might look too, (B, channels, 64, 64) float32 in [0, 255].
+
+    They are turned and mirrored, half of them are magnified around their middle, and each polarisation gets a
+    gain, which the ratio follows.
+    """
     turns = torch.randint(8, (len(pixels),), generator=generator)
     out = torch.empty_like(pixels)
     for turn in range(8):
@@ -111,7 +123,8 @@ def augmented(pixels: Tensor, gain_db: float, zoom: float, generator: torch.Gene
 
 
 def magnified(pixels: Tensor, zoom: float, generator: torch.Generator) -> Tensor:
-    """(B, channels, h, w) -> float, half of them magnified around their middle, whose class is the patch's, by a factor in [1, zoom]."""
+    """(B, channels, h, w) -> float, half of them magnified around their middle, whose class is the
+    patch's, by a factor in [1, zoom]."""
     factor = zoom ** torch.rand(len(pixels), generator=generator)
     factor = torch.where(torch.rand(len(pixels), generator=generator) < 0.5, factor, 1.0).to(pixels.device)
     matrix = torch.eye(2, 3, device=pixels.device) / factor[:, None, None]
@@ -120,7 +133,8 @@ def magnified(pixels: Tensor, zoom: float, generator: torch.Generator) -> Tensor
 
 
 class Shuffled(Sampler):
-    """Another order in every epoch, which follows from the seed and the epoch alone; the trainer says which epoch it is."""
+    """Another order in every epoch, which follows from the seed and the epoch alone; the
+    trainer says which epoch it is."""
 
     def __init__(self, count: int, seed: int) -> None:
         self._count, self._seed, self._epoch = count, seed, 0
@@ -153,7 +167,7 @@ class PatchData(lightning.LightningDataModule):
 
     def val_dataloader(self) -> DataLoader:
         """All held-out patches."""
-        return DataLoader(self.parts["validation"], 256)
+        return DataLoader(self.parts["validation"], _WATCHED_BATCH)
 
 
 def _tensors(patches: PatchSet) -> TensorDataset:
@@ -209,7 +223,7 @@ def fit(patches: PatchSet, split: Split, config: SurfaceConfig, work: Path, seed
         devices=devices if accelerator == "cpu" or isinstance(devices, list) else 1,
         max_epochs=config.epochs,
         num_sanity_val_steps=0,
-        gradient_clip_val=1.0,
+        gradient_clip_val=_GRADIENT_NORM,
         logger=CSVLogger(work, name="", version=""),
         log_every_n_steps=1,
         callbacks=[checkpoint, TQDMProgressBar(refresh_rate=10)],

@@ -1,4 +1,5 @@
-"""The baseline through the public command line: networks made by hand find a known map, and tiny trained teams keep to what they may see."""
+"""The baseline through the public command line: networks made by hand find a known map, and tiny trained
+teams keep to what they may see."""
 
 from __future__ import annotations
 
@@ -35,7 +36,8 @@ _TEMPLATE = 12
 
 
 class Correlation(nn.Module):
-    """A network without training: correlates the directions of gradients, which both images of the fixture share, around the crop's middle."""
+    """A network without training: correlates the directions of gradients, which both images of the fixture
+    share, around the crop's middle."""
 
     def __init__(self, optical_to_sar: bool) -> None:
         super().__init__()

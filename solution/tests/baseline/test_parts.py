@@ -1,4 +1,5 @@
-"""The baseline's parts: heatmaps, the loss that weighs them, the common grid, crops around a tie-point, the networks, and the affine."""
+"""The baseline's parts: heatmaps, the loss that weighs them, the common grid, crops around a tie-point,
+the networks, and the affine."""
 
 from __future__ import annotations
 
@@ -195,7 +196,8 @@ def test_the_small_networks_are_small():
 
 @pytest.mark.slow
 def test_training_finds_a_dot():
-    """The SAR image shows a bright dot away from the middle: both networks' losses fall, and the peak comes to lie on the dot."""
+    """The SAR image shows a bright dot away from the middle: both networks' losses fall, and the
+    peak comes to lie on the dot."""
     torch.manual_seed(0)
     rng = np.random.default_rng(0)
     config = replace(SMOKE, learning_rate=3e-3, sigma_px=5.0)

@@ -1,10 +1,13 @@
-"""Fixtures of predictions: a scene with a known slant, teams that find it, and the command line with the smoke run's teams."""
+"""Fixtures of predictions (a scene with a known slant, teams that find it, the command line with the smoke run's teams)
+and of the translator (image pairs, and what the command line trained on them)."""
 
 from __future__ import annotations
 
 import functools
+from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import rasterio
@@ -12,7 +15,7 @@ import rasterio.shutil
 
 from solution.proposers import every
 from solution.teams import propose
-from solution.tests.conftest import Scene
+from solution.tests.conftest import Scene, invoke
 from solution.tests.handmade import QUICK_FLOW, handmade_net, proposers_with
 from solution.training import stages
 
@@ -56,3 +59,46 @@ def read_map(path: Path) -> np.ndarray:
 
 def files(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def speckled(height: int, width: int, seed: int = 0) -> np.ndarray:
+    """(h, w) uint8, 1 to 255."""
+    rough = np.random.default_rng(seed).integers(1, 256, (height, width), dtype=np.uint8)
+    return np.maximum(cv2.GaussianBlur(rough, (0, 0), 1.5), 1)
+
+
+@dataclass(frozen=True)
+class Translators:
+    """What the command line made of a few image pairs.
+
+    Attributes:
+        pairs: folder of them, in two classes.
+        split, weights: files.
+        output: what was printed.
+    """
+
+    pairs: Path
+    split: Path
+    weights: Path
+    output: str
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory) -> Translators:
+    """Made once; a test that changes it works on a copy."""
+    root = tmp_path_factory.mktemp("sar2optical")
+    split, weights = root / "split.csv", root / "folds" / "base" / "translator.safetensors"
+    for number in range(8):
+        sar = speckled(128, 128, number)
+        optical = np.dstack([255 - sar, sar, np.full_like(sar, 90)])
+        for kind, image in (("s1", sar), ("s2", optical)):
+            path = root / "pairs" / ("agri", "urban")[number % 2] / kind / f"x_{kind}_{number}_p1.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(path), image)
+    output = ""
+    for arguments in (
+        ["split", root / "pairs", "--out", split, "--train", 4, "--val", 2, "--test", 2],
+        ["train", root / "pairs", "--split", split, "--out", weights, "--smoke", "--device", "cpu"],
+    ):
+        output += invoke("translate", *arguments)
+    return Translators(root / "pairs", split, weights, output)

@@ -1,10 +1,7 @@
-"""SAR2Optical: tiles of a whole scene, files in and out, baselines, and the command line from a split to a picture."""
+"""SAR2Optical: tiles of a whole scene, files in and out, and the command line to a picture."""
 
 from __future__ import annotations
 
-import json
-import shutil
-from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -19,15 +16,15 @@ from solution.core.artefact import Manifest
 from solution.core.errors import InputError
 from solution.core.geometry import Window
 from solution.data.raster import read_sar
-from solution.data.registered import find_pairs
 from solution.data.scene import open_pair
 from solution.products import sar2optical
-from solution.products.sar2optical import Baselines, evaluate, paint_image, painted_rows, summary
+from solution.products.sar2optical import paint_image, painted_rows
 from solution.proposers.flow.settings import FlowConfig
 from solution.proposers.translator.network import Generator, translate
 from solution.proposers.translator.settings import TranslatorConfig
 from solution.samples import images
-from solution.tests.conftest import invoke, write_raster
+from solution.tests.conftest import write_raster
+from solution.tests.products.conftest import speckled
 from solution.training import stages
 
 TRANSFORM = Affine(0.7, 0.0, 500_000.0, 0.0, -0.6, 5_000_000.0)
@@ -36,49 +33,6 @@ TRANSFORM = Affine(0.7, 0.0, 500_000.0, 0.0, -0.6, 5_000_000.0)
 def grey(sar: np.ndarray, valid: np.ndarray) -> np.ndarray:
     """A painter that shows the SAR image itself."""
     return np.stack([sar * valid] * 3)
-
-
-def speckled(height: int, width: int, seed: int = 0) -> np.ndarray:
-    """(h, w) uint8, 1 to 255."""
-    rough = np.random.default_rng(seed).integers(1, 256, (height, width), dtype=np.uint8)
-    return np.maximum(cv2.GaussianBlur(rough, (0, 0), 1.5), 1)
-
-
-@dataclass(frozen=True)
-class Translators:
-    """What the command line made of a few image pairs.
-
-    Attributes:
-        pairs: folder of them, in two classes.
-        split, weights: files.
-        output: what was printed.
-    """
-
-    pairs: Path
-    split: Path
-    weights: Path
-    output: str
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory) -> Translators:
-    """Made once; a test that changes it works on a copy."""
-    root = tmp_path_factory.mktemp("sar2optical")
-    split, weights = root / "split.csv", root / "folds" / "base" / "translator.safetensors"
-    for number in range(8):
-        sar = speckled(128, 128, number)
-        optical = np.dstack([255 - sar, sar, np.full_like(sar, 90)])
-        for kind, image in (("s1", sar), ("s2", optical)):
-            path = root / "pairs" / ("agri", "urban")[number % 2] / kind / f"x_{kind}_{number}_p1.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            cv2.imwrite(str(path), image)
-    output = ""
-    for arguments in (
-        ["split", root / "pairs", "--out", split, "--train", 4, "--val", 2, "--test", 2],
-        ["train", root / "pairs", "--split", split, "--out", weights, "--smoke", "--device", "cpu"],
-    ):
-        output += invoke("translate", *arguments)
-    return Translators(root / "pairs", split, weights, output)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -221,58 +175,6 @@ def test_pngs_and_folders_of_them(tmp_path, made, run):
     assert np.abs(picture[..., ::-1].astype(int) - np.moveaxis(expected, 0, -1)).max() <= 1  # red first
 
 
-def test_baselines_are_what_they_say(tmp_path):
-    sar = np.repeat(np.arange(1, 65, dtype=np.uint8), 64).reshape(64, 64)
-    optical = np.dstack([3 * sar + 20, 240 - sar, np.full_like(sar, 7)])
-    for kind, image in (("sar", sar), ("opt", optical[..., ::-1])):
-        (tmp_path / kind).mkdir()
-        cv2.imwrite(str(tmp_path / kind / "a.png"), image)
-    found = find_pairs(tmp_path)
-    baselines = Baselines.of(found, lambda: None)
-    assert baselines.colour.tolist() == [round(3 * 32.5 + 20), round(240 - 32.5), 7]
-    matched = baselines.pictures(sar)["SAR, matched histogram"]
-    assert np.array_equal(matched[..., 0], optical[..., 0]) and (matched[..., 2] == 7).all()
-    assert np.array_equal(np.sort(matched[..., 1].ravel()), np.sort(optical[..., 1].ravel())) and matched[0, 0, 1] < matched[-1, -1, 1]
-    (judged,) = evaluate(found, baselines, lambda s, v: np.moveaxis(images.byte_values(optical + 8), -1, 0), lambda: None)
-    # The painter is 8 grey levels off everywhere.
-    assert judged.psnr_db["translated"] == pytest.approx(20 * np.log10(255 / 8), abs=0.01)
-    error = np.mean((baselines.colour / 255 - optical / 255) ** 2)
-    assert judged.psnr_db["mean colour"] == pytest.approx(-10 * np.log10(error), abs=1e-3)
-    assert judged.ssim["translated"] > judged.ssim["mean colour"]
-    assert summary([judged])["all"]["translated"]["psnr_db"] == round(judged.psnr_db["translated"], 3)
-
-
-def test_held_out_pairs_are_judged_by_class(made, tmp_path, run):
-    options = ("--weights", made.weights, "--device", "cpu")
-    code, text, _ = run(
-        "translate", "evaluate", made.pairs, "--split", made.split, *options, "--json", tmp_path / "e.json", "--picture", tmp_path / "e.png"
-    )
-    assert code == 0 and "mean absolute error" in made.output and "4 train, 2 val, 2 test over 2 classes" in made.output
-    result = json.loads((tmp_path / "e.json").read_text())
-    assert result["part"] == "test" and len(result["pairs"]) == 2
-    assert {name: row["pairs"] for name, row in result["means"].items()} == {"agri": 1, "urban": 1, "all": 2}
-    for method in sar2optical.METHODS:
-        by_pair = [row[method]["psnr_db"] for row in result["pairs"].values()]
-        assert result["means"]["all"][method]["psnr_db"] == pytest.approx(np.mean(by_pair), abs=1e-3)
-        assert method in text and f"{result['means']['all'][method]['psnr_db']:.2f}" in text
-    assert cv2.imread(str(tmp_path / "e.png")).shape == (2 * 128, 3 * 128, 3)
-    assert artefact.read_manifest(made.weights).trained_on == tuple(
-        sorted(f"pairs/{group}/{Path(name).name}" for name, group, part in rows(made.split) if part == "train")
-    )
-
-
-def rows(split: Path) -> list[list[str]]:
-    return [line.split(",") for line in split.read_text().splitlines()[1:]]
-
-
-def test_weights_are_not_judged_on_what_they_saw(made, run):
-    options = ("--weights", made.weights, "--device", "cpu")
-    code, _, err = run("translate", "evaluate", made.pairs, *options)
-    assert code == 2 and "was trained on pairs/" in err and "(4 such); pass --split" in err
-    code, text, _ = run("translate", "evaluate", made.pairs, *options, "--split", made.split, "--part", "train")
-    assert code == 0 and "pairs, train" in text
-
-
 def test_bad_weights_end_in_a_sentence(tmp_path, made, run):
     other = tmp_path / "other.safetensors"
     tensors, manifest = artefact.load_weights(made.weights)
@@ -317,20 +219,6 @@ def test_bad_images_end_in_a_sentence(tmp_path):
     write_raster(raster, np.ones((1, 64, 64), np.complex64), TRANSFORM, "EPSG:32637")
     refused(raster, tmp_path / "out.tif", "is complex; write its amplitude first")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.jpg", "a.png", "empty", "sar.tif"]
-
-
-def test_bad_pairs_end_in_a_sentence(tmp_path, made, run):
-    pairs = shutil.copytree(made.pairs, tmp_path / "pairs")
-    options = ("--split", made.split, "--weights", made.weights, "--device", "cpu")
-    code, _, err = run("translate", "evaluate", pairs, *options, "--part", "all")
-    assert code == 2 and "--part all: is none of train, val, test" in err
-    id_of_test = next(name for name, _, part in rows(made.split) if part == "test")
-    (pairs / f"{id_of_test}.png").write_bytes(b"no picture")
-    code, _, err = run("translate", "evaluate", pairs, *options)
-    assert code == 2 and f"{id_of_test}.png: is not a readable image" in err
-    (pairs / f"{id_of_test}.png".replace("s1", "s2")).unlink()
-    code, _, err = run("translate", "evaluate", pairs, *options)
-    assert code == 2 and "has no optical partner" in err and len(err.splitlines()) == 1
 
 
 def test_every_team_gets_a_translator_that_never_saw_its_scene(tmp_path, make_scene, made, run):

@@ -8,7 +8,9 @@ import pytest
 
 from solution.core import geometry
 from solution.field import candidates
-from solution.reranker import appearance, features, neighbours
+from solution.reranker import features, neighbours
+from solution.reranker.appearance import image_features
+from solution.reranker.features import candidate_features
 
 NOT_IMAGE = [name for family, names in features.FAMILIES.items() if family not in ("image", "surface") for name in names]
 SHAPE = (400, 480)
@@ -42,19 +44,19 @@ def of_table(table: pd.DataFrame) -> pd.DataFrame:
 
 def test_columns_are_the_named_ones_and_float32(pair):
     table = smooth_table()
-    found = features.features(pair, table)
+    found = candidate_features(pair, table)
     assert tuple(found.columns) == features.FEATURES and len(set(features.FEATURES)) == len(features.FEATURES)
     assert (found.dtypes == np.float32).all() and found.index.equals(table.index)
     assert not {"x", "y", "scene", "fold", "tile"} & set(features.FEATURES)
-    only = features.features(pair, table, rows=np.arange(len(table)) % 7 == 0)
+    only = candidate_features(pair, table, rows=np.arange(len(table)) % 7 == 0)
     pd.testing.assert_frame_equal(only, found.iloc[::7])
 
 
 def test_an_empty_table_and_rows_that_are_not_finite_have_no_features(pair):
-    assert features.features(pair, candidates.empty()).shape == (0, len(features.FEATURES))
+    assert candidate_features(pair, candidates.empty()).shape == (0, len(features.FEATURES))
     table = smooth_table()
     table.loc[3, "dx"] = np.nan
-    found = features.features(pair, table)
+    found = candidate_features(pair, table)
     assert found.loc[3].isna().all() and found["same8_residual"].notna().sum() == len(table) - 1
 
 
@@ -83,8 +85,8 @@ def test_neighbourhood_of_a_grid_is_what_can_be_counted_by_hand():
 def test_the_order_of_rows_does_not_matter(pair):
     table = smooth_table(60)
     order = np.random.default_rng(1).permutation(len(table))
-    found = features.features(pair, table)
-    shuffled = features.features(pair, table.iloc[order].reset_index(drop=True))
+    found = candidate_features(pair, table)
+    shuffled = candidate_features(pair, table.iloc[order].reset_index(drop=True))
     np.testing.assert_array_equal(shuffled.to_numpy(), found.to_numpy()[order])
 
 
@@ -96,11 +98,11 @@ def test_a_common_shift_and_a_common_place_leave_all_but_the_image_features_as_t
     np.testing.assert_allclose(after[NOT_IMAGE], before[NOT_IMAGE], rtol=1e-3, atol=1e-3)
 
 
-def _likeness(pair, shift: np.ndarray, **more) -> pd.DataFrame:
+def _likeness(pair, shift: np.ndarray) -> pd.DataFrame:
     points = pair.tiepoints()
     inner = (points.xy > 20).all(axis=1) & (points.xy < np.array(pair.shape[::-1]) - 20).all(axis=1)
     xy = points.xy[inner]
-    return pd.DataFrame(appearance.image_evidence(pair, xy, np.broadcast_to(shift, xy.shape), **more))
+    return pd.DataFrame(image_features(pair, xy, np.broadcast_to(shift, xy.shape)))
 
 
 def test_both_images_are_most_alike_at_the_true_shift(make_scene):
@@ -117,17 +119,9 @@ def test_both_images_are_most_alike_at_the_true_shift(make_scene):
     assert ncc[1] < min(ncc[0], ncc[2]), "half a pixel must not be lost"
 
 
-def test_translated_features_come_from_the_translator(make_scene):
-    pair = make_scene(shape=(160, 192), displacement=(6.0, -5.0)).open()
-    truth = np.array([6.0, -5.0]) - pair.centre_offset_px
-    assert _likeness(pair, truth)["translated_ncc_after_1"].isna().all()
-    found = _likeness(pair, truth, translate=lambda sar, valid: np.stack([1 - sar] * 3))
-    assert (found["translated_ncc_after_1"] > 0.9).all() and (found["translated_ncc_gain_1"] > 0.1).all()
-
-
 def test_patches_beyond_the_images_have_no_data(pair):
     far = np.array([[50.0, 40.0]])
-    found = pd.DataFrame(appearance.image_evidence(pair, far, np.array([[5000.0, 0.0]]))).iloc[0]
+    found = pd.DataFrame(image_features(pair, far, np.array([[5000.0, 0.0]]))).iloc[0]
     assert found["sar_after_valid_1"] == 0 and found["sar_before_valid_1"] == 1 and found["optical_valid_1"] == 1
     assert np.isnan(found["sar_ncc_after_1"]) and np.isfinite(found["sar_ncc_before_1"]) and np.isnan(found["sar_after_mean_1"])
 
@@ -136,6 +130,6 @@ def test_blocks_give_what_single_rows_give(make_scene):
     pair = make_scene(shape=(160, 700), displacement=(4.0, -3.0)).open()
     rng = np.random.default_rng(0)
     xy, shift = rng.uniform(0, 150, (20, 2)) * [4.6, 1], rng.normal(0, 30, (20, 2))
-    together = pd.DataFrame(appearance.image_evidence(pair, xy, shift))
-    alone = pd.concat([pd.DataFrame(appearance.image_evidence(pair, xy[i : i + 1], shift[i : i + 1])) for i in range(20)])
+    together = pd.DataFrame(image_features(pair, xy, shift))
+    alone = pd.concat([pd.DataFrame(image_features(pair, xy[i : i + 1], shift[i : i + 1])) for i in range(20)])
     np.testing.assert_allclose(together, alone, atol=2e-3)

@@ -15,10 +15,10 @@ from solution.core.errors import InputError
 from solution.data.folds import write_split
 from solution.data.tiepoints import TiePoints
 from solution.field import candidates, fitting
-from solution.reranker import features as evidence
-from solution.reranker import report as reranker_report
+from solution.reranker.features import FEATURES
 from solution.reranker.folds import predicted_tables, train_folds
 from solution.reranker.model import FILE, Labelled, Reranker, RerankerConfig, rank, train
+from solution.reranker.report import auc, average_precision, calibration_curve, evaluate
 from solution.tests.labels import TELLING, labelled
 from solution.tests.scattered import SHAPE, scattered
 
@@ -32,7 +32,7 @@ def trained() -> Reranker:
 
 def test_it_tells_right_from_wrong_on_a_scene_it_never_saw_and_its_quality_is_a_probability(trained):
     unseen = labelled("04_d", 9, points=3000)
-    report = reranker_report.evaluate(trained, [unseen])
+    report = evaluate(trained, [unseen])
     assert report["auc"] > 0.9 and report["average_precision"] > 0.9
     assert abs(report["confidence_auc"] - 0.5) < 0.05
     full = [row for row in report["calibration"] if row["rows"] >= 150]
@@ -42,7 +42,7 @@ def test_it_tells_right_from_wrong_on_a_scene_it_never_saw_and_its_quality_is_a_
 
 
 def test_a_single_scene_is_calibrated_by_its_blocks():
-    report = reranker_report.evaluate(train([labelled("02_a", 0, 400)], 0, CONFIG), [labelled("03_b", 1, 400)])
+    report = evaluate(train([labelled("02_a", 0, 400)], 0, CONFIG), [labelled("03_b", 1, 400)])
     assert report["auc"] > 0.9 and report["calibration_error"] < 0.08
 
 
@@ -84,7 +84,7 @@ def test_labels_come_from_the_nearest_tie_point_and_rows_without_one_are_dropped
     points = TiePoints(np.array([10.0, 90.0]), np.array([10.0, 90.0]), np.zeros(2), np.zeros(2))
     table = candidates.make("02_a", 0, "flow", np.array([[12, 10], [50, 50], [88, 91], [91, 90]]), np.zeros((4, 2)))
     table = candidates.label(table, points, 16.0)
-    features = pd.DataFrame(0.0, index=range(3), columns=list(evidence.FEATURES))
+    features = pd.DataFrame(0.0, index=range(3), columns=list(FEATURES))
     found = Labelled.of(table, features, points, (100, 100))
     assert found.tie_point.tolist() == [0, 1, 1] and found.block.tolist() == [0, 15, 15] and found.scene == "02_a"
 
@@ -102,7 +102,7 @@ def test_a_scene_that_it_saw_is_refused_where_it_must_not_have(trained, make_sce
     with pytest.raises(InputError, match="02_a"):
         rank(pair, table, trained, held_out=True)
     with pytest.raises(InputError, match="02_a"):
-        reranker_report.evaluate(trained, [labelled("02_a", 0)])
+        evaluate(trained, [labelled("02_a", 0)])
     ranked = rank(pair, table, trained)
     assert ranked["quality"].between(0, 1).all() and table["quality"].isna().all()
     assert rank(pair, candidates.empty(), trained).empty
@@ -132,17 +132,18 @@ def test_foreign_and_broken_files_are_named(tmp_path, trained):
 
 def test_metrics_of_hand_made_scores():
     score, right, weight = np.array([0.9, 0.8, 0.7, 0.1]), np.array([True, False, True, False]), np.ones(4)
-    assert reranker_report.auc(score, right, weight) == pytest.approx(3 / 4)
-    assert reranker_report.average_precision(score, right, weight) == pytest.approx((1 + 2 / 3) / 2)
-    assert reranker_report.auc(np.zeros(4), right, weight) == 0.5
-    assert reranker_report.auc(score, right, np.array([1, 0, 1, 1])) == 1.0
-    assert np.isnan(reranker_report.auc(score, np.ones(4, bool), weight))
-    curve = reranker_report.calibration_curve(np.array([0.05, 0.05, 1.0]), np.array([False, True, True]), np.array([1.0, 1.0, 2.0]))
+    assert auc(score, right, weight) == pytest.approx(3 / 4)
+    assert average_precision(score, right, weight) == pytest.approx((1 + 2 / 3) / 2)
+    assert auc(np.zeros(4), right, weight) == 0.5
+    assert auc(score, right, np.array([1, 0, 1, 1])) == 1.0
+    assert np.isnan(auc(score, np.ones(4, bool), weight))
+    curve = calibration_curve(np.array([0.05, 0.05, 1.0]), np.array([False, True, True]), np.array([1.0, 1.0, 2.0]))
     assert [(row["observed"], row["share"], row["rows"]) for row in curve] == [(0.5, 0.5, 2), (1.0, 0.5, 1)]
 
 
 def proposed(make_scene, tmp_path) -> tuple[pd.DataFrame, list, Path]:
-    """Three teams, each with a table for the scene that it holds out, in which nearly a third is wrong: split, scenes, folds."""
+    """Three teams, each with a table for the scene that it holds out, in which nearly a third is
+    wrong: split, scenes, folds."""
     split = pd.DataFrame({"scene": ["02_train_01", "03_train_01", "04_train_01"], "aoi": ["02", "03", "04"], "fold": [0, 1, 2]})
     pairs, folds = [], tmp_path / "folds"
     for number, name in enumerate(split["scene"]):

@@ -1,4 +1,5 @@
-"""The simulator: determinism, the convention, and the geometry of both sensors (layover, shadow, lean) on scenes small enough to reason about."""
+"""The simulator: determinism, the convention, and the geometry of both sensors (layover, shadow, lean) on scenes
+small enough to reason about."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ from solution.core.errors import InputError
 from solution.data import finding
 from solution.simulate import optical, presets, sar, sensors, statistics
 from solution.simulate import scene_writer as writer
-from solution.simulate.ground import Ground
+from solution.simulate.ground import GroundCells
 from solution.simulate.materials import Material, encode_db
 from solution.simulate.noise import CoarseField, coarse_shape, fractal, hash01
 from solution.simulate.scene_writer import write_scene
@@ -27,8 +28,8 @@ def written(tmp_path_factory):
     return write_scene(folder, "01_train_01", SIZE, seed=11, preset="city", click_noise_px=0.0)
 
 
-def _views(**changes) -> sensors.Views:
-    views = sensors.Views(
+def _views(**changes) -> sensors.SceneViews:
+    views = sensors.SceneViews(
         cell_m=0.5, sar_gsd_m=(0.5, 0.5), lean=(0.0, 1.0), lean_per_m=0.4, sun=(1.0, 0.0), sun_elevation_deg=45.0, radar=(1.0, 0.0),
         incidence_deg=40.0,
     )  # fmt: skip
@@ -40,9 +41,9 @@ def _flat(shape) -> tuple[sensors.Grids, sensors.Displacement]:
     return sensors.Grids(shape, shape, (0.0, 0.0), shape, (0, 0)), sensors.Displacement(still, still, still, still, still)
 
 
-def _one_building(height_m: float = 10.0) -> tuple[Ground, np.ndarray]:
+def _one_building(height_m: float = 10.0) -> tuple[GroundCells, np.ndarray]:
     """A 20 m cube-like building in the middle of 128 m of lawn, and its footprint."""
-    ground = Ground.empty((256, 256))
+    ground = GroundCells.empty((256, 256))
     ground.material[:], ground.colour[:], ground.backscatter[:] = Material.GRASS, 120, encode_db(-12.0)
     footprint = np.zeros((256, 256), bool)
     footprint[108:148, 108:148] = True
@@ -95,7 +96,7 @@ def test_noise_free_tiepoints_agree_with_the_truth_map_to_the_rounding(written):
 def test_click_noise_has_the_length_asked_for():
     size = (3000, 3000)
     views, (grids, displacement) = _views(), _flat(size)
-    scene = writer.Scene(views, grids, displacement, None, None, np.zeros(size, np.uint8), np.zeros((0, 2)))
+    scene = writer.SimulatedScene(views, grids, displacement, None, None, np.zeros(size, np.uint8), np.zeros((0, 2)))
     table = writer.tiepoints(scene, 5.0, np.random.default_rng(0))
     error = np.hypot(table[:, 0] - table[:, 2], table[:, 1] - table[:, 3])
     assert 4.0 < np.sqrt(np.mean(error**2)) < 6.0
@@ -106,14 +107,14 @@ def test_both_images_show_a_beacon_where_the_truth_says():
     rng = np.random.default_rng(3)
     views = sensors.draw_views(preset, rng)
     grids, displacement = sensors.build((512, 640), preset, views, rng)
-    ground = Ground.empty(grids.ground_shape)
+    ground = GroundCells.empty(grids.ground_shape)
     ground.colour[:] = 40
     beacons = np.stack(np.meshgrid(np.arange(90, 600, 60), np.arange(60, 480, 60)), axis=-1).reshape(-1, 2) - grids.ground_origin
     for x, y in beacons:
         ground.backscatter[y - 1 : y + 2, x - 1 : x + 2], ground.colour[y - 1 : y + 2, x - 1 : x + 2] = 220, 250
     photo, _ = optical.render(ground, displacement, grids, views, optical.draw_look(rng), rng)
     radar, _ = sar.intensity(sar.accumulate(ground, displacement, views, sar.draw_look(rng)), grids, views)
-    scene = writer.Scene(views, grids, displacement, photo, radar, np.zeros((512, 640), np.uint8), np.zeros((0, 2)))
+    scene = writer.SimulatedScene(views, grids, displacement, photo, radar, np.zeros((512, 640), np.uint8), np.zeros((0, 2)))
     truth = np.concatenate([strip for _, strip in writer.truth_strips(scene)], axis=1)
     spots = _spots(photo.mean(axis=-1))
     shift = np.stack([cv2.remap(band, *spots.T.astype(np.float32), cv2.INTER_LINEAR)[:, 0] for band in truth], axis=-1)
@@ -172,9 +173,12 @@ def test_roofs_lean_away_and_sun_shadows_fall_away_from_the_sun():
 
 
 def test_truth_follows_the_convention_page():
-    """GSD 0.5 and 1.0 m, no displacement: the index shift is -1/2, which the half-pixel offset of centres makes good."""
+    """GSD 0.5 and 1.0 m, no displacement: the index shift is -1/2, which the half-pixel
+    offset of centres makes good."""
     grids, displacement = _flat((256, 256))
-    scene = writer.Scene(_views(sar_gsd_m=(1.0, 1.0)), grids, displacement, None, None, np.zeros((256, 256), np.uint8), np.zeros((0, 2)))
+    scene = writer.SimulatedScene(
+        _views(sar_gsd_m=(1.0, 1.0)), grids, displacement, None, None, np.zeros((256, 256), np.uint8), np.zeros((0, 2))
+    )
     (_, truth), *_ = writer.truth_strips(scene)
     assert np.allclose(truth, -0.5)
 
@@ -202,7 +206,7 @@ def test_the_sn9_like_displacement_has_the_statistics_of_the_real_tiepoints():
         rng = np.random.default_rng(seed)
         views = sensors.draw_views(preset, rng)
         grids, displacement = sensors.build((3000, 6000), preset, views, rng)
-        scene = writer.Scene(views, grids, displacement, None, None, np.zeros((3000, 6000), np.uint8), np.zeros((0, 2)))
+        scene = writer.SimulatedScene(views, grids, displacement, None, None, np.zeros((3000, 6000), np.uint8), np.zeros((0, 2)))
         table = writer.tiepoints(scene, 4.0, rng)
         position = (table[:, [1, 0]] * views.sar_gsd_m + np.array(grids.sar_origin_m)) / views.cell_m
         found.append(statistics.describe(str(seed), table[:, [3, 2]].astype(float), position - table[:, [3, 2]]))

@@ -1,4 +1,5 @@
-"""Candidates on water are set aside, by the statistics of the SAR image or by a classifier, where they end and not where they begin; rerankers see what lies there."""
+"""Candidates on water are set aside, by the statistics of the SAR image or by a classifier, where they end and not
+where they begin; rerankers see what lies there."""
 
 from __future__ import annotations
 
@@ -18,17 +19,17 @@ from solution.core.errors import InputError
 from solution.data.scene import open_pair
 from solution.field import candidates, fitting
 from solution.products import predict
-from solution.reranker import features, model
-from solution.surface import ground as surface
+from solution.reranker import model
+from solution.reranker.features import FEATURES, candidate_features
 from solution.surface.cellgrid import CellGrid
-from solution.surface.ground import Ground
+from solution.surface.ground import GROUND_FEATURES, Ground
 from solution.surface.network import STAGE, PatchClassifier, SurfaceConfig
 from solution.tests.conftest import Recipe, write_scene
 
 SHAPE = (480, 560)
 SHORE = 300  # SAR px; the water lies right of it
 SPECKLE = 0.25
-MEASURES = surface.FEATURES[1:]
+MEASURES = GROUND_FEATURES[1:]
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +65,7 @@ def rows(xy: list, shift: list, source: str = "flow") -> pd.DataFrame:
 def test_where_a_candidate_ends_decides(pair, x, dx, wet):
     table = rows([[x, 200.0]], [[dx, 0.0]])
     assert Ground.of(pair).moves(table).tolist() == [wet]
-    assert Ground.of(pair).evidence(table)["surface_moving"].tolist() == [wet]
+    assert Ground.of(pair).features(table)["surface_moving"].tolist() == [wet]
 
 
 def test_rows_and_columns_are_not_exchanged(pair):
@@ -74,23 +75,25 @@ def test_rows_and_columns_are_not_exchanged(pair):
 
 
 def test_coarse_sar_pixels_are_met_in_the_frame_of_offset_maps(make_scene):
-    """Optical index 16 i, without a shift, is the place of SAR index i where SAR pixels are 16 times as large and start at the same corner."""
+    """Optical index 16 i, without a shift, is the place of SAR index i where SAR pixels are 16 times as large
+    and start at the same corner."""
     coarse = make_scene(shape=(480, 560), displacement=(0.0, 0.0), sar_gsd=(8.0, 8.0), sar_offset=(0.0, 0.0)).open()
     number = np.arange(coarse.sar_shape[0] * coarse.sar_shape[1], dtype=np.float32).reshape(coarse.sar_shape)
     ground = Ground(coarse, (), (CellGrid(number, 1, coarse.sar_shape),) * len(MEASURES))
-    found = ground.evidence(rows([[48.0, 32.0], [40.1, 24.1], [55.9, 39.9], [39.9, 32.0]], np.zeros((4, 2))))["surface_dark"]
+    found = ground.features(rows([[48.0, 32.0], [40.1, 24.1], [55.9, 39.9], [39.9, 32.0]], np.zeros((4, 2))))["surface_dark"]
     assert found.tolist() == [number[2, 3]] * 3 + [number[2, 2]]
 
 
 def test_measures_are_those_of_the_ground(pair):
-    """The water's mean is 8 by construction, its coefficient of variation that of the root of a gamma variable of shape 4, and its pixels are independent."""
-    found = Ground.of(pair).evidence(rows([[420.0, 240.0], [150.0, 240.0], [900.0, 240.0]], np.zeros((3, 2))))
+    """The water's mean is 8 by construction, its coefficient of variation that of the root of a gamma variable of shape
+    4, and its pixels are independent."""
+    found = Ground.of(pair).features(rows([[420.0, 240.0], [150.0, 240.0], [900.0, 240.0]], np.zeros((3, 2))))
     with rasterio.open(pair.sar) as sar:
         land = sar.read(1)[:, : SHORE - 40].mean()
     assert found["surface_dark"][0] == pytest.approx(8 * 0.97 / land, rel=0.3) and 0.6 < found["surface_dark"][1] < 1.1
     assert found["surface_variation"][0] == pytest.approx(0.25, abs=0.03)
     assert found["surface_structure"][0] == pytest.approx(np.sqrt(2) / 8, rel=0.3) and found["surface_structure"][1] > 0.3
-    assert all(np.isnan(found[name][2]) for name in surface.FEATURES)
+    assert all(np.isnan(found[name][2]) for name in GROUND_FEATURES)
 
 
 def test_a_classifier_says_what_moves_and_statistics_still_measure(pair):
@@ -99,11 +102,11 @@ def test_a_classifier_says_what_moves_and_statistics_still_measure(pair):
     assert plain.moves(table).tolist() == [False, True] and asked.moves(table).tolist() == [True, False]
     assert Ground.of(pair, net()).moves(table).tolist() == [True, True]  # either says so
     assert asked.moving[0].values.max() == pytest.approx(0.8, abs=1e-3)
-    assert asked.evidence(table)["surface_moving"].tolist() == [1.0, 0.0]  # as from statistics: never a number between
+    assert asked.features(table)["surface_moving"].tolist() == [1.0, 0.0]  # as from statistics: never a number between
     neither = Ground.of(pair, by_statistics=False)
-    assert neither.moves(table).tolist() == [False, False] and np.isnan(neither.evidence(table)["surface_moving"]).all()
+    assert neither.moves(table).tolist() == [False, False] and np.isnan(neither.features(table)["surface_moving"]).all()
     for name in MEASURES:
-        np.testing.assert_array_equal(plain.evidence(table)[name], asked.evidence(table)[name])
+        np.testing.assert_array_equal(plain.features(table)[name], asked.features(table)[name])
 
 
 def test_a_classifier_reads_a_sar_image_of_another_crs(pair, tmp_path):
@@ -140,15 +143,15 @@ def test_an_image_smaller_than_a_cell_says_nothing(pair, tmp_path):
         Ground.of(corner_pair, net())
     ground, table = Ground.of(corner_pair), rows([[3.0, 3.0]], [[0, 0]])
     assert ground.moves(table).tolist() == [False]
-    assert all(np.isnan(column).all() for column in ground.evidence(table).values())
+    assert all(np.isnan(column).all() for column in ground.features(table).values())
 
 
-def test_evidence_holds_the_ground_and_takes_one_that_is_known(pair):
+def test_features_hold_the_ground_and_take_one_that_is_known(pair):
     table = rows([[120.0, 200.0], [440.0, 200.0], [np.nan, 200.0]], np.zeros((3, 2)))
-    own, given = features.features(pair, table), features.features(pair, table, ground=Ground.of(pair, net(), by_statistics=False))
+    own, known = candidate_features(pair, table), candidate_features(pair, table, ground=Ground.of(pair, net(), by_statistics=False))
     assert own["surface_moving"].tolist()[:2] == [0.0, 1.0] and np.isnan(own["surface_moving"][2])
-    assert given["surface_moving"].tolist()[:2] == [1.0, 0.0]
-    only = features.features(pair, table, rows=np.array([False, True, False]))
+    assert known["surface_moving"].tolist()[:2] == [1.0, 0.0]
+    only = candidate_features(pair, table, rows=np.array([False, True, False]))
     assert only["surface_moving"].tolist() == [1.0]
 
 
@@ -157,10 +160,10 @@ def test_a_reranker_learns_from_the_ground(pair):
     rng = np.random.default_rng(3)
     xy = np.column_stack([rng.uniform(20, 540, 400), rng.uniform(20, 460, 400)])
     table = rows(xy, np.zeros((400, 2)))
-    found = features.features(pair, table)
+    found = candidate_features(pair, table)
     wet = found["surface_moving"].to_numpy() == 1
-    chance = rng.normal(size=(400, len(features.FEATURES))).astype(np.float32)
-    others = pd.DataFrame(chance, columns=list(features.FEATURES)).assign(surface_moving=found["surface_moving"])
+    chance = rng.normal(size=(400, len(FEATURES))).astype(np.float32)
+    others = pd.DataFrame(chance, columns=list(FEATURES)).assign(surface_moving=found["surface_moving"])
     scene = model.Labelled("a", others, np.where(wet, 20.0, 0.5), np.ones(400), np.arange(400), np.arange(400) % 16)
     trained = model.train([scene], 0)
     assert 0.3 < wet.mean() < 0.7 and trained.gains().index[0] == "surface_moving"

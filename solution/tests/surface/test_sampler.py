@@ -1,4 +1,5 @@
-"""Patches cut by polygons, and read back: pixels and labels of one place, both orders of axes told apart, and every bad input named."""
+"""Patches cut by polygons, and read back: pixels and labels of one place, both orders of axes told
+apart, and every bad input named."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Whole scenes: the same classes as patch by patch, whatever the size and stride; files whole, repeatable and in the image's frame."""
+"""Whole scenes: the same classes as patch by patch, whatever the size and stride; files whole,
+repeatable and in the image's frame."""
 
 from __future__ import annotations
 
@@ -23,7 +24,8 @@ from solution.tests.conftest import invoke, write_raster
 
 @pytest.fixture(scope="module")
 def net() -> PatchClassifier:
-    """A classifier that tells bright from dark by chance weights with normalisation statistics of the handmade scene."""
+    """A classifier that tells bright from dark by chance weights with normalisation
+    statistics of the handmade scene."""
     torch.manual_seed(3)
     net = PatchClassifier(dataclasses.replace(SurfaceConfig().smoke()))
     shades = torch.tensor(polar.SHADES).repeat(20)[:, None, None, None] * (1 + 0.2 * torch.rand(60, 3, 64, 64))

@@ -1,4 +1,5 @@
-"""The patch classifier: held-out groups, class weights, symmetries, metrics, and the command line from patches to a confusion matrix."""
+"""The patch classifier: held-out groups, class weights, symmetries, metrics, and the command line from
+patches to a confusion matrix."""
 
 from __future__ import annotations
 

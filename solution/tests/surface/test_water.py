@@ -1,4 +1,5 @@
-"""The water mask: flat dark speckle is water; bright ground, texture, structure in the dark and small dark spots are not."""
+"""The water mask: flat dark speckle is water; bright ground, texture, structure in the dark
+and small dark spots are not."""
 
 from __future__ import annotations
 
