@@ -40,7 +40,9 @@ class TiePointCrops(Dataset):
             points.append(np.column_stack([np.full(len(xy), number), xy, shift])[within])
         self.points = np.concatenate(points)
         if not len(self.points):
-            raise InputError("training: no tie-point has its partner within half a crop; pass scenes that are coarsely aligned")
+            raise InputError(
+                "training: no tie-point has its partner within half a crop; pass scenes that are coarsely aligned"
+            )
 
     def __len__(self) -> int:
         return len(self.points)

@@ -63,12 +63,18 @@ def find_keypoints(
     """
     pixels = ScenePixels(pair, config)
     grid = pixels.grid.nearest(grid_points(pair.shape, pair.gsd_m, search))
-    found = look(nets["sar_to_optical"], pixels, grid, config, search.batch_size, progress, f"{pair.name}: optical keypoints")
+    found = look(
+        nets["sar_to_optical"], pixels, grid, config, search.batch_size, progress, f"{pair.name}: optical keypoints"
+    )
     optical = np.unique(found.place[:, ::-1], axis=0)[:, ::-1]  # row by row, as the images are read
-    sar = look(nets["optical_to_sar"], pixels, optical, config, search.batch_size, progress, f"{pair.name}: SAR keypoints")
+    sar = look(
+        nets["optical_to_sar"], pixels, optical, config, search.batch_size, progress, f"{pair.name}: SAR keypoints"
+    )
     optical = optical[sar.index]
     shift = (sar.place - optical) * pixels.grid.spacing_px - pair.centre_offset_px
-    return pd.DataFrame(np.column_stack([pixels.grid.to_optical(optical), shift, sar.confidence]), columns=list(COLUMNS))
+    return pd.DataFrame(
+        np.column_stack([pixels.grid.to_optical(optical), shift, sar.confidence]), columns=list(COLUMNS)
+    )
 
 
 def look(
@@ -105,5 +111,9 @@ def heatmaps(net: HeatmapNet, crops: Sequence[np.ndarray]) -> torch.Tensor:
     """(N, S, S) float32 on the CPU, of crops (4, S, S)."""
     device = next(net.parameters()).device
     with torch.inference_mode():
-        stacked = torch.from_numpy(np.stack(crops).astype(np.float32)).to(device).contiguous(memory_format=torch.channels_last)
+        stacked = (
+            torch.from_numpy(np.stack(crops).astype(np.float32))
+            .to(device)
+            .contiguous(memory_format=torch.channels_last)
+        )
         return net(stacked).float().cpu()

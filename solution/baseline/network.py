@@ -23,12 +23,15 @@ class HeatmapNet(nn.Module):
         super().__init__()
         widths = {"stem_width": config.stem_width, "channels": config.channels}
         self.optical, self.sar = (
-            timm.create_model(config.trunk, features_only=True, pretrained=False, in_chans=bands, **widths) for bands in (3, 1)
+            timm.create_model(config.trunk, features_only=True, pretrained=False, in_chans=bands, **widths)
+            for bands in (3, 1)
         )
         given = [2 * channels for channels in self.optical.feature_info.channels()]  # at strides 2, 4, 8, 16 and 32
         inputs = [given[-1], *config.decoder_channels[:-1]]
         self.decoder = nn.ModuleList(
-            nn.Sequential(nn.Conv2d(below + skip, out, 3, padding=1, bias=False), nn.BatchNorm2d(out), nn.ReLU(inplace=True))
+            nn.Sequential(
+                nn.Conv2d(below + skip, out, 3, padding=1, bias=False), nn.BatchNorm2d(out), nn.ReLU(inplace=True)
+            )
             for below, skip, out in zip(inputs, reversed(given[:-1]), config.decoder_channels, strict=True)
         )
         self.heat = nn.Conv2d(config.decoder_channels[-1], 1, 1)
@@ -36,7 +39,9 @@ class HeatmapNet(nn.Module):
     def forward(self, crops: Tensor) -> Tensor:
         """(B, 4, S, S) in [0, 1], three optical channels and the SAR one, S a multiple of 32 ->
         heatmaps (B, S, S) in [0, 1]."""
-        levels = [torch.cat(pair, dim=1) for pair in zip(self.optical(crops[:, :3]), self.sar(crops[:, 3:]), strict=True)]
+        levels = [
+            torch.cat(pair, dim=1) for pair in zip(self.optical(crops[:, :3]), self.sar(crops[:, 3:]), strict=True)
+        ]
         features = levels.pop()
         for layer in self.decoder:
             skip = levels.pop()

@@ -34,7 +34,9 @@ def draw(pair: ScenePair, team: Path, device: str, out: Path, count: int) -> Non
         InputError: another kind of file, a scene without such tie-points, or weights that saw it.
     """
     if Path(out).suffix.lower() not in SUFFIXES:
-        raise InputError(f"{out}: is neither PNG nor JPEG; give the picture a name that ends in one of {', '.join(SUFFIXES)}")
+        raise InputError(
+            f"{out}: is neither PNG nor JPEG; give the picture a name that ends in one of {', '.join(SUFFIXES)}"
+        )
     nets, manifest = load_stage(BASELINE, teams.weights(team))
     manifest.guard_held_out(pair.name)
     config, net = config_of(manifest, BASELINE), nets.to(torch_device(device))[NETWORKS[0]]
@@ -42,7 +44,9 @@ def draw(pair: ScenePair, team: Path, device: str, out: Path, count: int) -> Non
     target = config.crop_px // 2 + (labels.shift + pair.centre_offset_px) / pixels.grid.spacing_px
     inside = np.flatnonzero(((target >= 0) & (target <= config.crop_px - 1)).all(axis=1))
     if not len(inside):
-        raise InputError(f"{pair.tiepoints_csv}: no tie-point has its partner within half a crop, which is all that the networks see")
+        raise InputError(
+            f"{pair.tiepoints_csv}: no tie-point has its partner within half a crop, which is all that the networks see"
+        )
     chosen = inside[np.unique(((np.arange(count) + 0.5) * len(inside) / count).astype(int))]
     crops = [pixels.crop(around(centre, config.crop_px))[0] for centre in pixels.grid.nearest(labels.xy[chosen])]
     predicted = heatmaps(net, crops)
@@ -52,7 +56,9 @@ def draw(pair: ScenePair, team: Path, device: str, out: Path, count: int) -> Non
         _figure(crops, reference.numpy(), predicted.numpy(), target[chosen], found).savefig(temporary, dpi=80)
 
 
-def _figure(crops: list[np.ndarray], reference: np.ndarray, predicted: np.ndarray, target: np.ndarray, found: np.ndarray) -> Figure:
+def _figure(
+    crops: list[np.ndarray], reference: np.ndarray, predicted: np.ndarray, target: np.ndarray, found: np.ndarray
+) -> Figure:
     """Heatmaps (N, S, S) beside crops, with the true places (N, 2) as circles and the found ones as crosses."""
     figure = Figure(figsize=(8.8, 2.2 * len(crops) + 0.3), layout="constrained")
     middle = crops[0].shape[-1] // 2

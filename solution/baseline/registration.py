@@ -56,7 +56,9 @@ def affine_by_magsac(keypoints: pd.DataFrame, shape: tuple[int, int], inlier_px:
     return shiftfield.from_affine("affine", matrix, xy[kept], shift[kept], shape), kept
 
 
-def register(pair: ScenePair, folders: Sequence[Path], device: str, progress: Progress | None = None) -> tuple[Fit, pd.DataFrame]:
+def register(
+    pair: ScenePair, folders: Sequence[Path], device: str, progress: Progress | None = None
+) -> tuple[Fit, pd.DataFrame]:
     """Register a pair with the teams of these folders, whose keypoints are put together.
 
     Returns:
@@ -78,7 +80,9 @@ def register(pair: ScenePair, folders: Sequence[Path], device: str, progress: Pr
     return fit, keypoints.assign(inlier=kept)
 
 
-def predict_pair(pair: ScenePair, out: Path, folders: Sequence[Path], device: str, progress: Progress | None = None) -> str:
+def predict_pair(
+    pair: ScenePair, out: Path, folders: Sequence[Path], device: str, progress: Progress | None = None
+) -> str:
     """Write the offset map of a pair, ``NAME.tif``, and beside it the keypoints, ``NAME.keypoints.csv``.
 
     ``python -m solution fit`` reads such keypoints too.
@@ -100,6 +104,4 @@ def predict_pair(pair: ScenePair, out: Path, folders: Sequence[Path], device: st
     table.unlink(missing_ok=True)  # it speaks of a map that is now replaced
     offset_map.write_map(out, fit, pair)
     write_text(table, keypoints.to_csv(index=False, float_format="%.4f", lineterminator="\n"))
-    return (
-        f"{out}: {fit.kind} from {int(keypoints['inlier'].sum())} of {len(keypoints)} keypoints, team {', '.join(f.name for f in folders)}"
-    )
+    return f"{out}: {fit.kind} from {int(keypoints['inlier'].sum())} of {len(keypoints)} keypoints, team {', '.join(f.name for f in folders)}"

@@ -63,7 +63,11 @@ def report(pair: ScenePair, folders: Sequence[Path], device: str, progress: Prog
     distances = [keypoint_distances_px(pair, folder, device, progress) for folder in folders]
     means = {name: float(np.mean(np.concatenate([found[name] for found in distances]))) for name in distances[0]}
     truth = score.reference(pair.tiepoints_csv, pair.optical, pair.sar)
-    maps = {"zero": np.zeros_like(truth.xy), "affine": affine_of_shifts(truth.xy, truth.shift), "baseline": fit.shift_at(truth.xy)}
+    maps = {
+        "zero": np.zeros_like(truth.xy),
+        "affine": affine_of_shifts(truth.xy, truth.shift),
+        "baseline": fit.shift_at(truth.xy),
+    }
     return BaselineReport(
         scene=pair.name,
         teams=tuple(folder.name for folder in folders),
@@ -76,7 +80,9 @@ def report(pair: ScenePair, folders: Sequence[Path], device: str, progress: Prog
     )
 
 
-def keypoint_distances_px(pair: ScenePair, folder: Path, device: str, progress: Progress | None = None) -> dict[str, np.ndarray]:
+def keypoint_distances_px(
+    pair: ScenePair, folder: Path, device: str, progress: Progress | None = None
+) -> dict[str, np.ndarray]:
     """Distances in optical px of a team's keypoints to the tie-points' partners, with the
     crops centred on the tie-points.
 
@@ -122,7 +128,9 @@ def tables(reports: Sequence[BaselineReport]) -> list[Table]:
     return [_table(title, columns, reports) for title, columns in layout.items()]
 
 
-def _table(title: str, columns: Mapping[str, Callable[[BaselineReport], str]], reports: Sequence[BaselineReport]) -> Table:
+def _table(
+    title: str, columns: Mapping[str, Callable[[BaselineReport], str]], reports: Sequence[BaselineReport]
+) -> Table:
     table = Table(title=title, title_justify="left", box=box.SIMPLE, pad_edge=False)
     table.add_column("scene", no_wrap=True)
     for heading in columns:

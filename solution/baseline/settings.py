@@ -32,7 +32,15 @@ class BaselineConfig:
         ema_decay: None, so that the last weights are kept, not an average.
     """
 
-    SIZES: ClassVar[tuple[str, ...]] = ("crop_px", "factor", "sigma_px", "trunk", "stem_width", "channels", "decoder_channels")
+    SIZES: ClassVar[tuple[str, ...]] = (
+        "crop_px",
+        "factor",
+        "sigma_px",
+        "trunk",
+        "stem_width",
+        "channels",
+        "decoder_channels",
+    )
     """Settings that a run takes over from the network that it continues."""
 
     crop_px: int = 256
@@ -76,7 +84,9 @@ class BaselineConfig:
 
     def smoke(self) -> BaselineConfig:
         """Runs the whole way in seconds; its result is worthless."""
-        return replace(self.small(), crop_px=64, channels=(8, 8, 8, 8), decoder_channels=(8, 8, 8, 8), epochs=1, simulated_points=0)
+        return replace(
+            self.small(), crop_px=64, channels=(8, 8, 8, 8), decoder_channels=(8, 8, 8, 8), epochs=1, simulated_points=0
+        )
 
 
 @dataclass(frozen=True)

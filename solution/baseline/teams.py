@@ -32,10 +32,19 @@ def chosen(names: Sequence[str], split: pd.DataFrame) -> list[str]:
 
 
 def train_base(
-    images: Sequence[TrainingImage], config: BaselineConfig, folds: Path, device: str, replace: bool, say: Callable[[str], None]
+    images: Sequence[TrainingImage],
+    config: BaselineConfig,
+    folds: Path,
+    device: str,
+    replace: bool,
+    say: Callable[[str], None],
 ) -> None:
     """Train the base model on simulated scenes; arguments as in `training.train_teams`."""
-    say(train_stage(BASELINE, images, config, weights(folds / BASE), -1, 0, folds / artefact.WORK, None, device, replace))
+    say(
+        train_stage(
+            BASELINE, images, config, weights(folds / BASE), -1, 0, folds / artefact.WORK, None, device, replace
+        )
+    )
 
 
 def train_folds(

@@ -26,7 +26,11 @@ class CropData(Samples):
     """The tie-points of all images, split at random, in an order that follows from seed and epoch alone."""
 
     def __init__(
-        self, images: Sequence[TrainingImage], config: BaselineConfig, seed: int, validation: Sequence[TrainingImage] = ()
+        self,
+        images: Sequence[TrainingImage],
+        config: BaselineConfig,
+        seed: int,
+        validation: Sequence[TrainingImage] = (),
     ) -> None:
         """Read the images.
 
@@ -60,7 +64,9 @@ class CropData(Samples):
         return self._loader(self._watched)
 
     def _loader(self, dataset: torch.utils.data.Dataset) -> DataLoader:
-        return DataLoader(dataset, self.config.batch_size, num_workers=default_workers(), pin_memory=torch.cuda.is_available())
+        return DataLoader(
+            dataset, self.config.batch_size, num_workers=default_workers(), pin_memory=torch.cuda.is_available()
+        )
 
 
 def _unturned(crops: TiePointCrops) -> TiePointCrops:
@@ -119,7 +125,10 @@ class BaselineModule(lightning.LightningModule):
         config = self.config
         optimizer = torch.optim.Adam(self.net.parameters(), config.learning_rate)
         drop = max(1, round(config.drop_at * config.epochs))
-        return {"optimizer": optimizer, "lr_scheduler": torch.optim.lr_scheduler.MultiStepLR(optimizer, [drop], config.drop_to)}
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": torch.optim.lr_scheduler.MultiStepLR(optimizer, [drop], config.drop_to),
+        }
 
 
 BASELINE = Stage("baseline", BaselineConfig, BaselineModule, CropData)

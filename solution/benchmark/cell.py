@@ -1,4 +1,5 @@
-"""One method on one scene, measured in a process of its own: ``python -m solution.benchmark.cell REQUEST.json ANSWER.json``."""
+"""One method on one scene, measured in a process of its own: ``python -m solution.benchmark.cell REQUEST.json
+ANSWER.json``."""
 
 from __future__ import annotations
 
@@ -50,16 +51,18 @@ def measure(request: Request) -> dict:
     """Run the method and score its shifts.
 
     Returns:
-        ``status``: `DONE`, or `FAILED` with a ``reason`` where the method raised or gave shifts that are not finite. Where it is done, `score.summary`
-        of its errors, ``seconds`` (from the open pair to the last shift; libraries, weights and images are loaded within) and ``memory_gb`` (peak of
-        the process).
+        ``status``: `DONE`, or `FAILED` with a ``reason`` where the method raised or gave shifts that are not finite.
+        Where it is done, `score.summary` of its errors, ``seconds`` (from the open pair to the last shift; libraries,
+        weights and images are loaded within) and ``memory_gb`` (peak of the process).
     """
     method = METHODS[request.method]
     pair = open_pair(Path(request.optical), Path(request.sar), Path(request.tiepoints), name=request.scene)
     truth = score.reference(pair.tiepoints_csv, pair.optical, pair.sar)
     blind = replace(truth, dx=np.full_like(truth.dx, np.nan), dy=np.full_like(truth.dy, np.nan))
     shown = truth if method.sees_labels else blind
-    task = Task(without_labels(pair), shown, Path(request.folds), tuple(request.teams), request.device, Path(request.work))
+    task = Task(
+        without_labels(pair), shown, Path(request.folds), tuple(request.teams), request.device, Path(request.work)
+    )
     started = time.perf_counter()
     try:
         shift = method.run(task)
@@ -83,7 +86,8 @@ def failed(reason: str) -> dict:
 def peak_memory_gb() -> float:
     """Peak resident memory of this process in GB (1e9 bytes).
 
-    Linux hands the peak of the process that started this one down to `getrusage`; the high-water mark of the memory map begins anew.
+    Linux hands the peak of the process that started this one down to `getrusage`; the high-water mark of the memory map
+    begins anew.
     """
     status = Path("/proc/self/status")
     if status.is_file():

@@ -1,6 +1,7 @@
 """The methods of the benchmark: each gets a `Task` and returns index shifts at its positions.
 
-Heavy libraries are imported by the method that needs them, so that the seconds and the memory of a cell are the method's own.
+Heavy libraries are imported by the method that needs them, so that the seconds and the memory of a cell are the
+method's own.
 """
 
 from __future__ import annotations
@@ -68,7 +69,8 @@ class Method:
 
     Attributes:
         run: task -> index shifts (N, 2) in optical px at `Task.xy`.
-        starts: modules of this package that decide what the method gives, with all that they import: a change in one of them makes its cells stale.
+        starts: modules of this package that decide what the method gives, with all that they import: a change in one of
+            them makes its cells stale.
         package: distribution that it needs beyond the product's own.
         sees_labels: whether the truth's shifts are shown to it.
         teams: folder of the teams -> the weights that each brings, by its name; None for a method that takes none.
@@ -83,7 +85,8 @@ class Method:
     untrained: str = ""
 
     def code(self) -> str:
-        """Digest of this file, of the measuring process, and of all that the score and `starts` reach: rather too much than too little."""
+        """Digest of this file, of the measuring process, and of all that the score and `starts` reach: rather too much
+        than too little."""
         return code_digest("scoring.score", *self.starts, alone=_MEASURING)
 
     def package_version(self) -> str | None:
@@ -95,7 +98,9 @@ class Method:
 
     def missing(self) -> str:
         """What to do before it can be run; empty where it can be."""
-        return f"not installed: pip install -r {REQUIREMENTS}" if self.package and self.package_version() is None else ""
+        return (
+            f"not installed: pip install -r {REQUIREMENTS}" if self.package and self.package_version() is None else ""
+        )
 
 
 def _zero(task: Task) -> np.ndarray:
@@ -166,7 +171,8 @@ def _baseline_teams(folds: Path) -> dict[str, list[Path]]:
 
 
 def by_peer(register: peers.Register, largest_px: int, task: Task) -> np.ndarray:
-    """Give a peer the finest level whose longer side has no more than `largest_px`. It sees the apparent shift; the map holds that of indices."""
+    """Give a peer the finest level whose longer side has no more than `largest_px`. It sees the apparent shift; the map
+    holds that of indices."""
     level = peers.read_level(task.pair, -(-max(task.pair.shape) // largest_px))
     return register(level, task.xy) - task.pair.centre_offset_px
 
@@ -183,11 +189,15 @@ _PEERS = ("benchmark.peers",)
 METHODS: dict[str, Method] = {
     "zero": Method(_zero),
     "affine": Method(_affine, ("core.geometry",), sees_labels=True),
-    **{source: Method(partial(_alone, proposer), _PROPOSED, teams=pipeline_teams) for source, proposer in PROPOSERS.items()},
+    **{
+        source: Method(partial(_alone, proposer), _PROPOSED, teams=pipeline_teams)
+        for source, proposer in PROPOSERS.items()
+    },
     "pipeline": Method(_pipeline, ("products.predict",), teams=pipeline_teams),
     "baseline": Method(_baseline, ("baseline.registration",), teams=_baseline_teams, untrained=UNTRAINED),
     "template": Method(_template, ("benchmark.template",)),
-    # Beyond these sizes the first needs minutes and the second, direct convolutions in numpy, the better part of an hour.
+    # Beyond these sizes the first needs minutes and the second, direct convolutions in numpy, the better part of an
+    # hour.
     "simpleitk": Method(partial(by_peer, peers.simpleitk, 2000), _PEERS, package="SimpleITK"),
     "gefolki": Method(partial(by_peer, peers.gefolki, 1024), _PEERS, package="gefolki"),
 }

@@ -68,14 +68,19 @@ def read_level(pair: ScenePair, factor: int, field: Callable[[np.ndarray], np.nd
 def shifts_of_mapping(mapping: Callable[[tuple[float, float]], tuple[float, float]], xy: np.ndarray) -> np.ndarray:
     """Shifts (N, 2) of a mapping of optical points to SAR points, both in the optical
     array grid, at positions (N, 2)."""
-    return np.array([np.subtract(mapping((x, y)), (x, y)) for x, y in np.asarray(xy, np.float64).tolist()]).reshape(-1, 2)
+    return np.array([np.subtract(mapping((x, y)), (x, y)) for x, y in np.asarray(xy, np.float64).tolist()]).reshape(
+        -1, 2
+    )
 
 
 def shifts_of_flow(u: np.ndarray, v: np.ndarray, level: Level, xy: np.ndarray) -> np.ndarray:
     """Shifts (N, 2) in optical px at positions (N, 2), bilinear, of a flow (h, w) in level
     px: u to the right, v down."""
     place = ((np.asarray(xy, np.float64) - level.origin) / level.factor).astype(np.float32)[:, None]
-    sampled = [cv2.remap(np.asarray(f, np.float32), place, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[:, 0] for f in (u, v)]
+    sampled = [
+        cv2.remap(np.asarray(f, np.float32), place, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[:, 0]
+        for f in (u, v)
+    ]
     return np.column_stack(sampled).astype(np.float64) * level.factor
 
 
@@ -157,18 +162,26 @@ def simpleitk(level: Level, xy: np.ndarray, config: MutualInformation | None = N
     affine.SetCenter(fixed.TransformContinuousIndexToPhysicalPoint([(size - 1) / 2 for size in fixed.GetSize()]))
     affine.SetTranslation(translation.GetOffset())
     stage = registration(config.shrink, config.smoothing_px)
-    stage.SetOptimizerAsRegularStepGradientDescent(2.0 * level.factor, 1e-3, config.iterations, gradientMagnitudeTolerance=1e-8)
+    stage.SetOptimizerAsRegularStepGradientDescent(
+        2.0 * level.factor, 1e-3, config.iterations, gradientMagnitudeTolerance=1e-8
+    )
     stage.SetOptimizerScalesFromPhysicalShift()
     stage.SetInitialTransform(affine, inPlace=True)
     stage.Execute(fixed, moving)
 
     spline = sitk.BSplineTransformInitializer(fixed, [config.meshes[0]] * 2, order=3)
     stage = registration(config.shrink, config.smoothing_px)
-    stage.SetOptimizerAsLBFGS2(solutionAccuracy=1e-6, numberOfIterations=config.iterations, deltaConvergenceTolerance=1e-4)
+    stage.SetOptimizerAsLBFGS2(
+        solutionAccuracy=1e-6, numberOfIterations=config.iterations, deltaConvergenceTolerance=1e-4
+    )
     stage.SetMovingInitialTransform(affine)
-    stage.SetInitialTransformAsBSpline(spline, inPlace=True, scaleFactors=[mesh // config.meshes[0] for mesh in config.meshes])
+    stage.SetInitialTransformAsBSpline(
+        spline, inPlace=True, scaleFactors=[mesh // config.meshes[0] for mesh in config.meshes]
+    )
     stage.Execute(fixed, moving)
-    return shifts_of_mapping(sitk.CompositeTransform([affine, spline]).TransformPoint, xy)  # the last one is applied first
+    return shifts_of_mapping(
+        sitk.CompositeTransform([affine, spline]).TransformPoint, xy
+    )  # the last one is applied first
 
 
 def gefolki(level: Level, xy: np.ndarray) -> np.ndarray:

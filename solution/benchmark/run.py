@@ -1,7 +1,8 @@
 """The run: which cells there are, which are finished, and a process for each of the others.
 
-Results are kept in ``benchmark.json`` as they arrive. A cell's key holds all that it depends on: the scene's files, the method's code and
-package, the teams' weights. A run that was killed goes on, a retrained team is measured again, and what failed is tried again.
+Results are kept in ``benchmark.json`` as they arrive. A cell's key holds all that it depends on: the scene's files, the
+method's code and package, the teams' weights. A run that was killed goes on, a retrained team is measured again, and
+what failed is tried again.
 """
 
 from __future__ import annotations
@@ -58,8 +59,8 @@ def chosen(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def teams_for(pair: ScenePair, folds: Path, method: Method = METHODS["pipeline"]) -> tuple[str, ...]:
-    """Names of the teams that may judge a scene with a method: `team.unseen_by`; none where it takes no weights. Raises `InputError` where the pipeline has
-    no teams."""
+    """Names of the teams that may judge a scene with a method: `team.unseen_by`; none where it takes no weights. Raises
+    `InputError` where the pipeline has no teams."""
     return unseen_by(pair, folds, method.teams(folds)) if method.teams else ()
 
 
@@ -71,12 +72,15 @@ def run(plan: Plan, fresh: bool, say: Callable[[str], None]) -> Cells:
         say: gets one line per cell.
 
     Returns:
-        A cell for every scene and method of the plan: `cell.measure`'s answer, or status `NOT_INSTALLED` with the ``reason``; and the ``teams``.
+        A cell for every scene and method of the plan: `cell.measure`'s answer, or status `NOT_INSTALLED` with the
+            ``reason``; and the ``teams``.
 
     Raises:
         InputError: no teams or unreadable weights, before anything is measured.
     """
-    judging = {(pair.name, name): teams_for(pair, plan.folds, METHODS[name]) for pair in plan.pairs for name in plan.methods}
+    judging = {
+        (pair.name, name): teams_for(pair, plan.folds, METHODS[name]) for pair in plan.pairs for name in plan.methods
+    }
     try:
         plan.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -121,7 +125,8 @@ def _why_no_team(method: Method, pair: ScenePair, folds: Path) -> str:
 
 
 def launch(request: Request, folder: Path) -> dict:
-    """Measure in a process of its own, with the variables that predict.sh sets, whatever the method; one that dies is a failed cell.
+    """Measure in a process of its own, with the variables that predict.sh sets, whatever the method; one that dies is a
+    failed cell.
 
     Args:
         folder: for the files that the two processes exchange.
@@ -140,14 +145,25 @@ def launch(request: Request, folder: Path) -> dict:
     if ended.returncode == 0 and answer.is_file():
         return json.loads(answer.read_text())
     if ended.returncode < 0:
-        return failed(f"its process was killed by signal {-ended.returncode}" + (", perhaps for memory" if ended.returncode == -9 else ""))
+        return failed(
+            f"its process was killed by signal {-ended.returncode}"
+            + (", perhaps for memory" if ended.returncode == -9 else "")
+        )
     return failed(errors.read_text() or f"its process ended with code {ended.returncode}")
 
 
 def _key(method: Method, pair: ScenePair, plan: Plan, teams: tuple[str, ...]) -> str:
     """Hash of all that a cell depends on. Raises `InputError` for missing weights."""
     contents = [artefact.file_hash(path) for path in (pair.tiepoints_csv, *_weights(method, plan.folds, teams))]
-    facts = [pair.name, pair.fingerprint(), contents, method.code(), teams, plan.device if teams else None, method.package_version()]
+    facts = [
+        pair.name,
+        pair.fingerprint(),
+        contents,
+        method.code(),
+        teams,
+        plan.device if teams else None,
+        method.package_version(),
+    ]
     return artefact.digest(facts)
 
 

@@ -12,7 +12,9 @@ from solution.scoring import score
 from solution.simulate import scene_writer
 
 
-def simulated(out: Path, count: int, size: tuple[int, int], seed: int, preset: str, say: Callable[[str], None]) -> list[ScenePair]:
+def simulated(
+    out: Path, count: int, size: tuple[int, int], seed: int, preset: str, say: Callable[[str], None]
+) -> list[ScenePair]:
     """The simulated scenes, written where they are missing.
 
     Args:
@@ -42,7 +44,9 @@ def labelled(folders: Sequence[Path]) -> list[ScenePair]:
     for folder in folders:
         found = [pair for pair in discover(folder) if pair.tiepoints_csv is not None]
         if not found:
-            raise InputError(f"{folder}: holds no labelled scene; put AA_tiepoints_NAME.csv beside the images of a scene")
+            raise InputError(
+                f"{folder}: holds no labelled scene; put AA_tiepoints_NAME.csv beside the images of a scene"
+            )
         pairs += found
     return pairs
 

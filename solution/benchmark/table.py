@@ -34,7 +34,9 @@ def summary(cells: Cells) -> Table:
         table.add_column(title, justify="right", no_wrap=True)
     for method in _methods(cells):
         answers = [cells[scene][method] for scene in scenes]
-        table.add_row(method, *(_figure(answer, "mean") for answer in answers), *(_mean(answers, title) for title in _FIGURES))
+        table.add_row(
+            method, *(_figure(answer, "mean") for answer in answers), *(_mean(answers, title) for title in _FIGURES)
+        )
     return table
 
 
@@ -58,7 +60,9 @@ def problems(cells: Cells) -> list[str]:
         if answer["status"] == FAILED
     ]
     first = next(iter(cells.values()))
-    return [f"{method}: {answer['reason']}" for method, answer in first.items() if answer["status"] == NOT_INSTALLED] + failed
+    return [
+        f"{method}: {answer['reason']}" for method, answer in first.items() if answer["status"] == NOT_INSTALLED
+    ] + failed
 
 
 def _methods(cells: Cells) -> list[str]:

@@ -91,7 +91,9 @@ def affine(xy: np.ndarray, shift: np.ndarray) -> Predict:
 
 def affine_magsac(xy: np.ndarray, shift: np.ndarray) -> Predict:
     """MAGSAC++ (Barath et al. 2020), as OpenCV has it, then least squares on its inliers."""
-    _, inlier = cv2.estimateAffine2D(xy, xy + shift, method=cv2.USAC_MAGSAC, ransacReprojThreshold=_MAGSAC_PX, maxIters=10_000)
+    _, inlier = cv2.estimateAffine2D(
+        xy, xy + shift, method=cv2.USAC_MAGSAC, ransacReprojThreshold=_MAGSAC_PX, maxIters=10_000
+    )
     kept = inlier.ravel().astype(bool) if inlier is not None else np.zeros(len(xy), bool)
     return affine(xy[kept], shift[kept]) if kept.sum() >= 3 else affine(xy, shift)
 
@@ -173,7 +175,9 @@ class CrossValidated:
     in_sample: dict[str, float]
 
 
-def judge(name: str, xy: np.ndarray, shift: np.ndarray, cases: Sequence[Disturbance], step: Callable[[str], None]) -> CrossValidated:
+def judge(
+    name: str, xy: np.ndarray, shift: np.ndarray, cases: Sequence[Disturbance], step: Callable[[str], None]
+) -> CrossValidated:
     """Cross-validate every method on one set of tie-points.
 
     Args:
@@ -201,9 +205,12 @@ def judge(name: str, xy: np.ndarray, shift: np.ndarray, cases: Sequence[Disturba
             ratio[held] = found["ours"][held] / own.sigma_at(xy[held]) if own.sigma is not None else np.nan
         errors[str(case)] = found
         within[str(case)] = tuple(float(np.mean(ratio <= sigmas)) for sigmas in (1, 2))
-        step(f"{name}, {case}: " + ", ".join(f"{method} {np.mean(value):.2f}" for method, value in found.items()) + " px")
+        step(
+            f"{name}, {case}: " + ", ".join(f"{method} {np.mean(value):.2f}" for method, value in found.items()) + " px"
+        )
     whole = {
-        method: float(np.mean(np.hypot(*(METHODS[method](xy, shift)(xy) - shift).T))) for method in ("shift", "affine", "affine + MAGSAC")
+        method: float(np.mean(np.hypot(*(METHODS[method](xy, shift)(xy) - shift).T)))
+        for method in ("shift", "affine", "affine + MAGSAC")
     }
     return CrossValidated(name, len(xy), errors, within, {"zero shift": float(np.mean(np.hypot(*shift.T))), **whole})
 
@@ -220,15 +227,21 @@ def tables(results: Sequence[CrossValidated]) -> list[Table]:
     the transforms of the paper on their own points."""
     shown = []
     for result in results:
-        table = Table(title=f"{result.name}: {result.count} tie-points, held-out mean error, px", box=box.SIMPLE, pad_edge=False)
+        table = Table(
+            title=f"{result.name}: {result.count} tie-points, held-out mean error, px", box=box.SIMPLE, pad_edge=False
+        )
         for heading in ("case", *METHODS, "in our radius", "in 2 radii"):
             table.add_column(heading, justify="left" if heading == "case" else "right")
         for case, found in result.errors.items():
             table.add_row(
-                case, *(f"{np.mean(found[method]):.2f}" for method in METHODS), *(f"{share:.0%}" for share in result.within[case])
+                case,
+                *(f"{np.mean(found[method]):.2f}" for method in METHODS),
+                *(f"{share:.0%}" for share in result.within[case]),
             )
         shown.append(table)
-    fitted_on = Table(title="one transform a scene, on the points it was fitted to: mean error, px", box=box.SIMPLE, pad_edge=False)
+    fitted_on = Table(
+        title="one transform a scene, on the points it was fitted to: mean error, px", box=box.SIMPLE, pad_edge=False
+    )
     names = list(results[0].in_sample)
     for heading in ("scene", *names):
         fitted_on.add_column(heading, justify="left" if heading == "scene" else "right")

@@ -28,7 +28,9 @@ from solution.core.errors import InputError
 app = typer.Typer(no_args_is_help=True, help="The SpaceNet 9 paper's baseline: two keypoint U-Nets and one affine.")
 Judges = Annotated[
     list[str],
-    typer.Option(help="Only this team; may be given again. Default: the one that holds the scene out, or else all folds' teams."),
+    typer.Option(
+        help="Only this team; may be given again. Default: the one that holds the scene out, or else all folds' teams."
+    ),
 ]
 
 
@@ -36,7 +38,8 @@ Judges = Annotated[
 def baseline_train(
     folder: Labelled,
     simulated: list[Path] = typer.Option(
-        [], help="Folder of simulated scenes, from which the base model learns that every team starts from; may be given again."
+        [],
+        help="Folder of simulated scenes, from which the base model learns that every team starts from; may be given again.",
     ),
     folds: Folds = FOLDS,
     team: list[str] = typer.Option([], help="Only this one, of base and the folds; may be given again. Default: all."),
@@ -49,7 +52,8 @@ def baseline_train(
     smoke: Smoke = False,
     replace: Replace = False,
 ) -> None:
-    """Train both networks: the base model on simulated scenes, then each fold's team on the labelled scenes that it may see, from the base on.
+    """Train both networks: the base model on simulated scenes, then each fold's team on the labelled scenes that it may
+    see, from the base on.
 
     What is finished is skipped, a killed run goes on.
     """
@@ -64,7 +68,9 @@ def baseline_train(
                 "--team base: learns from simulated scenes alone; add --simulated DIR, made with: python -m solution simulate DIR"
             )
         teams.train_base(shared_images(simulated, [], []), config, folds, device, replace, say)
-    teams.train_folds(pairs, split, [name for name in wanted if name != teams.BASE], config, folds, device, replace, say)
+    teams.train_folds(
+        pairs, split, [name for name in wanted if name != teams.BASE], config, folds, device, replace, say
+    )
 
 
 @app.command("predict")
@@ -75,7 +81,8 @@ def baseline_predict(
     team: Judges = [],
     device: Device = "auto",
 ) -> None:
-    """Write offset maps of one pair or of all pairs of a folder, with the keypoints beside them; the labelled ones of a folder are scored."""
+    """Write offset maps of one pair or of all pairs of a folder, with the keypoints beside them; the labelled ones of a
+    folder are scored."""
     from solution.baseline import registration, teams
     from solution.data.finding import discover
     from solution.data.scene import open_pair
@@ -85,7 +92,9 @@ def baseline_predict(
     if len(inputs) not in (1, 3):
         raise InputError("baseline predict: takes DATA_DIR, or OPTICAL SAR OUT.tif")
     jobs = (
-        [(open_pair(*inputs[:2]), inputs[2])] if len(inputs) == 3 else [(pair, out / map_name(pair.name)) for pair in discover(inputs[0])]
+        [(open_pair(*inputs[:2]), inputs[2])]
+        if len(inputs) == 3
+        else [(pair, out / map_name(pair.name)) for pair in discover(inputs[0])]
     )
     judges = [teams.judges(pair, folds, team) for pair, _ in jobs]
     with progress_bars() as progress:
@@ -105,7 +114,8 @@ def baseline_report(
     device: Device = "auto",
     json_file: JsonFile = None,
 ) -> None:
-    """Print what the paper reports: keypoint distances, inliers, and the map's error beside zero shift and the affine fitted to the labels."""
+    """Print what the paper reports: keypoint distances, inliers, and the map's error beside zero shift and the affine
+    fitted to the labels."""
     from solution.baseline import report, teams
     from solution.benchmark.scenes import labelled
     from solution.core.artefact import write_text
@@ -124,10 +134,14 @@ def baseline_report(
 def baseline_picture(
     folder: Labelled,
     out: Path = typer.Argument(..., help="PNG or JPEG."),
-    scene: str | None = typer.Option(None, help="Name of the scene, as in 02_train_01. Default: the first labelled one."),
+    scene: str | None = typer.Option(
+        None, help="Name of the scene, as in 02_train_01. Default: the first labelled one."
+    ),
     count: int = typer.Option(3, min=1, help="Tie-points to show."),
     folds: SplitAndTeams = FOLDS,
-    team: str | None = typer.Option(None, help="Default: the one that holds the scene out, or else the first one that never saw it."),
+    team: str | None = typer.Option(
+        None, help="Default: the one that holds the scene out, or else the first one that never saw it."
+    ),
     device: Device = "auto",
 ) -> None:
     """Draw crops around a few tie-points with the reference and the predicted heatmap."""

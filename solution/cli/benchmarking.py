@@ -19,15 +19,19 @@ def benchmark(
     seed: int = typer.Option(30_000_000, min=0, help="Of the simulated scenes; no training uses the default."),
     preset: str = typer.Option("gaziantep", help="Their landscape and sensors, as in simulate."),
     method: list[str] = typer.Option([], help="Only this row; may be given again. Default: all."),
-    out: Path = typer.Option(Path("runs/benchmark"), help="Gets the simulated scenes and benchmark.json; a killed run goes on there."),
+    out: Path = typer.Option(
+        Path("runs/benchmark"), help="Gets the simulated scenes and benchmark.json; a killed run goes on there."
+    ),
     folds: SplitAndTeams = FOLDS,
     device: Device = "auto",
     detail: bool = typer.Option(False, "--detail", help="Also a table for each scene."),
     fresh: bool = typer.Option(False, "--fresh", help="Measure finished cells again."),
 ) -> None:
-    """Compare methods, and peers (requirements-benchmark.txt), on simulated and labelled scenes: errors, seconds, memory.
+    """Compare methods, and peers (requirements-benchmark.txt), on simulated and labelled scenes: errors, seconds,
+    memory.
 
-    A scene of the split is judged by the team that never saw it. A method that fails on a scene is a result, and does not end the run.
+    A scene of the split is judged by the team that never saw it. A method that fails on a scene is a result, and does
+    not end the run.
     """
     from solution.benchmark import run as benchmarks
     from solution.benchmark import scenes, table

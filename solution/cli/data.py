@@ -26,8 +26,12 @@ def download(
 
 @app.command()
 def data(
-    folder: Path = typer.Argument(..., metavar="DATA_DIR", help="Holds AA_optical_NAME.tif, AA_sar_NAME.tif, AA_tiepoints_NAME.csv."),
-    pixels: bool = typer.Option(True, "--pixels/--no-pixels", help="Read every image whole, which finds truncated and empty ones."),
+    folder: Path = typer.Argument(
+        ..., metavar="DATA_DIR", help="Holds AA_optical_NAME.tif, AA_sar_NAME.tif, AA_tiepoints_NAME.csv."
+    ),
+    pixels: bool = typer.Option(
+        True, "--pixels/--no-pixels", help="Read every image whole, which finds truncated and empty ones."
+    ),
 ) -> None:
     """Show what a folder holds: sizes, GSD, CRS, tie-points, shifts. Ends with code 2 where a pair has a problem."""
     from rich.progress import track
@@ -47,7 +51,8 @@ def split(
     folder: Labelled,
     output: Path | None = typer.Option(None, help="Default: folds/split.csv beside the package."),
 ) -> None:
-    """Say which fold holds which scene out: the present split where it names every labelled scene, and else a new one."""
+    """Say which fold holds which scene out: the present split where it names every labelled scene, and else a new
+    one."""
     from solution.data import folds as splits
     from solution.data.finding import discover
 

@@ -17,7 +17,9 @@ def picture(
     sar: Path = typer.Argument(..., help="SAR image."),
     offset_map: Path = typer.Argument(..., metavar="MAP", help="Their offset map."),
     out: Path = typer.Argument(..., help="PNG or JPEG."),
-    window: tuple[int, int, int, int] | None = typer.Option(None, metavar="X Y W H", help="Part of the optical image, px."),
+    window: tuple[int, int, int, int] | None = typer.Option(
+        None, metavar="X Y W H", help="Part of the optical image, px."
+    ),
 ) -> None:
     """Draw a result: optical, SAR before and after as a chequerboard, and the offset map."""
     from solution.core.geometry import Window

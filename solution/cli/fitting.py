@@ -15,13 +15,17 @@ app = typer.Typer()
 
 @app.command()
 def fit(
-    table: Path = typer.Argument(..., metavar="CANDIDATES", help="Parquet or CSV with at least x,y,dx,dy (optical px), or SN9 tie-points."),
+    table: Path = typer.Argument(
+        ..., metavar="CANDIDATES", help="Parquet or CSV with at least x,y,dx,dy (optical px), or SN9 tie-points."
+    ),
     optical: Path = typer.Option(..., help="Optical image."),
     sar: Path = typer.Option(..., help="SAR image."),
     out: Path = typer.Option(..., help="The offset map, a GeoTIFF."),
     uncertainty: Path | None = typer.Option(None, help="GeoTIFF of the 68 % radius of the map's error, px."),
     warped_sar: Path | None = typer.Option(None, help="Also write the SAR image on the optical grid."),
-    dem: Path | None = typer.Option(None, help="Terrain heights, one band, any CRS: used where held-out tie-points are better for it."),
+    dem: Path | None = typer.Option(
+        None, help="Terrain heights, one band, any CRS: used where held-out tie-points are better for it."
+    ),
 ) -> None:
     """Fit the offset map to tie-points of your own, from any tool; wrong ones are found and set aside.
 
@@ -60,10 +64,13 @@ def fit(
 @app.command("fit-benchmark")
 def fit_benchmark(
     folder: Path = typer.Argument(
-        ..., metavar="TIEPOINTS_DIR", help="Labelled scenes, or tie-point CSVs beside a geotransforms.json (x0, dx, y0, dy of both images)."
+        ...,
+        metavar="TIEPOINTS_DIR",
+        help="Labelled scenes, or tie-point CSVs beside a geotransforms.json (x0, dx, y0, dy of both images).",
     ),
 ) -> None:
-    """Compare transformations on held-out tie-points, clean, noisy and with wrong ones among them (10-fold cross-validation)."""
+    """Compare transformations on held-out tie-points, clean, noisy and with wrong ones among them (10-fold
+    cross-validation)."""
     from solution.benchmark import transforms
     from solution.scoring import score_tables
     from solution.simulate.statistics import tiepoint_sets

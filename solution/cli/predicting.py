@@ -14,16 +14,24 @@ app = typer.Typer()
 
 @app.command()
 def predict(
-    inputs: list[Path] = typer.Argument(None, metavar="[DATA_DIR | OPTICAL SAR OUTPUT]", help="Nothing: the embedded default."),
+    inputs: list[Path] = typer.Argument(
+        None, metavar="[DATA_DIR | OPTICAL SAR OUTPUT]", help="Nothing: the embedded default."
+    ),
     folds: TeamFolders = FOLDS,
     out: Path = typer.Option(Path("submission"), help="Where the maps of DATA_DIR, or of the embedded default, go."),
     team: list[str] = typer.Option([], help="Only this team; may be given again. Default: all."),
     device: Device = "auto",
-    finest: int | None = typer.Option(None, min=1, max=8, help="Finest level: 1 every pixel, 2 or 4 faster. Default: by the scene's size."),
+    finest: int | None = typer.Option(
+        None, min=1, max=8, help="Finest level: 1 every pixel, 2 or 4 faster. Default: by the scene's size."
+    ),
     source: Source = [],
-    warped_sar: bool = typer.Option(False, "--warped-sar", help="Also write the SAR image moved onto the optical grid."),
+    warped_sar: bool = typer.Option(
+        False, "--warped-sar", help="Also write the SAR image moved onto the optical grid."
+    ),
     uncertainty: bool = typer.Option(False, "--uncertainty", help="Also write the 68 % radius of the map's error, px."),
-    rerank: bool = typer.Option(False, "--rerank", help="Set aside what the team's reranker doubts; takes about as long as flow."),
+    rerank: bool = typer.Option(
+        False, "--rerank", help="Set aside what the team's reranker doubts; takes about as long as flow."
+    ),
     surface_model: Path | None = typer.Option(
         None,
         help="Surface classifier of one band (surface train): what it takes for water or ice does not count either.",
@@ -43,7 +51,9 @@ def predict(
     from solution.teams.propose import Proposing
 
     proposing = Proposing(tuple(source), finest)
-    settings = Settings(folds, device, tuple(team), warped_sar, uncertainty, rerank, surface_model, keep_water, proposing)
+    settings = Settings(
+        folds, device, tuple(team), warped_sar, uncertainty, rerank, surface_model, keep_water, proposing
+    )
     with progress_bars() as progress:
         word = verdict.worst(prediction.run(inputs or [], out, settings, every, progress, say))
     if word != "ok":

@@ -15,7 +15,9 @@ app = typer.Typer()
 @app.command()
 def score(
     data_dir: Path | None = typer.Argument(None, metavar="DATA_DIR", help="Labelled scenes; with MAPS_DIR."),
-    maps_dir: Path | None = typer.Argument(None, metavar="MAPS_DIR", help="solution_SCENE.tif or offset_SCENE.tif for each."),
+    maps_dir: Path | None = typer.Argument(
+        None, metavar="MAPS_DIR", help="solution_SCENE.tif or offset_SCENE.tif for each."
+    ),
     evaluation_tiepoints: Path | None = typer.Option(None, "--evaluation_tiepoints", help="Tie-point CSV of one pair."),
     output_offset_image: Path | None = typer.Option(None, "--output_offset_image", help="Its offset map."),
     optical_image: Path | None = typer.Option(None, "--optical_image", help="Its optical image."),

@@ -1,6 +1,7 @@
 """What verbs share: where they print, where the teams are, options, and what they read first.
 
-Verbs import what they need in their own bodies: importing a file of this folder must stay quick, as ``--help`` imports all of them.
+Verbs import what they need in their own bodies: importing a file of this folder must stay quick, as ``--help`` imports
+all of them.
 """
 
 from __future__ import annotations
@@ -28,9 +29,15 @@ FOLDS_SHOWN = "folds/ beside the package"
 
 # Options and arguments of more than one verb. Their defaults stand at the verbs.
 Labelled = Annotated[Path, typer.Argument(metavar="DATA_DIR", help="Labelled scenes.")]
-Simulated = Annotated[list[Path], typer.Option(help="Folder of simulated scenes that every team may see; may be given again.")]
-Pairs = Annotated[list[Path], typer.Option(help="Folder of registered image pairs that every team may see; may be given again.")]
-Exclude = Annotated[list[str], typer.Option(help="File stem of a pair to leave out, because it shows ground of a labelled scene.")]
+Simulated = Annotated[
+    list[Path], typer.Option(help="Folder of simulated scenes that every team may see; may be given again.")
+]
+Pairs = Annotated[
+    list[Path], typer.Option(help="Folder of registered image pairs that every team may see; may be given again.")
+]
+Exclude = Annotated[
+    list[str], typer.Option(help="File stem of a pair to leave out, because it shows ground of a labelled scene.")
+]
 Folds = Annotated[Path, typer.Option(show_default=FOLDS_SHOWN, help="Where split.csv is and the artefacts go.")]
 SplitAndTeams = Annotated[Path, typer.Option(show_default=FOLDS_SHOWN, help="Where split.csv and the teams are.")]
 TeamFolders = Annotated[Path, typer.Option(show_default=FOLDS_SHOWN, help="Where the teams are.")]
@@ -41,7 +48,9 @@ Init = Annotated[
 InitOrChance = Annotated[Path | None, typer.Option(help="Weights to start from; default: chance.")]
 InitWeights = Annotated[
     Path | None,
-    typer.Option(help="Folder with the published DISK and LightGlue weights to start from, see: python -m solution weights."),
+    typer.Option(
+        help="Folder with the published DISK and LightGlue weights to start from, see: python -m solution weights."
+    ),
 ]
 Team = Annotated[
     list[str],
@@ -59,7 +68,9 @@ TrainingDevice = Annotated[str, typer.Option(help="auto, cpu, cuda (all GPUs), c
 Steps = Annotated[int | None, typer.Option(help="Optimisation steps instead of the configured number.")]
 Smoke = Annotated[bool, typer.Option("--smoke", help="Seconds instead of hours; the result is worthless.")]
 Replace = Annotated[bool, typer.Option("--replace", help="Overwrite artefacts made with other settings, data or code.")]
-ReplaceWeights = Annotated[bool, typer.Option("--replace", help="Overwrite weights made with other settings, data or code.")]
+ReplaceWeights = Annotated[
+    bool, typer.Option("--replace", help="Overwrite weights made with other settings, data or code.")
+]
 JsonFile = Annotated[Path | None, typer.Option("--json", help="All numbers, for machines.")]
 
 
@@ -85,7 +96,8 @@ def end_with(found: Verdict) -> None:
 
 
 def shared_images(simulated: list[Path], pairs: list[Path], exclude: list[str]) -> list[TrainingImage]:
-    """What every team may see, in memory: simulated scenes, and registered pairs but those whose stems are in `exclude`."""
+    """What every team may see, in memory: simulated scenes, and registered pairs but those whose stems are in
+    `exclude`."""
     from solution.data.finding import discover
     from solution.samples.images import registered_images, scene_image
 

@@ -13,7 +13,9 @@ app = typer.Typer()
 
 @app.command()
 def simulate(
-    output: Path = typer.Argument(..., metavar="OUT", help="Folder for the scenes, in the challenge's layout, with their truth maps."),
+    output: Path = typer.Argument(
+        ..., metavar="OUT", help="Folder for the scenes, in the challenge's layout, with their truth maps."
+    ),
     scenes: int = typer.Option(1, min=1, help="How many."),
     size: tuple[int, int] = typer.Option((2048, 2048), metavar="H W", help="Optical size in px."),
     seed: int = typer.Option(0, min=0, help="Everything follows from it."),
@@ -35,7 +37,9 @@ def simulate(
 @app.command("simulate-statistics")
 def simulate_statistics(
     folder: Path = typer.Argument(..., metavar="DIR", help="Simulated scenes."),
-    tiepoints: Path | None = typer.Option(None, help="Real scenes, or real tie-point CSVs with geotransforms.json, to print beside them."),
+    tiepoints: Path | None = typer.Option(
+        None, help="Real scenes, or real tie-point CSVs with geotransforms.json, to print beside them."
+    ),
 ) -> None:
     """Print what the tie-points say about the displacement, simulated and real side by side."""
     from solution.simulate import statistics

@@ -15,13 +15,17 @@ if TYPE_CHECKING:
     from solution.surface.evaluation import Result
     from solution.surface.patchset import PatchSet
 
-app = typer.Typer(no_args_is_help=True, help="Sea, ice and land in Sentinel-1 extra-wide-swath scenes, by patch classification.")
+app = typer.Typer(
+    no_args_is_help=True, help="Sea, ice and land in Sentinel-1 extra-wide-swath scenes, by patch classification."
+)
 WEIGHTS = FOLDS / "surface.safetensors"
 WEIGHTS_SHOWN = "folds/surface.safetensors beside the package"
 
 Patches = Annotated[
     Path,
-    typer.Argument(metavar="PATCHES", help="Folder or zip with images/ID.png and meta.csv (image_id x_position y_position label)."),
+    typer.Argument(
+        metavar="PATCHES", help="Folder or zip with images/ID.png and meta.csv (image_id x_position y_position label)."
+    ),
 ]
 Epochs = Annotated[int | None, typer.Option(min=1, help="Passes over the patches. Default: 24.")]
 Classifier = Annotated[Path, typer.Option(show_default=WEIGHTS_SHOWN, help="The classifier.")]
@@ -48,21 +52,29 @@ def surface_simulate(
 
 @app.command("sample")
 def surface_sample(
-    images: Path = typer.Argument(..., metavar="IMAGES", help="GeoTIFF, or a folder of them: HH; HH and HV; or HH, HV and their ratio."),
+    images: Path = typer.Argument(
+        ..., metavar="IMAGES", help="GeoTIFF, or a folder of them: HH; HH and HV; or HH, HV and their ratio."
+    ),
     shapefiles: Path = typer.Argument(
-        ..., metavar="SHAPEFILES", help="Shapefile, or a folder of them; an image takes the one of its own name, or else all."
+        ...,
+        metavar="SHAPEFILES",
+        help="Shapefile, or a folder of them; an image takes the one of its own name, or else all.",
     ),
     out: Path = typer.Argument(..., metavar="OUT", help="New folder for images/ID.png and meta.csv."),
     stride: int = typer.Option(64, min=1, help="Step of consecutive patches, px."),
     per_class: int | None = typer.Option(
         None, min=1, help="Random places instead of consecutive ones: at most so many of each class from each image."
     ),
-    attempts: int = typer.Option(100_000, min=1, help="Random places that are tried in an image before a class is left with fewer."),
+    attempts: int = typer.Option(
+        100_000, min=1, help="Random places that are tried in an image before a class is left with fewer."
+    ),
     seed: int = typer.Option(0, min=0, help="Of the random places."),
     bands: int | None = typer.Option(
         None, min=1, max=3, help="Only so many bands, the first ones: 1 is HH alone, as registration sees it."
     ),
-    attribute: str | None = typer.Option(None, help="Column with the class. Default: poly_type, class or label, whichever is there."),
+    attribute: str | None = typer.Option(
+        None, help="Column with the class. Default: poly_type, class or label, whichever is there."
+    ),
     ignore: list[str] = typer.Option([], help="Value of the class to leave out, for example N; may be given again."),
 ) -> None:
     """Cut 64 x 64 px patches from images and label each by the polygon under its middle."""
@@ -70,10 +82,14 @@ def surface_sample(
     from solution.surface.polygons import find_shapefiles
     from solution.surface.scenes import find_images
 
-    sampling = sampler.Sampling(stride, per_class, attempts, seed, bands=bands, attribute=attribute, ignore=tuple(ignore))
+    sampling = sampler.Sampling(
+        stride, per_class, attempts, seed, bands=bands, attribute=attribute, ignore=tuple(ignore)
+    )
     with progress_bars() as progress:
         counts = sampler.sample(find_images(images), find_shapefiles(shapefiles), out, sampling, progress)
-    say(f"{out}: {sum(counts.values()):,} patches, {', '.join(f'{letter} {count:,}' for letter, count in counts.items())}")
+    say(
+        f"{out}: {sum(counts.values()):,} patches, {', '.join(f'{letter} {count:,}' for letter, count in counts.items())}"
+    )
 
 
 @app.command("train")
@@ -91,7 +107,8 @@ def surface_train(
     smoke: Smoke = False,
     replace: ReplaceWeights = False,
 ) -> None:
-    """Train the classifier; a fifth of the scenes (or of the blocks of 500 consecutive ids) is held out, and judged in the end."""
+    """Train the classifier; a fifth of the scenes (or of the blocks of 500 consecutive ids) is held out, and judged in
+    the end."""
     from solution.surface import training
     from solution.surface.network import SurfaceConfig
 
@@ -129,7 +146,9 @@ def surface_evaluate(
 @app.command("compare")
 def surface_compare(
     patches: Patches,
-    folds: int = typer.Option(5, min=2, help="Parts of the cross-validation; scenes, or blocks of 500 consecutive ids, stay whole."),
+    folds: int = typer.Option(
+        5, min=2, help="Parts of the cross-validation; scenes, or blocks of 500 consecutive ids, stay whole."
+    ),
     epochs: Epochs = None,
     run: Path = typer.Option(Path("runs/surface-compare"), help="Folder for logs."),
     seed: int = typer.Option(0, min=0, help="Of the folds and the trainings."),
@@ -137,7 +156,8 @@ def surface_compare(
     smoke: Smoke = False,
     json_file: JsonFile = None,
 ) -> None:
-    """Blocked cross-validation of the network, a random forest on patch statistics, and the commonest class, all trained on the same parts."""
+    """Blocked cross-validation of the network, a random forest on patch statistics, and the commonest class, all
+    trained on the same parts."""
     from solution.core.artefact import write_text
     from solution.surface import comparison
     from solution.surface.network import SurfaceConfig
@@ -151,16 +171,22 @@ def surface_compare(
     console.print(results["network"].table(f"{found.name}, network"))
     console.print(comparison.table(results, f"{found.name}, {folds} folds"))
     if json_file is not None:
-        write_text(json_file, json.dumps({method: result.facts() for method, result in results.items()}, indent=1) + "\n")
+        write_text(
+            json_file, json.dumps({method: result.facts() for method, result in results.items()}, indent=1) + "\n"
+        )
 
 
 @app.command("segment")
 def surface_segment(
     image: Path = typer.Argument(..., help="SAR GeoTIFF: HH; HH and HV; or HH, HV and their ratio."),
-    out: Path = typer.Argument(..., metavar="OUT.tif", help="The class map; OUT.probabilities.tif and OUT.png are written beside it."),
+    out: Path = typer.Argument(
+        ..., metavar="OUT.tif", help="The class map; OUT.probabilities.tif and OUT.png are written beside it."
+    ),
     stride: int = typer.Option(32, min=1, help="Side of the cells that get a class each, px."),
     weights: Classifier = WEIGHTS,
-    bands: int | None = typer.Option(None, min=1, max=3, help="Only so many bands, the first ones, for weights that were trained so."),
+    bands: int | None = typer.Option(
+        None, min=1, max=3, help="Only so many bands, the first ones, for weights that were trained so."
+    ),
     device: Device = "auto",
 ) -> None:
     """Segment a whole scene into sea, ice and land; CRS and transform kept, 0 = no data."""

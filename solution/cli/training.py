@@ -46,13 +46,16 @@ def train_base(
     folds: Path = typer.Option(FOLDS, show_default=FOLDS_SHOWN, help="The artefact goes into base/ below it."),
     init: InitOrChance = None,
     init_weights: InitWeights = None,
-    translator: Path | None = typer.Option(None, help="Matcher: translator through which a part of the SAR tiles goes."),
+    translator: Path | None = typer.Option(
+        None, help="Matcher: translator through which a part of the SAR tiles goes."
+    ),
     device: TrainingDevice = "auto",
     steps: Steps = None,
     smoke: Smoke = False,
     replace: Replace = False,
 ) -> None:
-    """Train the model that every fold starts from, on registered pairs and simulated scenes only: it sees no labelled scene."""
+    """Train the model that every fold starts from, on registered pairs and simulated scenes only: it sees no labelled
+    scene."""
     from solution.core.artefact import WORK
     from solution.teams.team import BASE
     from solution.training import run, stages
@@ -65,7 +68,9 @@ def train_base(
     elif init is not None:
         config = stages.sized_like(config, chosen, init)
     sources = shared_images(simulated, pairs, exclude)
-    say(run.train_stage(chosen, sources, config, folds / BASE / chosen.file, -1, 0, folds / WORK, init, device, replace))
+    say(
+        run.train_stage(chosen, sources, config, folds / BASE / chosen.file, -1, 0, folds / WORK, init, device, replace)
+    )
 
 
 def _matching_stage(stage: str, translator: Path | None, init_weights: Path | None) -> Stage:
@@ -117,7 +122,18 @@ def train_flow(
     start = init or _base(stages.FLOW, folds, smoke)
     config = stages.chosen_config(stages.FLOW, steps, smoke, fine_tune=start is not None)
     shared = partial(shared_images, simulated, pairs, exclude)
-    training.train_teams(lambda _: stages.FLOW, *scenes_and_split(folder, folds), folds, config, shared, start, device, replace, say, team)
+    training.train_teams(
+        lambda _: stages.FLOW,
+        *scenes_and_split(folder, folds),
+        folds,
+        config,
+        shared,
+        start,
+        device,
+        replace,
+        say,
+        team,
+    )
 
 
 def _base(stage: Stage, folds: Path, smoke: bool) -> Path | None:
@@ -161,7 +177,9 @@ def train_matcher(
     elif own:
         config = stages.sized_like(config, stages.MATCHER, start)
     shared = partial(shared_images, simulated, pairs, exclude)
-    training.train_teams(stage_of, *scenes_and_split(folder, folds), folds, config, shared, start, device, replace, say, team)
+    training.train_teams(
+        stage_of, *scenes_and_split(folder, folds), folds, config, shared, start, device, replace, say, team
+    )
 
 
 @app.command()
@@ -197,19 +215,31 @@ def train_translator(
     smoke: Smoke = False,
     replace: Replace = False,
 ) -> None:
-    """Train the translator of every team on scene tiles in register; finished teams are skipped, a killed run goes on."""
+    """Train the translator of every team on scene tiles in register; finished teams are skipped, a killed run goes
+    on."""
     from solution.data.registered import parted
     from solution.samples.images import registered_image
     from solution.teams import training
     from solution.training import stages
 
     def shared() -> list:
-        return [registered_image(pair) for pair in parted(pairs, split, exclude)["train"]] + shared_images(simulated, [], [])
+        return [registered_image(pair) for pair in parted(pairs, split, exclude)["train"]] + shared_images(
+            simulated, [], []
+        )
 
     start = init or _base(stages.TRANSLATOR, folds, smoke)
     config = stages.chosen_config(stages.TRANSLATOR, steps, smoke, fine_tune=start is not None)
     training.train_teams(
-        lambda _: stages.TRANSLATOR, *scenes_and_split(folder, folds), folds, config, shared, start, device, replace, say, team
+        lambda _: stages.TRANSLATOR,
+        *scenes_and_split(folder, folds),
+        folds,
+        config,
+        shared,
+        start,
+        device,
+        replace,
+        say,
+        team,
     )
 
 
@@ -223,7 +253,8 @@ def train_reranker(
         help="Also learn from labelled scenes that no team saw, and what predict left about them in MAPS_DIR.",
     ),
 ) -> None:
-    """Train the rerankers on the candidates that propose left, judge each on the scenes its team never saw, and say what they are worth to the map."""
+    """Train the rerankers on the candidates that propose left, judge each on the scenes its team never saw, and say
+    what they are worth to the map."""
     from solution.reranker.folds import FIGURE, REPORT, map_errors, predicted_tables, train_folds
 
     pairs, split = scenes_and_split(folder, folds)

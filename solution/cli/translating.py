@@ -37,13 +37,17 @@ Translator = Annotated[Path, typer.Option(show_default=TRANSLATOR_SHOWN, help="T
 
 @app.command("split")
 def translate_split(
-    folder: Path = typer.Argument(..., metavar="PAIRS_DIR", help="Registered image pairs, in any layout that the README names."),
+    folder: Path = typer.Argument(
+        ..., metavar="PAIRS_DIR", help="Registered image pairs, in any layout that the README names."
+    ),
     out: Path = typer.Option(Path("split.csv"), help="The split: id,class,part."),
     train: float = typer.Option(0.875, min=0, help="Share, or number, of the pairs to train on."),
     val: float = typer.Option(0.0625, min=0, help="Of those to watch the training on."),
     test: float = typer.Option(0.0625, min=0, help="Of those to judge the result on."),
     seed: int = typer.Option(0, min=0, help="The same names and seed give the same split."),
-    whole_scenes: bool = typer.Option(False, "--whole-scenes", help="Keep the patches *_pN of one SEN1-2 scene together: they overlap."),
+    whole_scenes: bool = typer.Option(
+        False, "--whole-scenes", help="Keep the patches *_pN of one SEN1-2 scene together: they overlap."
+    ),
     replace: bool = typer.Option(False, "--replace", help="Overwrite another split."),
 ) -> None:
     """Deal the pairs of a folder out to training, validation and test, evenly over its classes."""
@@ -82,20 +86,27 @@ def translate_train(
     sources = [registered_image(pair) for pair in parts["train"]] + shared_images(simulated, [], [])
     config = stages.chosen_config(stages.TRANSLATOR, steps, smoke, fine_tune=False)
     watched = [registered_image(pair) for pair in parts["val"]]
-    say(run.train_stage(stages.TRANSLATOR, sources, config, out, -1, 0, out.parent / WORK, init, device, replace, watched))
+    say(
+        run.train_stage(
+            stages.TRANSLATOR, sources, config, out, -1, 0, out.parent / WORK, init, device, replace, watched
+        )
+    )
 
 
 @app.command("evaluate")
 def translate_evaluate(
     folder: Path = typer.Argument(..., metavar="PAIRS_DIR", help="Registered image pairs."),
-    split: Path | None = typer.Option(None, help="The split that the weights were trained with; default: judge every pair."),
+    split: Path | None = typer.Option(
+        None, help="The split that the weights were trained with; default: judge every pair."
+    ),
     part: str = typer.Option("test", help="Part of the split: train, val or test."),
     weights: Translator = TRANSLATOR,
     device: Device = "auto",
     json_file: JsonFile = None,
     picture: Path | None = typer.Option(None, help="PNG of a few of the pairs: SAR, translated, optical."),
 ) -> None:
-    """PSNR and SSIM on held-out pairs, by class, beside two trivial baselines taken from the training part (without a split: from the pairs themselves)."""
+    """PSNR and SSIM on held-out pairs, by class, beside two trivial baselines taken from the training part (without a
+    split: from the pairs themselves)."""
     from solution.core.artefact import write_text
     from solution.core.progress import step_progress
     from solution.data import registered
@@ -117,7 +128,9 @@ def translate_evaluate(
         results = translation_report.evaluate(judged, baselines, paint, step)
     means = translation_report.summary(results)
     if json_file is not None:
-        write_text(json_file, translation_report.as_json(means, results, folder=folder.name, part=part if split else None))
+        write_text(
+            json_file, translation_report.as_json(means, results, folder=folder.name, part=part if split else None)
+        )
     if picture is not None:
         write_grid(picture, translation_report.picture_rows(judged, paint))
     console.print(translation_report.as_table(means, f"{folder.name}, {part if split else 'all pairs'}"))
@@ -130,7 +143,8 @@ def translate_run(
     weights: Translator = TRANSLATOR,
     device: Device = "auto",
 ) -> None:
-    """Paint a SAR image as an optical one: whole scenes in blended tiles, CRS and transform kept; uint8 RGB, 0 = no data."""
+    """Paint a SAR image as an optical one: whole scenes in blended tiles, CRS and transform kept; uint8 RGB, 0 = no
+    data."""
     from solution.products import sar2optical
 
     paint, _ = _translator(weights, device)

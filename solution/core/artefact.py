@@ -1,4 +1,5 @@
-"""What every artefact carries: a manifest (stage, fold, trained_on, config, seed, versions), and how files are written so that none is half there."""
+"""What every artefact carries: a manifest (stage, fold, trained_on, config, seed, versions), and how files are written
+so that none is half there."""
 
 from __future__ import annotations
 
@@ -139,17 +140,23 @@ def _opened(path: Path) -> Iterator:
         with safe_open(path, framework="numpy") as handle:
             yield handle
     except SafetensorError as error:
-        raise InputError(f"{path}: is not a readable safetensors file ({error}); restore it with: git checkout -- {path}") from error
+        raise InputError(
+            f"{path}: is not a readable safetensors file ({error}); restore it with: git checkout -- {path}"
+        ) from error
 
 
 def _manifest(path: Path, metadata: dict | None) -> Manifest:
     if not metadata or _KEY not in metadata:
-        raise InputError(f"{path}: carries no manifest, so it was not written by this project; train it with ./train.sh DATA")
+        raise InputError(
+            f"{path}: carries no manifest, so it was not written by this project; train it with ./train.sh DATA"
+        )
     try:
         content = json.loads(metadata[_KEY])
         return Manifest(**{**content, "trained_on": tuple(content["trained_on"])})
     except (ValueError, TypeError, KeyError) as error:
-        raise InputError(f"{path}: carries a manifest that this version cannot read; train it with ./train.sh DATA") from error
+        raise InputError(
+            f"{path}: carries a manifest that this version cannot read; train it with ./train.sh DATA"
+        ) from error
 
 
 def needs_work(out: Path, manifest: Manifest, replace: bool) -> bool:
@@ -159,5 +166,7 @@ def needs_work(out: Path, manifest: Manifest, replace: bool) -> bool:
     if artefact.read_manifest(out).digest() == manifest.digest():
         return False
     if not replace:
-        raise InputError(f"{out}: was trained with other settings, data or code; pass --replace to overwrite it, or another --folds folder")
+        raise InputError(
+            f"{out}: was trained with other settings, data or code; pass --replace to overwrite it, or another --folds folder"
+        )
     return True

@@ -1,7 +1,8 @@
-"""The code behind a result, as a digest: what a function's module reaches by its imports, read from the import statements.
+"""The code behind a result, as a digest: what a function's module reaches by its imports, read from the import
+statements.
 
-Every key of a kept result holds such a digest, so that code that changed never finds its old results up to date. Comments, docstrings, the
-layout of lines and tests change nothing.
+Every key of a kept result holds such a digest, so that code that changed never finds its old results up to date.
+Comments, docstrings, the layout of lines and tests change nothing.
 """
 
 from __future__ import annotations
@@ -18,14 +19,16 @@ import solution
 PACKAGE = Path(solution.__file__).resolve().parent
 
 Behind = Callable | ModuleType | str
-"""Something that makes results: a function or class of this package, a module of it, or the module's dotted name below the package."""
+"""Something that makes results: a function or class of this package, a module of it, or the module's dotted name below
+the package."""
 
 
 def code_digest(*behind: Behind, alone: tuple[Behind, ...] = (), package: Path = PACKAGE) -> str:
     """Short hash of the code behind a result.
 
     Args:
-        behind: what makes the result; all that its modules import, directly or not, at their top or in a function, counts.
+        behind: what makes the result; all that its modules import, directly or not, at their top or in a function,
+            counts.
         alone: what has a part in it, but is not followed any further.
         package: folder of the package.
 
@@ -56,7 +59,9 @@ def module_name(behind: Behind, package: Path = PACKAGE) -> str:
     """Dotted name, below the package, of the module that something stands in."""
     while isinstance(behind, functools.partial):
         behind = behind.func
-    name = behind if isinstance(behind, str) else behind.__name__ if isinstance(behind, ModuleType) else behind.__module__
+    name = (
+        behind if isinstance(behind, str) else behind.__name__ if isinstance(behind, ModuleType) else behind.__module__
+    )
     return name.removeprefix(f"{package.name}.")
 
 

@@ -1,6 +1,7 @@
 """Affine algebra, tie-points to shifts, one matrix that warps image and points, and the tile grid (numpy only, no I/O).
 
-Matrices are 3 x 3 float64 and act on index coordinates (x, y) unless a name says ``centres``. See the package's convention page.
+Matrices are 3 x 3 float64 and act on index coordinates (x, y) unless a name says ``centres``. See the package's
+convention page.
 """
 
 from __future__ import annotations
@@ -39,7 +40,8 @@ class Window:
 
 
 def matrix_from_gdal(transform: tuple[float, ...]) -> Matrix:
-    """GDAL order ``(x0, dx/dcol, dx/drow, y0, dy/dcol, dy/drow)`` to a 3 x 3 matrix that maps an index to geographic metres or degrees."""
+    """GDAL order ``(x0, dx/dcol, dx/drow, y0, dy/dcol, dy/drow)`` to a 3 x 3 matrix that maps an index to geographic
+    metres or degrees."""
     x0, a, b, y0, d, e = transform[:6]
     return np.array([[a, b, x0], [d, e, y0], [0.0, 0.0, 1.0]], dtype=np.float64)
 
@@ -65,8 +67,8 @@ def shifts_from_positions(optical_xy: np.ndarray, sar_geo: np.ndarray, optical_m
     Args:
         optical_xy: (N, 2) optical indices.
         sar_geo: (N, 2) geographic positions of the SAR indices, in the optical CRS.
-        optical_matrix: index -> geographic position of the optical image. Rotation terms are ignored, as the challenge's scorer does
-            (SN9 rasters have none): only its scale divides the difference.
+        optical_matrix: index -> geographic position of the optical image. Rotation terms are ignored, as the
+            challenge's scorer does (SN9 rasters have none): only its scale divides the difference.
     """
     optical_geo = apply(optical_matrix, optical_xy)
     scale = np.array([optical_matrix[0, 0], optical_matrix[1, 1]])
@@ -112,12 +114,14 @@ def fit_affine(source: np.ndarray, target: np.ndarray, weight: np.ndarray | None
 
 
 def affine_of_shifts(xy: np.ndarray, shift: np.ndarray) -> np.ndarray:
-    """(N, 2) shifts of the least-squares affine through shifts (N, 2) at points (N, 2): the best that one transform can do."""
+    """(N, 2) shifts of the least-squares affine through shifts (N, 2) at points (N, 2): the best that one transform can
+    do."""
     return apply(fit_affine(xy, xy + shift), xy) - xy
 
 
 def tile_grid(shape: tuple[int, int], tile: int, overlap: int = 0) -> Iterator[Window]:
-    """Windows of `tile` px that cover an image of `shape` (h, w); neighbours share `overlap` px, and the last ones reach past the border."""
+    """Windows of `tile` px that cover an image of `shape` (h, w); neighbours share `overlap` px, and the last ones
+    reach past the border."""
     step = tile - overlap
     if step <= 0:
         raise ValueError(f"overlap {overlap} must be smaller than the tile {tile}")
@@ -128,7 +132,8 @@ def tile_grid(shape: tuple[int, int], tile: int, overlap: int = 0) -> Iterator[W
 
 
 def spacing(xy: np.ndarray) -> float:
-    """Typical distance of candidates (N, 2), px: the median distance to the fourth nearest, which is the step of a regular grid."""
+    """Typical distance of candidates (N, 2), px: the median distance to the fourth nearest, which is the step of a
+    regular grid."""
     if len(xy) < 2:
         return 1.0
     distance, _ = cKDTree(xy).query(xy, k=min(5, len(xy)))

@@ -28,16 +28,25 @@ def load_network(net: nn.Module, tensors: dict[str, np.ndarray], path: Path) -> 
     try:
         net.load_state_dict(as_floats(tensors))
     except RuntimeError as error:
-        raise InputError(f"{path}: does not fit the configured network ({str(error).splitlines()[-1].strip()})") from error
+        raise InputError(
+            f"{path}: does not fit the configured network ({str(error).splitlines()[-1].strip()})"
+        ) from error
 
 
 def as_floats(tensors: dict[str, np.ndarray]) -> dict[str, torch.Tensor]:
     """Tensors for torch, half precision turned into float32."""
-    return {name: torch.from_numpy(value.astype(np.float32) if value.dtype == np.float16 else value) for name, value in tensors.items()}
+    return {
+        name: torch.from_numpy(value.astype(np.float32) if value.dtype == np.float16 else value)
+        for name, value in tensors.items()
+    }
 
 
 def settings_of(manifest: Manifest, kind: type[Settings]) -> Settings:
     """The part of a manifest's configuration that belongs to a dataclass."""
     known = {field.name for field in dataclasses.fields(kind)}
-    values = {name: tuple(value) if isinstance(value, list) else value for name, value in manifest.config.items() if name in known}
+    values = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in manifest.config.items()
+        if name in known
+    }
     return kind(**values)

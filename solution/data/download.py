@@ -204,7 +204,9 @@ def _refused(error: urllib.error.HTTPError, url: str, part: Path) -> None:
     """
     error.close()
     if error.code != http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
-        raise InputError(f"{url}: the server answers {error.code} {error.reason}; check the address and --base-url") from error
+        raise InputError(
+            f"{url}: the server answers {error.code} {error.reason}; check the address and --base-url"
+        ) from error
     have = _size(part)
     if error.headers.get("Content-Range", f"bytes */{have}") != f"bytes */{have}":
         part.unlink(missing_ok=True)
@@ -238,14 +240,18 @@ def _safe_target(member: zipfile.ZipInfo, folder: Path, archive: Path) -> Path:
             f"{archive}: member {name!r} does not lie below the folder; nothing was unpacked, get the archive from its publisher"
         )
     if kind not in (0, stat.S_IFREG):
-        raise InputError(f"{archive}: member {name!r} is a link or a device; nothing was unpacked, get the archive from its publisher")
+        raise InputError(
+            f"{archive}: member {name!r} is a link or a device; nothing was unpacked, get the archive from its publisher"
+        )
     target = folder / posix
     if not target.resolve().is_relative_to(folder.resolve()):
         raise InputError(f"{target}: leads out of {folder} through a link; remove the link and run the command again")
     return target
 
 
-def _extract(opened: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path, done: int, total: int, advance: Advance) -> int:
+def _extract(
+    opened: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path, done: int, total: int, advance: Advance
+) -> int:
     """Write one member under a temporary name and rename it; the total of bytes done."""
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(target.name + ".part")
@@ -270,7 +276,9 @@ def _check_disk(folder: Path, needed: int, what: Path) -> None:
 def _is_unpacked(folder: Path, archive: Archive) -> bool:
     try:
         receipt = json.loads(_receipt(folder, archive).read_text())
-        return receipt["md5"] == archive.md5 and all(_size(folder / name) == size for name, size in receipt["files"].items())
+        return receipt["md5"] == archive.md5 and all(
+            _size(folder / name) == size for name, size in receipt["files"].items()
+        )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False
 
@@ -297,7 +305,13 @@ def _writing(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def _progress(title: str, console: Console) -> Iterator[Advance]:
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task(title, total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total)

@@ -26,7 +26,9 @@ class SceneFiles:
             if path is None:
                 partner = self.optical or self.sar or self.tiepoints
                 missing = naming.file_name(self.name, kind)
-                raise InputError(f"{partner.parent}: {missing} is missing beside {partner.name}; add it or remove its partner")
+                raise InputError(
+                    f"{partner.parent}: {missing} is missing beside {partner.name}; add it or remove its partner"
+                )
         return open_pair(self.optical, self.sar, self.tiepoints, name=self.name)
 
 
@@ -41,7 +43,9 @@ def find_scenes(folder: Path) -> list[SceneFiles]:
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder; pass the folder that holds AA_optical_NAME.tif and AA_sar_NAME.tif")
+        raise InputError(
+            f"{folder}: no such folder; pass the folder that holds AA_optical_NAME.tif and AA_sar_NAME.tif"
+        )
     files: dict[str, dict[str, Path]] = {}
     for path in sorted([*folder.glob("*"), *folder.glob("*/*")]):
         parsed = naming.parse(path.name)
@@ -52,7 +56,9 @@ def find_scenes(folder: Path) -> list[SceneFiles]:
         for scene, kinds in sorted(files.items())
     ]
     if not scenes:
-        raise InputError(f"{folder}: holds no pair; files must be named AA_optical_NAME.tif and AA_sar_NAME.tif, AA being two digits")
+        raise InputError(
+            f"{folder}: holds no pair; files must be named AA_optical_NAME.tif and AA_sar_NAME.tif, AA being two digits"
+        )
     return scenes
 
 

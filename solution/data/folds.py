@@ -34,7 +34,9 @@ def make_split(pairs: Iterable[ScenePair]) -> pd.DataFrame:
     scenes = sorted((pair.name, pair.aoi) for pair in pairs if pair.tiepoints_csv is not None)
     if len(scenes) < 2:
         found = f"only {scenes[0][0]} has" if scenes else "none has"
-        raise InputError(f"folds need two scenes with tie-points (AA_tiepoints_NAME.csv) at least, and {found} them; add labelled scenes")
+        raise InputError(
+            f"folds need two scenes with tie-points (AA_tiepoints_NAME.csv) at least, and {found} them; add labelled scenes"
+        )
     table = pd.DataFrame(scenes, columns=["scene", "aoi"])
     aois = sorted(table["aoi"].unique())
     if len(table) > MAX_FOLDS and len(aois) > 2:
@@ -66,12 +68,16 @@ def read_split(path: Path) -> pd.DataFrame:
     try:
         table = pd.read_csv(path, dtype=str, skipinitialspace=True, keep_default_na=False)
     except (ValueError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: is not a readable CSV ({str(error).splitlines()[0]}); its header must be {','.join(COLUMNS)}") from error
+        raise InputError(
+            f"{path}: is not a readable CSV ({str(error).splitlines()[0]}); its header must be {','.join(COLUMNS)}"
+        ) from error
     if list(table.columns) != list(COLUMNS):
         raise InputError(f"{path}: has the columns {','.join(table.columns)}; the header must be {','.join(COLUMNS)}")
     for row, (scene, aoi, fold) in enumerate(table.itertuples(index=False), start=1):
         if not (re.fullmatch(r"\d+", fold) and re.fullmatch(r"\d{2}", aoi) and scene.startswith(f"{aoi}_")):
-            raise InputError(f"{path}: data row {row} is {scene},{aoi},{fold}; it must read AA_NAME,AA,FOLD, as in 02_train_01,02,0")
+            raise InputError(
+                f"{path}: data row {row} is {scene},{aoi},{fold}; it must read AA_NAME,AA,FOLD, as in 02_train_01,02,0"
+            )
     twice = table["scene"][table["scene"].duplicated()]
     if len(twice):
         raise InputError(f"{path}: names scene {twice.iloc[0]} twice; keep one row of it")

@@ -1,6 +1,7 @@
 """How files of SN9 scenes and the folder of the teams are called.
 
-Files of scenes are named ``AA_KIND_REST.tif``; AA is two digits, the area that the scene lies in. The scene of ``02_optical_train_01.tif`` is ``02_train_01``; its area is ``02``, and ``train_01`` its place within that.
+Files of scenes are named ``AA_KIND_REST.tif``; AA is two digits, the area that the scene lies in. The scene of
+``02_optical_train_01.tif`` is ``02_train_01``; its area is ``02``, and ``train_01`` its place within that.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ SPLIT = "split.csv"
 """File name of the split in a folder of teams."""
 
 _AREA_DIGITS = 2
-_FILE = re.compile(r"^(?P<aoi>\d{2})_(?P<kind>optical|sar|tiepoints)_(?P<rest>.+)\.(?P<suffix>tiff?|csv)$", re.IGNORECASE)
+_FILE = re.compile(
+    r"^(?P<aoi>\d{2})_(?P<kind>optical|sar|tiepoints)_(?P<rest>.+)\.(?P<suffix>tiff?|csv)$", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True)

@@ -114,7 +114,9 @@ def read_header(path: Path, kind: str) -> tuple[Matrix, tuple[int, int], object,
     """
     with open_raster(path) as dataset:
         if dataset.crs is None:
-            raise InputError(f"{path}: has no coordinate system (CRS); assign one, for example: gdal_edit.py -a_srs EPSG:32637 {path.name}")
+            raise InputError(
+                f"{path}: has no coordinate system (CRS); assign one, for example: gdal_edit.py -a_srs EPSG:32637 {path.name}"
+            )
         _check_real(dataset, path)
         matrix = geometry.matrix_from_gdal(dataset.transform.to_gdal())
         if abs(np.linalg.det(matrix)) < 1e-30:
@@ -124,7 +126,9 @@ def read_header(path: Path, kind: str) -> tuple[Matrix, tuple[int, int], object,
 
 def _check_real(dataset: rasterio.io.DatasetReader, path: Path) -> None:
     if dataset.dtypes[0].startswith("complex"):
-        raise InputError(f"{path}: is complex; write its amplitude first, for example: gdal_calc.py -A {path.name} --calc='abs(A)'")
+        raise InputError(
+            f"{path}: is complex; write its amplitude first, for example: gdal_calc.py -A {path.name} --calc='abs(A)'"
+        )
 
 
 def check_bands(path: Path, bands: int) -> None:
@@ -193,7 +197,9 @@ def has_data(block: np.ndarray, nodata: float | None) -> np.ndarray:
     return finite & ~empty
 
 
-def _overview(dataset: rasterio.io.DatasetReader, bands: list[int], log: bool, percentiles: tuple[float, float]) -> Overview:
+def _overview(
+    dataset: rasterio.io.DatasetReader, bands: list[int], log: bool, percentiles: tuple[float, float]
+) -> Overview:
     cell = OVERVIEW_CELL
     height, width = dataset.shape
     valid = np.zeros((-(-height // cell), -(-width // cell)), dtype=bool)
@@ -229,18 +235,24 @@ def sample_valid(overview: np.ndarray, xy: np.ndarray, shape: tuple[int, int]) -
     return (inside & overview[row, column]).astype(np.float32)
 
 
-def sample_values(dataset: rasterio.io.DatasetReader, bands: list[int], xy: np.ndarray, spacing_px: float, fill: float) -> np.ndarray:
+def sample_values(
+    dataset: rasterio.io.DatasetReader, bands: list[int], xy: np.ndarray, spacing_px: float, fill: float
+) -> np.ndarray:
     """Raw values (bands, h, w) float32 at array positions xy (h, w, 2), averaged over whole pixels at wide spacings.
 
     `fill` takes the place of nodata, and of what lies outside.
     """
     step = max(1, int(spacing_px + 1e-6))
-    (left, right), (top, bottom) = (_span(xy[..., axis], step, size) for axis, size in ((0, dataset.width), (1, dataset.height)))
+    (left, right), (top, bottom) = (
+        _span(xy[..., axis], step, size) for axis, size in ((0, dataset.width), (1, dataset.height))
+    )
     if right <= left or bottom <= top:
         return np.full((len(bands), *xy.shape[:2]), fill, dtype=np.float32)
     block = dataset.read(bands, window=RasterWindow(left, top, right - left, bottom - top))
     block = _average_down(block, step, dataset.nodata, fill)
-    column, row = (((xy[..., axis] + (0.5 - start)) / step - 0.5).astype(np.float32) for axis, start in ((0, left), (1, top)))
+    column, row = (
+        ((xy[..., axis] + (0.5 - start)) / step - 0.5).astype(np.float32) for axis, start in ((0, left), (1, top))
+    )
     return _remap(block, column, row)
 
 

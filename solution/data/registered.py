@@ -94,7 +94,9 @@ def find_pairs(folder: Path, exclude: Sequence[str] = ()) -> list[ImagePair]:
         )
     if alone:
         sar, optical = alone[0]
-        raise InputError(f"{sar}: has no optical partner {optical}; add it, or remove the SAR image ({len(alone)} such)")
+        raise InputError(
+            f"{sar}: has no optical partner {optical}; add it, or remove the SAR image ({len(alone)} such)"
+        )
     return pairs
 
 
@@ -116,7 +118,9 @@ def _group(sar: Path, folder: Path) -> str:
     return holder.name if sar.parent.name in _OPTICAL_FOLDER and holder != folder else ""
 
 
-def deal_parts(pairs: Sequence[ImagePair], amounts: Sequence[float], seed: int, whole_scenes: bool = False) -> pd.DataFrame:
+def deal_parts(
+    pairs: Sequence[ImagePair], amounts: Sequence[float], seed: int, whole_scenes: bool = False
+) -> pd.DataFrame:
     """Deal the pairs out, the same way for the same names and seed.
 
     Every class is spread evenly: a part's share of a class differs from its share of the folder by one pair at most.
@@ -216,16 +220,22 @@ def read_parts(path: Path) -> pd.DataFrame:
     Raises `InputError` where the file is missing or malformed.
     """
     if not Path(path).is_file():
-        raise InputError(f"{path}: no such split; make it with: python -m solution translate split PAIRS_DIR --out {path}")
+        raise InputError(
+            f"{path}: no such split; make it with: python -m solution translate split PAIRS_DIR --out {path}"
+        )
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
     except (ValueError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: is not a readable CSV ({str(error).splitlines()[0]}); its header must be {','.join(COLUMNS)}") from error
+        raise InputError(
+            f"{path}: is not a readable CSV ({str(error).splitlines()[0]}); its header must be {','.join(COLUMNS)}"
+        ) from error
     if list(table.columns) != list(COLUMNS):
         raise InputError(f"{path}: has the columns {','.join(table.columns)}; the header must be {','.join(COLUMNS)}")
     wrong = table.index[~table["part"].isin(PARTS)]
     if len(wrong):
-        raise InputError(f"{path}: data row {wrong[0] + 1} has the part {table['part'][wrong[0]]!r}; it must be one of {', '.join(PARTS)}")
+        raise InputError(
+            f"{path}: data row {wrong[0] + 1} has the part {table['part'][wrong[0]]!r}; it must be one of {', '.join(PARTS)}"
+        )
     twice = table["id"][table["id"].duplicated()]
     if len(twice):
         raise InputError(f"{path}: names {twice.iloc[0]} twice; keep one row of it")
@@ -247,7 +257,9 @@ def part_of(pairs: Sequence[ImagePair], split: Path, part: str) -> list[ImagePai
     ids = set(table["id"][table["part"] == part])
     missing = sorted(ids - {pair.id for pair in pairs})
     if missing:
-        raise InputError(f"{split}: names {missing[0]}, which is not in the folder ({len(missing)} such); pass the split of this folder")
+        raise InputError(
+            f"{split}: names {missing[0]}, which is not in the folder ({len(missing)} such); pass the split of this folder"
+        )
     return [pair for pair in pairs if pair.id in ids]
 
 
@@ -263,11 +275,15 @@ def parted(folders: Sequence[Path], splits: Sequence[Path], exclude: Sequence[st
         InputError: more splits than folders, or as `find_pairs` and `part_of`.
     """
     if len(splits) > len(folders):
-        raise InputError(f"{splits[-1]}: there are {len(splits)} splits for {len(folders)} folder(s); pass at most one --split for each")
+        raise InputError(
+            f"{splits[-1]}: there are {len(splits)} splits for {len(folders)} folder(s); pass at most one --split for each"
+        )
     parts: dict[str, list[ImagePair]] = {part: [] for part in PARTS}
     for number, folder in enumerate(folders):
         found = find_pairs(folder)
-        chosen = {part: part_of(found, splits[number], part) for part in PARTS} if number < len(splits) else {"train": found}
+        chosen = (
+            {part: part_of(found, splits[number], part) for part in PARTS} if number < len(splits) else {"train": found}
+        )
         for part, members in chosen.items():
             parts[part] += [pair for pair in members if pair.sar.stem not in exclude]
     return parts

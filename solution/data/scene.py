@@ -152,7 +152,8 @@ class ScenePair:
             raise self._apart()
 
     def valid_share(self) -> float:
-        """Share of the optical image, in [0, 1], where both images carry data at the geocoded place (reads both once)."""
+        """Share of the optical image, in [0, 1], where both images carry data at the geocoded place (reads both
+        once)."""
         step = max(1, max(self.shape) // _VALID_CELLS)
         xy = output_grid(Window(0, 0, *(max(size // step, 1) * step for size in self.shape[::-1])), step)
         optical = sample_valid(self.optical_overview.valid, xy, self.shape)
@@ -227,7 +228,9 @@ class ScenePair:
         """
         path = path or self.tiepoints_csv
         if path is None:
-            raise InputError(f"scene {self.name}: has no tie-point CSV; expected {naming.file_name(self.name, 'tiepoints', 'csv')}")
+            raise InputError(
+                f"scene {self.name}: has no tie-point CSV; expected {naming.file_name(self.name, 'tiepoints', 'csv')}"
+            )
         table = read_tiepoint_csv(path) if read is None else whole_tiepoints(read, path)
         if table.empty:
             raise InputError(f"{path}: holds no tie-point; remove the file if the scene has no labels")
@@ -295,7 +298,9 @@ def _is_rotated(matrix: Matrix) -> bool:
     return abs(matrix[0, 1]) + abs(matrix[1, 0]) > _NO_ROTATION * (abs(matrix[0, 0]) + abs(matrix[1, 1]))
 
 
-def _centre_offset(matrix: Matrix, crs: object, sar_matrix: Matrix, sar_crs: object, sar_shape: tuple[int, int]) -> np.ndarray:
+def _centre_offset(
+    matrix: Matrix, crs: object, sar_matrix: Matrix, sar_crs: object, sar_shape: tuple[int, int]
+) -> np.ndarray:
     """Half a SAR pixel, at the SAR image's centre, in optical px, less half an optical pixel."""
     centre = np.array([sar_shape[1] / 2, sar_shape[0] / 2])
     geo = reproject_points(geometry.apply(sar_matrix, np.stack([centre, centre + 0.5])), sar_crs, crs)

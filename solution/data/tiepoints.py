@@ -65,7 +65,9 @@ def whole_tiepoints(table: pd.DataFrame, path: Path) -> pd.DataFrame:
     """
     missing = [column for column in TIEPOINT_COLUMNS if column not in table.columns]
     if missing:
-        raise InputError(f"{path}: lacks the column(s) {', '.join(missing)}; the header must be {','.join(TIEPOINT_COLUMNS)}")
+        raise InputError(
+            f"{path}: lacks the column(s) {', '.join(missing)}; the header must be {','.join(TIEPOINT_COLUMNS)}"
+        )
     table = table[list(TIEPOINT_COLUMNS)].apply(pd.to_numeric, errors="coerce")
     bad = ~np.isfinite(table.to_numpy(np.float64)).all(axis=1) | (table.to_numpy(np.float64) % 1 != 0).any(axis=1)
     if bad.any():
@@ -80,7 +82,12 @@ def check_range(table: pd.DataFrame, path: Path, optical_shape: tuple[int, int],
 
     Raises `InputError`, which names the file, where one does not.
     """
-    limits = {"optical_row": optical_shape[0], "optical_col": optical_shape[1], "sar_row": sar_shape[0], "sar_col": sar_shape[1]}
+    limits = {
+        "optical_row": optical_shape[0],
+        "optical_col": optical_shape[1],
+        "sar_row": sar_shape[0],
+        "sar_col": sar_shape[1],
+    }
     for column, limit in limits.items():
         bad = (table[column] < 0) | (table[column] >= limit)
         if bad.any():

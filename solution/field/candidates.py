@@ -49,7 +49,9 @@ SCHEMA = {
     "quality": "float64",
     "outlier": "str",
 }
-_ARROW = pa.schema([(name, {"str": pa.string(), "int64": pa.int64(), "float64": pa.float64()}[kind]) for name, kind in SCHEMA.items()])
+_ARROW = pa.schema(
+    [(name, {"str": pa.string(), "int64": pa.int64(), "float64": pa.float64()}[kind]) for name, kind in SCHEMA.items()]
+)
 _LABEL_NEIGHBOURS = 4
 _SOURCE = re.compile(r"[a-z][a-z0-9_]*")
 
@@ -101,7 +103,9 @@ def make(
         "outlier": "",
     }
     index = pd.RangeIndex(len(xy))
-    return check(pd.DataFrame({name: pd.Series(value, index=index, dtype=SCHEMA[name]) for name, value in columns.items()}))
+    return check(
+        pd.DataFrame({name: pd.Series(value, index=index, dtype=SCHEMA[name]) for name, value in columns.items()})
+    )
 
 
 def check(table: pd.DataFrame, origin: str = "candidates") -> pd.DataFrame:
@@ -111,18 +115,27 @@ def check(table: pd.DataFrame, origin: str = "candidates") -> pd.DataFrame:
         origin: what the message names, a path where there is one.
 
     Raises:
-        InputError: missing or unknown columns, values of the wrong type, a source that is no plain name, a confidence outside [0, 1].
+        InputError: missing or unknown columns, values of the wrong type, a source that is no plain name, a confidence
+            outside [0, 1].
     """
     missing = [name for name in SCHEMA if name not in table.columns]
     unknown = [str(name) for name in table.columns if name not in SCHEMA]
     if missing or unknown:
-        what = f"lacks the column(s) {', '.join(missing)}" if missing else f"has the unknown column(s) {', '.join(unknown)}"
+        what = (
+            f"lacks the column(s) {', '.join(missing)}"
+            if missing
+            else f"has the unknown column(s) {', '.join(unknown)}"
+        )
         raise InputError(f"{origin}: {what}; a candidates table has exactly {', '.join(SCHEMA)}")
     try:
         table = table[list(SCHEMA)].astype(SCHEMA)
     except (ValueError, TypeError) as error:
-        raise InputError(f"{origin}: a column holds values of the wrong type ({str(error).splitlines()[0]}); propose it again") from error
-    strange = sorted({str(source) for source in set(table["source"]) if not (isinstance(source, str) and _SOURCE.fullmatch(source))})
+        raise InputError(
+            f"{origin}: a column holds values of the wrong type ({str(error).splitlines()[0]}); propose it again"
+        ) from error
+    strange = sorted(
+        {str(source) for source in set(table["source"]) if not (isinstance(source, str) and _SOURCE.fullmatch(source))}
+    )
     if strange:
         raise InputError(
             f"{origin}: source {strange[0]!r} is no plain name; begin it with a lower-case letter and use only a to z, 0 to 9 and _"
@@ -131,7 +144,9 @@ def check(table: pd.DataFrame, origin: str = "candidates") -> pd.DataFrame:
     wrong = (confidence < 0) | (confidence > 1)
     if wrong.any():
         row = int(np.flatnonzero(wrong)[0])
-        raise InputError(f"{origin}: confidence {confidence[row]:g} in row {row} is outside [0, 1]; scale it before it enters the table")
+        raise InputError(
+            f"{origin}: confidence {confidence[row]:g} in row {row} is outside [0, 1]; scale it before it enters the table"
+        )
     return table
 
 
@@ -158,15 +173,17 @@ def read(path: Path) -> pd.DataFrame:
     try:
         table = pq.read_table(path).to_pandas()
     except (pa.ArrowException, OSError) as error:
-        raise InputError(f"{path}: is not a readable parquet file ({str(error).splitlines()[0][:120]}); propose it again") from error
+        raise InputError(
+            f"{path}: is not a readable parquet file ({str(error).splitlines()[0][:120]}); propose it again"
+        ) from error
     return check(table, str(path))
 
 
 def label(table: pd.DataFrame, tiepoints: TiePoints, radius_px: float) -> pd.DataFrame:
     """A copy with `error_px` filled where a tie-point lies within `radius_px`, NaN elsewhere.
 
-    The truth at a candidate is the mean shift of the up to four nearest tie-points in reach, weighted by the inverse squared distance: it
-    is the tie-point itself where the two coincide, and does not jump between two of them.
+    The truth at a candidate is the mean shift of the up to four nearest tie-points in reach, weighted by the inverse
+    squared distance: it is the tie-point itself where the two coincide, and does not jump between two of them.
     """
     table = check(table).copy()
     error = np.full(len(table), np.nan)
@@ -174,7 +191,9 @@ def label(table: pd.DataFrame, tiepoints: TiePoints, radius_px: float) -> pd.Dat
     usable = np.isfinite(xy).all(axis=1)
     if len(tiepoints) and usable.any():
         # One column more than asked keeps scipy from dropping the axis when a scene has a single tie-point.
-        distance, index = cKDTree(tiepoints.xy).query(xy[usable], k=range(1, _LABEL_NEIGHBOURS + 1), distance_upper_bound=radius_px)
+        distance, index = cKDTree(tiepoints.xy).query(
+            xy[usable], k=range(1, _LABEL_NEIGHBOURS + 1), distance_upper_bound=radius_px
+        )
         reached = np.isfinite(distance)
         weight = np.where(reached, 1.0 / (np.where(reached, distance, 0.0) + 1e-3) ** 2, 0.0)
         neighbours = tiepoints.shift[np.where(reached, index, 0)]

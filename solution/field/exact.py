@@ -35,7 +35,10 @@ _LENGTHS = (0.005, 2.0)  # limits of the length, as shares of the points' extent
 _MOST_STEPS = 25  # of the search for amplitude, length and noise
 _HOPELESS = 1e10  # loss where the covariance is not positive definite
 _BULK = (1, 99)  # percentiles of the shifts that wrong points are thought to spread over
-_SHARES = (0.1, 0.98)  # limits of the share of right points: with none, or with all, no point could be judged otherwise any more
+_SHARES = (
+    0.1,
+    0.98,
+)  # limits of the share of right points: with none, or with all, no point could be judged otherwise any more
 
 
 @dataclass(frozen=True)
@@ -97,7 +100,9 @@ class GaussianField:
         predicted_px: (N, 2) shift that the others predict at each point.
     """
 
-    def __init__(self, xy: np.ndarray, shift: np.ndarray, probability: np.ndarray, config: GaussianConfig | None = None) -> None:
+    def __init__(
+        self, xy: np.ndarray, shift: np.ndarray, probability: np.ndarray, config: GaussianConfig | None = None
+    ) -> None:
         """Fit.
 
         Args:
@@ -105,7 +110,11 @@ class GaussianField:
             shift: (N, 2) px.
             probability: (N,) first guess of which points are right, from whatever knows better than nothing.
         """
-        self._xy, self._shift, self._config = np.asarray(xy, np.float64), np.asarray(shift, np.float64), config or GaussianConfig()
+        self._xy, self._shift, self._config = (
+            np.asarray(xy, np.float64),
+            np.asarray(shift, np.float64),
+            config or GaussianConfig(),
+        )
         self._middle, self._extent = self._xy.mean(axis=0), max(float(np.ptp(self._xy, axis=0).max()), 1.0)
         self._distance = np.sqrt(((self._xy[:, None] - self._xy[None]) ** 2).sum(axis=-1))
         self._trend = self._trend_at(self._xy)
@@ -186,7 +195,9 @@ class GaussianField:
         member = (distance <= reach) & alike
         member[:, 0] = True
         # Of several points at one place the nearest need not be the point itself.
-        return [np.union1d(others[inside], point) for point, (others, inside) in enumerate(zip(index, member, strict=True))]
+        return [
+            np.union1d(others[inside], point) for point, (others, inside) in enumerate(zip(index, member, strict=True))
+        ]
 
     def _settings(self, values: np.ndarray, start: np.ndarray | None) -> np.ndarray:
         """Logarithms of amplitude (standard deviation), length and noise that make the right points likeliest."""
@@ -225,8 +236,11 @@ class GaussianField:
     def _noise(self, noise: float) -> np.ndarray:
         return noise / np.maximum(self.probability, self._config.least_probability)
 
-    def _without_group(self, axis: _Axis, values: np.ndarray, groups: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        """(N,) what is predicted at each point by all outside its group, and the variance of a right point around that."""
+    def _without_group(
+        self, axis: _Axis, values: np.ndarray, groups: list[np.ndarray]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """(N,) what is predicted at each point by all outside its group, and the variance of a right point around
+        that."""
         inverse = cho_solve(axis.factor, np.eye(len(values)))
         noise = self._noise(axis.noise)
         predicted, variance = np.empty(len(values)), np.empty(len(values))
@@ -247,7 +261,11 @@ class GaussianField:
         share = float(np.clip(self.probability.mean(), *_SHARES))
         square = ((self._target - self.predicted_px) ** 2 / variance).sum(axis=1)
         heavy = (1.0 + square / config.degrees) ** (-(config.degrees + 2.0) / 2.0)
-        right = share * (heavy if share > config.clean_share else np.exp(-0.5 * square)) / (2 * np.pi * np.sqrt(variance.prod(axis=1)))
+        right = (
+            share
+            * (heavy if share > config.clean_share else np.exp(-0.5 * square))
+            / (2 * np.pi * np.sqrt(variance.prod(axis=1)))
+        )
         self.probability = (self.probability + right / (right + (1.0 - share) * wrong)) / 2
 
 
@@ -258,4 +276,8 @@ def correlation(distance: np.ndarray) -> np.ndarray:
 
 def _steepness(distance: np.ndarray) -> np.ndarray:
     """Derivative of `correlation` by the logarithm of the length."""
-    return 0.5 * distance * (np.exp(-distance) + 5.0 / 3.0 * distance * (1.0 + _SQRT5 * distance) * np.exp(-_SQRT5 * distance))
+    return (
+        0.5
+        * distance
+        * (np.exp(-distance) + 5.0 / 3.0 * distance * (1.0 + _SQRT5 * distance) * np.exp(-_SQRT5 * distance))
+    )

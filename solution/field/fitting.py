@@ -34,7 +34,9 @@ from solution.field.shiftfield import Fit, from_affine, within_limits
 _MIN_PROBABILITY = 0.2  # that a point belongs to the field: with less it is set aside, else it keeps it as a weight
 _GATE_SIGMAS = 5.0  # a point is set aside so many noise scales off the fitted field ...
 _MIN_GATE_PX = 4.0  # ... but never nearer than this
-_MAX_EXACT = 600  # points of people's own that are fitted exactly: the exact process takes time with the cube of their number
+_MAX_EXACT = (
+    600  # points of people's own that are fitted exactly: the exact process takes time with the cube of their number
+)
 _RIGHT = 0.5  # least probability of such a point that is kept; by design: more likely right than wrong
 _SHARED_PX, _SHARED_M = 1.5, 1.0  # chosen on: s12, vhr_check, simulated
 """Standard deviation per axis of what the proposed rows of a block get wrong alike: in pixels, and on the ground."""
@@ -74,20 +76,26 @@ def fit(
     points = distinct(table, np.flatnonzero(of_rows == ""), config)
     fitted, of_points = _fit_points(points, shape, gsd_m, config)
     outlier = _put_together(of_rows, points, of_points)
-    fitted = replace(fitted, inliers=int((outlier == "").sum()), gsd_m=gsd_m, sigma=_with_unseen(fitted.sigma, points, gsd_m))
+    fitted = replace(
+        fitted, inliers=int((outlier == "").sum()), gsd_m=gsd_m, sigma=_with_unseen(fitted.sigma, points, gsd_m)
+    )
     if fitted.kind == "zero":
         warnings.warn("no candidates to trust: the offset map is ZERO SHIFT everywhere", stacklevel=2)
     return fitted, table.assign(outlier=outlier)
 
 
-def quiet_fit(table: pd.DataFrame, shape: tuple[int, int], gsd_m: float | None = None, moving: np.ndarray | None = None) -> Fit:
+def quiet_fit(
+    table: pd.DataFrame, shape: tuple[int, int], gsd_m: float | None = None, moving: np.ndarray | None = None
+) -> Fit:
     """A fit that no map is written from: a fall back to zero shift is said by its kind alone."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return fit(table, shape, gsd_m, moving=moving)[0]
 
 
-def _fit_points(points: Points, shape: tuple[int, int], gsd_m: float | None, config: FitConfig) -> tuple[Fit, np.ndarray]:
+def _fit_points(
+    points: Points, shape: tuple[int, int], gsd_m: float | None, config: FitConfig
+) -> tuple[Fit, np.ndarray]:
     """The fit, and why each point (N,) was set aside, '' for those that were kept."""
     probability = consensus(points) if len(points) >= MIN_AFFINE else np.ones(len(points))
     if _stand_alone(points):

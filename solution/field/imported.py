@@ -55,13 +55,19 @@ def _read(path: Path) -> pd.DataFrame:
     if not path.is_file():
         raise InputError(f"{path}: no such file; check the path")
     try:
-        return pd.read_parquet(path) if path.suffix.lower() == ".parquet" else pd.read_csv(path, sep=None, engine="python")
+        return (
+            pd.read_parquet(path) if path.suffix.lower() == ".parquet" else pd.read_csv(path, sep=None, engine="python")
+        )
     except (pa.ArrowException, OSError, ValueError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: is not a readable parquet or CSV file ({str(error).splitlines()[0][:120]}); export it again") from error
+        raise InputError(
+            f"{path}: is not a readable parquet or CSV file ({str(error).splitlines()[0][:120]}); export it again"
+        ) from error
 
 
 def _numbers(table: pd.DataFrame, path: Path) -> np.ndarray:
     try:
         return table.to_numpy(np.float64)
     except (ValueError, TypeError) as error:
-        raise InputError(f"{path}: holds something other than numbers in {', '.join(NEEDED)} ({error}); export it again") from error
+        raise InputError(
+            f"{path}: holds something other than numbers in {', '.join(NEEDED)} ({error}); export it again"
+        ) from error

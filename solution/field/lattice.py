@@ -26,7 +26,9 @@ _STEP_SPACINGS = 0.75  # node distance of the lattice, in typical distances of t
 _EXACT_STEP_SPACINGS = 0.2  # the same for the exact process, which bends over much less than a typical distance
 _RANGE_SHARE = 0.25  # correlation range of the field over the longer side; the result hardly depends on it
 _GRADUAL = (1e6, 1e5, 1e4)  # stiffnesses through which the weights are cooled down
-_DECADES = np.linspace(6.0, -2.0, 17)  # powers of ten of the stiffness, per row of a block, over which the evidence is averaged
+_DECADES = np.linspace(
+    6.0, -2.0, 17
+)  # powers of ten of the stiffness, per row of a block, over which the evidence is averaged
 _HOPELESS = 15.0  # so far below the best, nothing softer is tried
 _LEAST_MISFIT = 1e-9  # px^2, keeps logarithms finite where the points agree to the last digit
 _FOLDS = 5
@@ -60,7 +62,9 @@ class Lattice:
 
     def xy(self) -> np.ndarray:
         """(rows, columns, 2) positions of the nodes."""
-        return np.stack(np.meshgrid(*(self.origin[0] + self.step * np.arange(n) for n in (self.columns, self.rows))), axis=-1)
+        return np.stack(
+            np.meshgrid(*(self.origin[0] + self.step * np.arange(n) for n in (self.columns, self.rows))), axis=-1
+        )
 
     def design(self, xy: np.ndarray) -> sparse.csr_matrix:
         """(N, nodes): weights of the four corners of each point's cell."""
@@ -84,7 +88,9 @@ class LatticeField:
             has an error of its own.
     """
 
-    def __init__(self, points: Points, base: geometry.Matrix, shape: tuple[int, int], config: FitConfig, shared_px: float) -> None:
+    def __init__(
+        self, points: Points, base: geometry.Matrix, shape: tuple[int, int], config: FitConfig, shared_px: float
+    ) -> None:
         self.points, self.base, self.shape, self.config, self.shared_px = points, base, shape, config, shared_px
         self.lattice = Lattice(shape, _node_step(len(points), shape))
         self.residual = points.shift - (geometry.apply(base, points.xy) - points.xy)
@@ -104,13 +110,25 @@ class LatticeField:
         for _ in range(_REWEIGHTINGS):
             weight = self._reweighted(stiffness, weight, least_scale=held_out / MEDIAN_LENGTH)
         lattice, xy, systems = self.lattice, self.lattice.xy(), [self._system(weight, value) for value in stiffness]
-        values = np.column_stack([factor.solve(scaled @ self.target[:, axis]) for axis, (factor, scaled) in enumerate(systems)])
+        values = np.column_stack(
+            [factor.solve(scaled @ self.target[:, axis]) for axis, (factor, scaled) in enumerate(systems)]
+        )
         values = (values @ self.axes).reshape(lattice.rows, lattice.columns, 2)
         nodes = within_limits(np.moveaxis(values + geometry.apply(self.base, xy) - xy, -1, 0), self.points.shift)
         spread = self._spread([factor for factor, _ in systems], weight, stiffness, noise)
-        return Fit("field", nodes, lattice.origin, (lattice.step, lattice.step), len(self.points), held_out, sigma=RADIUS_68 * spread)
+        return Fit(
+            "field",
+            nodes,
+            lattice.origin,
+            (lattice.step, lattice.step),
+            len(self.points),
+            held_out,
+            sigma=RADIUS_68 * spread,
+        )
 
-    def _spread(self, factors: list[SuperLU], weight: np.ndarray, stiffness: np.ndarray, noise: np.ndarray) -> np.ndarray:
+    def _spread(
+        self, factors: list[SuperLU], weight: np.ndarray, stiffness: np.ndarray, noise: np.ndarray
+    ) -> np.ndarray:
         """(rows, columns) standard deviation of the field per axis, px (root mean square of both).
 
         Draws from the posterior (Papandreou & Yuille 2010): a system that is solved for noise whose covariance is its
@@ -126,7 +144,9 @@ class LatticeField:
             for _ in range(_DRAWS):  # one by one: a hundred thousand rows are usual
                 of_rows = self.design.T @ (np.sqrt(weight) * rng.standard_normal(len(weight)))
                 of_field = lattice.root @ rng.standard_normal(lattice.nodes)
-                variance += 0.5 * noise[axis] ** 2 / _DRAWS * factor.solve(of_rows + np.sqrt(stiffness[axis]) * of_field) ** 2
+                variance += (
+                    0.5 * noise[axis] ** 2 / _DRAWS * factor.solve(of_rows + np.sqrt(stiffness[axis]) * of_field) ** 2
+                )
         return np.sqrt(gaussian_filter(variance.reshape(lattice.rows, lattice.columns), _SMOOTH_NODES, mode="nearest"))
 
     def _prior_weight(self) -> np.ndarray:

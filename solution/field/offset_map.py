@@ -29,7 +29,8 @@ _LEAST_SHARE = 0.5  # of the weight of a bilinear sample that must fall on pixel
 def write_map(path: Path, fit: Fit, pair: ScenePair) -> None:
     """Write the offset map: (2, H, W) float32 on the optical grid, bands `dx` and `dy`.
 
-    It is written whole and checked, or not at all. Memory stays at a few blocks of `_BLOCK_ROWS` rows. Equal fits give equal bytes.
+    It is written whole and checked, or not at all. Memory stays at a few blocks of `_BLOCK_ROWS` rows. Equal fits give
+    equal bytes.
     """
     with atomic_path(Path(path)) as temporary:
         _write_bands(temporary, BAND_NAMES, fit.block, pair)
@@ -77,7 +78,9 @@ def write_warped_sar(path: Path, fit: Fit, pair: ScenePair) -> None:
         profile = _profile(pair, count=1, dtype=dtype, nodata=0, predictor=3 if dtype.startswith("float") else 2)
         with rasterio.open(temporary, "w", **profile) as target:
             for window in geometry.tile_grid(pair.shape, _BLOCK_ROWS):
-                window = Window(window.x, window.y, min(window.width, width - window.x), min(window.height, height - window.y))
+                window = Window(
+                    window.x, window.y, min(window.width, width - window.x), min(window.height, height - window.y)
+                )
                 shift = np.moveaxis(fit.block(window), 0, -1) + pair.centre_offset_px
                 x = np.arange(window.x, window.stop[0], dtype=np.float64)
                 y = np.arange(window.y, window.stop[1], dtype=np.float64)
@@ -110,13 +113,17 @@ def _check_map(path: Path, fit: Fit, pair: ScenePair) -> None:
     height, width = pair.shape
     with open_raster(path) as written:
         if (written.count, written.shape, written.dtypes[0]) != (2, pair.shape, "float32"):
-            raise InputError(f"{path}: was not written as a 2-band float32 map of {width} x {height} px; check the disk and predict again")
+            raise InputError(
+                f"{path}: was not written as a 2-band float32 map of {width} x {height} px; check the disk and predict again"
+            )
         for y in sorted({0, height // 2 // _TILE * _TILE, (height - 1) // _TILE * _TILE}):
             for x in sorted({0, width // 2 // _TILE * _TILE, (width - 1) // _TILE * _TILE}):
                 window = Window(x, y, min(_TILE, width - x), min(_TILE, height - y))
                 block = written.read(window=RasterWindow(window.x, window.y, window.width, window.height))
                 if not np.array_equal(block, fit.block(window)):
-                    raise InputError(f"{path}: what was read back differs from what was written; check the disk and predict again")
+                    raise InputError(
+                        f"{path}: what was read back differs from what was written; check the disk and predict again"
+                    )
 
 
 def _sample_sar(source: rasterio.io.DatasetReader, position: np.ndarray, dtype: np.dtype) -> np.ndarray:
@@ -131,6 +138,8 @@ def _sample_sar(source: rasterio.io.DatasetReader, position: np.ndarray, dtype: 
         data &= raw != np.float32(source.nodata)
     local = (position - low).astype(np.float32)
     planes = np.stack([np.where(data, raw, 0), data.astype(np.float32)], axis=-1)
-    value, share = np.moveaxis(cv2.remap(planes, local[..., 0], local[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT), -1, 0)
+    value, share = np.moveaxis(
+        cv2.remap(planes, local[..., 0], local[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT), -1, 0
+    )
     out = np.where(share >= _LEAST_SHARE, value / np.maximum(share, _LEAST_SHARE), 0)
     return np.rint(out).astype(dtype) if dtype.kind in "ui" else out.astype(dtype)

@@ -15,7 +15,10 @@ from solution.core.geometry import Window
 
 _TELLING = 6  # rows whose residuals say something
 _PER_CENT = 68  # of the true places lie within `Fit.sigma`
-_BEYOND_SHARE, _BEYOND_PX = 0.25, 5.0  # how far a fit may leave what the candidates span: a share of that, and the gate of a good fit
+_BEYOND_SHARE, _BEYOND_PX = (
+    0.25,
+    5.0,
+)  # how far a fit may leave what the candidates span: a share of that, and the gate of a good fit
 QUANTUM = 512.0
 """Shifts are stored in 1/512 px: far below any error, and it halves the file."""
 
@@ -139,6 +142,7 @@ def cell(position: np.ndarray, origin: float, step: float, count: int) -> tuple[
 
 
 def corner_weights(u: np.ndarray, v: np.ndarray) -> np.ndarray:
-    """(4, N) barycentric weights in a cell cut along its anti-diagonal: left top, right top, left bottom, right bottom."""
+    """(4, N) barycentric weights in a cell cut along its anti-diagonal: left top, right top, left bottom, right
+    bottom."""
     beyond = np.maximum(u + v - 1, 0)
     return np.stack([1 - u - v + beyond, u - beyond, v - beyond, beyond])

@@ -54,7 +54,8 @@ class Relief:
     def at(self, xy: np.ndarray) -> np.ndarray:
         """(N,) heights above 0 of the DEM at the optical pixels nearest to (N, 2); NaN outside it."""
         column, row = (
-            np.clip(np.rint(axis), 0, size - 1).astype(int) for axis, size in zip(xy.T, (self._view.width, self._view.height), strict=True)
+            np.clip(np.rint(axis), 0, size - 1).astype(int)
+            for axis, size in zip(xy.T, (self._view.width, self._view.height), strict=True)
         )
         heights = np.full(len(xy), np.nan)
         for top in np.unique(row // _STRIP_ROWS) * _STRIP_ROWS:
@@ -99,7 +100,9 @@ def open_relief(path: Path, pair: ScenePair) -> Iterator[Relief]:
     """A DEM as seen on the optical grid. Raises `InputError` without a CRS, or with more than one band."""
     with open_raster(path) as dataset:
         if dataset.crs is None:
-            raise InputError(f"{path}: has no coordinate system (CRS); assign one, for example: gdal_edit.py -a_srs EPSG:4326 {path.name}")
+            raise InputError(
+                f"{path}: has no coordinate system (CRS); assign one, for example: gdal_edit.py -a_srs EPSG:4326 {path.name}"
+            )
         if dataset.count != 1:
             raise InputError(
                 f"{path}: has {dataset.count} bands where a DEM has one; pick one, for example: gdal_translate -b 1 {path.name} dem.tif"
@@ -125,7 +128,9 @@ def fit_with_relief(table: pd.DataFrame, pair: ScenePair, relief: Relief, path: 
     inside = np.isfinite(xy).all(axis=1)
     height[inside] = relief.at(xy[inside])
     if np.isfinite(height[kept]).mean() < _LEAST_COVERED:
-        raise InputError(f"{path}: holds heights for less than half of the tie-points; choose a DEM that covers {pair.optical.name}")
+        raise InputError(
+            f"{path}: holds heights for less than half of the tie-points; choose a DEM that covers {pair.optical.name}"
+        )
     relief.mean = float(np.nanmean(height[kept]))
     height = np.nan_to_num(height - relief.mean, nan=0.0)
     slope = _slope(xy[kept], judged.loc[kept, ["dx", "dy"]].to_numpy(), height[kept])
@@ -134,7 +139,9 @@ def fit_with_relief(table: pd.DataFrame, pair: ScenePair, relief: Relief, path: 
     if bent.kind != plain.kind or not bent.residual_px < plain.residual_px:
         return plain, judged
     values = {item.name: getattr(bent, item.name) for item in fields(Fit)}
-    return ReliefFit(**values, relief=relief, slope=(float(slope[0]), float(slope[1]))), level.assign(dx=table["dx"], dy=table["dy"])
+    return ReliefFit(**values, relief=relief, slope=(float(slope[0]), float(slope[1]))), level.assign(
+        dx=table["dx"], dy=table["dy"]
+    )
 
 
 def _slope(xy: np.ndarray, shift: np.ndarray, height: np.ndarray) -> np.ndarray:

@@ -61,7 +61,12 @@ class Verdict:
     def facts(self) -> dict:
         """Entries of a report: numbers rounded, None for what is not known."""
         radius = round(self.radius_px, 2) if np.isfinite(self.radius_px) else None
-        return {"verdict": self.word, "reasons": list(self.reasons), "radius_68_px": radius, "support": round(self.support, 3)}
+        return {
+            "verdict": self.word,
+            "reasons": list(self.reasons),
+            "radius_68_px": radius,
+            "support": round(self.support, 3),
+        }
 
 
 def judge(fit: Fit, table: pd.DataFrame, shape: tuple[int, int], asked: Collection[str] = ()) -> Verdict:
@@ -78,7 +83,9 @@ def judge(fit: Fit, table: pd.DataFrame, shape: tuple[int, int], asked: Collecti
     agreeing = float(kept.mean()) if len(kept) else 0.0
     support = _support(table.loc[kept, ["x", "y"]].to_numpy(), shape)
     if fit.kind == "zero":
-        return Verdict("failed", ("no candidate to trust: the map is zero shift everywhere",), float("nan"), support, agreeing)
+        return Verdict(
+            "failed", ("no candidate to trust: the map is zero shift everywhere",), float("nan"), support, agreeing
+        )
     radius = float(np.median(fit.sigma)) if fit.sigma is not None else float("nan")
     levels, reasons = [_OK], []
 

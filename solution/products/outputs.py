@@ -48,7 +48,8 @@ class Outputs:
         return cls(out, report, table, warped if warped_sar else None, sigma if uncertainty else None)
 
     def finished(self, key: str) -> dict | None:
-        """The report of an earlier run with the same key, where all that is asked for is there, and each file is the one that the report describes."""
+        """The report of an earlier run with the same key, where all that is asked for is there, and each file is the
+        one that the report describes."""
         try:
             report = json.loads(self.report.read_text())
         except (OSError, ValueError):
@@ -64,7 +65,8 @@ class Outputs:
         return report if all(is_whole(path, described.get(name)) for name, path in wanted.items()) else None
 
     def write(self, fit: Fit, table: pd.DataFrame, pair: ScenePair) -> dict[str, Path]:
-        """Write all but the report, each file whole or not at all; returns what was written, by the name in the report."""
+        """Write all but the report, each file whole or not at all; returns what was written, by the name in the
+        report."""
         self.report.unlink(missing_ok=True)  # it speaks of a map that is now replaced
         self.map.with_name(f"{self.map.stem}.sigma.tif").unlink(missing_ok=True)
         candidates.write(self.table, table)

@@ -33,7 +33,13 @@ def draw(pair: ScenePair, map_path: Path, out: Path, window: Window | None = Non
     """
     height, width = pair.shape
     window = window or Window(0, 0, width, height)
-    if window.x < 0 or window.y < 0 or window.stop[0] > width or window.stop[1] > height or min(window.width, window.height) < _LEAST_PX:
+    if (
+        window.x < 0
+        or window.y < 0
+        or window.stop[0] > width
+        or window.stop[1] > height
+        or min(window.width, window.height) < _LEAST_PX
+    ):
         raise InputError(
             f"{pair.optical}: the window {window.x} {window.y} {window.width} {window.height} is not inside its {width} x {height} px"
         )
@@ -55,7 +61,8 @@ def _read_map(path: Path, pair: ScenePair, window: Window, factor: int) -> np.nd
                 f"{path}: is no offset map of {pair.optical.name}; it must have 2 bands and {pair.shape[1]} x {pair.shape[0]} px"
             )
         values = dataset.read(
-            window=((window.y, window.stop[1]), (window.x, window.stop[0])), out_shape=(2, window.height // factor, window.width // factor)
+            window=((window.y, window.stop[1]), (window.x, window.stop[0])),
+            out_shape=(2, window.height // factor, window.width // factor),
         )
     return values.astype(np.float64)
 
@@ -68,7 +75,9 @@ def chequerboard(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return np.where(use_first[..., None], first, second[..., None])
 
 
-def _figure(name: str, optical: np.ndarray, before: np.ndarray, after: np.ndarray, shift: np.ndarray, factor: int) -> Figure:
+def _figure(
+    name: str, optical: np.ndarray, before: np.ndarray, after: np.ndarray, shift: np.ndarray, factor: int
+) -> Figure:
     aspect = optical.shape[0] / optical.shape[1]
     figure = Figure(figsize=(16, 16 / 4 * aspect + 0.6), layout="constrained")
     panels = figure.subplots(1, 4)

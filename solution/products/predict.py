@@ -1,4 +1,5 @@
-"""Prediction: every team proposes, the tables are put together, one fit, one map. Finished parts are kept, so that a killed run goes on."""
+"""Prediction: every team proposes, the tables are put together, one fit, one map. Finished parts are kept, so that a
+killed run goes on."""
 
 from __future__ import annotations
 
@@ -55,12 +56,13 @@ class Prediction:
 def predict_pair(
     pair: ScenePair, out: Path, settings: Settings, progress: Progress | None = None, say: Callable[[str], None] = print
 ) -> Prediction:
-    """Predict one scene and write its map, unless a finished one with the same inputs, weights, settings and code is there and whole.
+    """Predict one scene and write its map, unless a finished one with the same inputs, weights, settings and code is
+    there and whole.
 
     Args:
         pair: its labels, if there are any, are not looked at.
-        out: path of the offset map; ``NAME.candidates.parquet`` and ``NAME.report.json`` go beside it, and on request ``NAME.sar.tif`` and
-            ``NAME.sigma.tif``.
+        out: path of the offset map; ``NAME.candidates.parquet`` and ``NAME.report.json`` go beside it, and on request
+            ``NAME.sar.tif`` and ``NAME.sigma.tif``.
 
     Raises:
         InputError: bad images or weights.
@@ -72,7 +74,9 @@ def predict_pair(
     key = _key(pair, settings, judges)
     before = files.finished(key)
     if before:
-        return Prediction(files.map, before["verdict"], f"{files.map}: up to date, skipped; its verdict is {before['verdict']}", True)
+        return Prediction(
+            files.map, before["verdict"], f"{files.map}: up to date, skipped; its verdict is {before['verdict']}", True
+        )
 
     pair.check()
     with watch.part("surface"):
@@ -113,7 +117,9 @@ def _told(fit: fitting.Fit, found: verdict.Verdict, table: pd.DataFrame) -> dict
         **found.facts(),
         "candidates": len(table),
         "inliers": fit.inliers,
-        "outliers": {str(reason): int(count) for reason, count in sorted(table["outlier"].value_counts().items()) if reason},
+        "outliers": {
+            str(reason): int(count) for reason, count in sorted(table["outlier"].value_counts().items()) if reason
+        },
         "residual_px": round(fit.residual_px, 3) if np.isfinite(fit.residual_px) else None,
         "gsd_m": round(fit.gsd_m, 4),
         "sources": {str(source): int(count) for source, count in table["source"].value_counts().sort_index().items()},
@@ -128,7 +134,9 @@ def _tidy(work: Path) -> None:
 
 
 def _peak_memory_gb() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e9 if sys.platform == "darwin" else 1e6)  # bytes, or kB
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (
+        1e9 if sys.platform == "darwin" else 1e6
+    )  # bytes, or kB
 
 
 def _key(pair: ScenePair, settings: Settings, judges: Mapping[Path, Reranker]) -> str:
@@ -156,7 +164,12 @@ def submission_pairs(pairs: Sequence[ScenePair], folder: Path) -> list[ScenePair
 
 
 def run(
-    inputs: Sequence[Path], out: Path, settings: Settings, every: bool, progress: Progress | None, say: Callable[[str], None]
+    inputs: Sequence[Path],
+    out: Path,
+    settings: Settings,
+    every: bool,
+    progress: Progress | None,
+    say: Callable[[str], None],
 ) -> list[str]:
     """The three forms of the command.
 
@@ -181,7 +194,12 @@ def run(
 
 
 def _predict_folder(
-    pairs: Sequence[ScenePair], folder: Path, out: Path, settings: Settings, progress: Progress | None, say: Callable[[str], None]
+    pairs: Sequence[ScenePair],
+    folder: Path,
+    out: Path,
+    settings: Settings,
+    progress: Progress | None,
+    say: Callable[[str], None],
 ) -> list[str]:
     results = {}
     for number, pair in enumerate(pairs, 1):

@@ -34,7 +34,9 @@ ReadWindow = Callable[[Window], tuple[np.ndarray, np.ndarray]]
 """A window of the SAR image -> values (h, w) in [0, 1] and validity (h, w)."""
 
 
-def painted_rows(read: ReadWindow, shape: tuple[int, int], paint: Translate, step: Callable[[], None]) -> Iterator[tuple[int, np.ndarray]]:
+def painted_rows(
+    read: ReadWindow, shape: tuple[int, int], paint: Translate, step: Callable[[], None]
+) -> Iterator[tuple[int, np.ndarray]]:
     """Translate an image of any size.
 
     Args:
@@ -51,7 +53,9 @@ def painted_rows(read: ReadWindow, shape: tuple[int, int], paint: Translate, ste
         sar, valid = read(window)
         if valid.any():
             weight = np.outer(_fade(window.height), _fade(window.width)) * valid
-            sums[:, : window.height, window.x : window.stop[0]] += weight * np.concatenate([paint(sar, valid), np.ones_like(valid)[None]])
+            sums[:, : window.height, window.x : window.stop[0]] += weight * np.concatenate(
+                [paint(sar, valid), np.ones_like(valid)[None]]
+            )
         step()
         if window.stop[0] < width:
             continue
@@ -119,7 +123,9 @@ def run(source: Path, out: Path, paint: Translate, progress: Progress | None) ->
         return _run_folder(source, out, paint, progress)
     kinds = {".tif": (".tif", ".tiff"), ".tiff": (".tif", ".tiff"), ".png": (".png",)}.get(source.suffix.lower())
     if kinds is None:
-        raise InputError(f"{source}: is neither a GeoTIFF (.tif) nor a PNG (.png) nor a folder of PNGs; convert it to one of them")
+        raise InputError(
+            f"{source}: is neither a GeoTIFF (.tif) nor a PNG (.png) nor a folder of PNGs; convert it to one of them"
+        )
     if out.suffix.lower() not in kinds or out.is_dir():
         raise InputError(f"{out}: must be a file that ends in {kinds[0]}, like the input {source.name}")
     (run_png if kinds == (".png",) else run_raster)(source, out, paint, progress)
@@ -160,7 +166,9 @@ def run_raster(source: Path, out: Path, paint: Translate, progress: Progress | N
             raise InputError(f"{source}: holds nothing but nodata; check that the right file was exported")
         step = _counter(source.name, dataset.shape, progress)
         with atomic_path(out) as temporary, rasterio.open(temporary, "w", **_profile(dataset)) as target:
-            for top, rows in painted_rows(lambda window: read_sar(dataset, overview, window), dataset.shape, paint, step):
+            for top, rows in painted_rows(
+                lambda window: read_sar(dataset, overview, window), dataset.shape, paint, step
+            ):
                 target.write(rows, window=RasterWindow(0, top, dataset.width, rows.shape[1]))
 
 

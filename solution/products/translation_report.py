@@ -45,7 +45,9 @@ class Baselines:
         for pair in pairs:
             sar, optical = pair.read()
             of_sar += np.bincount(sar.ravel(), minlength=256)
-            of_optical += np.stack([np.bincount(band.ravel(), minlength=256) for band in np.moveaxis(optical, -1, 0)], axis=1)
+            of_optical += np.stack(
+                [np.bincount(band.ravel(), minlength=256) for band in np.moveaxis(optical, -1, 0)], axis=1
+            )
             step()
         share = (np.cumsum(of_sar) - 0.5 * of_sar) / of_sar.sum()  # share of the pixels below the middle of each value
         reached = np.cumsum(of_optical, axis=0) / of_optical.sum(axis=0)
@@ -77,10 +79,14 @@ def guard_unseen(pairs: Sequence[ImagePair], manifest: Manifest, weights: Path) 
     """Refuse to judge weights on pairs that they were trained on."""
     seen = sorted({pair.name for pair in pairs} & set(manifest.trained_on))
     if seen:
-        raise InputError(f"{weights}: was trained on {seen[0]} ({len(seen)} such); pass --split FILE, the one that it was trained with")
+        raise InputError(
+            f"{weights}: was trained on {seen[0]} ({len(seen)} such); pass --split FILE, the one that it was trained with"
+        )
 
 
-def evaluate(pairs: Sequence[ImagePair], baselines: Baselines, paint: Translate, step: Callable[[], None]) -> list[JudgedPair]:
+def evaluate(
+    pairs: Sequence[ImagePair], baselines: Baselines, paint: Translate, step: Callable[[], None]
+) -> list[JudgedPair]:
     """PSNR and structural similarity of every method on every pair, as pictures of 8 bits.
 
     The latter is SSIM (Wang et al. 2004) with a Gaussian window of 11 px.
@@ -106,7 +112,11 @@ def _as_tensor(picture: np.ndarray) -> torch.Tensor:
 
 def summary(results: Sequence[JudgedPair]) -> dict[str, dict]:
     """Means over the pairs of each class, where there are classes, and over all pairs (``all``)."""
-    groups = {group: [r for r in results if r.pair.group == group] for group in sorted({r.pair.group for r in results}) if group}
+    groups = {
+        group: [r for r in results if r.pair.group == group]
+        for group in sorted({r.pair.group for r in results})
+        if group
+    }
     return {name: _means(members) for name, members in {**groups, "all": list(results)}.items()}
 
 
@@ -128,13 +138,18 @@ def as_table(means: dict[str, dict], title: str) -> Table:
         table.add_column(name, justify="right" if name in ("pairs", "PSNR, dB", "SSIM") else "left", no_wrap=True)
     for name, row in means.items():
         for method in METHODS:
-            table.add_row(name, str(row["pairs"]), method, f"{row[method]['psnr_db']:.2f}", f"{row[method]['ssim']:.3f}")
+            table.add_row(
+                name, str(row["pairs"]), method, f"{row[method]['psnr_db']:.2f}", f"{row[method]['ssim']:.3f}"
+            )
     return table
 
 
 def as_json(means: dict[str, dict], results: Sequence[JudgedPair], **about: object) -> str:
     """All numbers, for machines."""
-    by_pair = {r.pair.id: {method: {"psnr_db": r.psnr_db[method], "ssim": r.ssim[method]} for method in METHODS} for r in results}
+    by_pair = {
+        r.pair.id: {method: {"psnr_db": r.psnr_db[method], "ssim": r.ssim[method]} for method in METHODS}
+        for r in results
+    }
     return json.dumps({**about, "means": means, "pairs": by_pair}, indent=1) + "\n"
 
 
@@ -145,6 +160,14 @@ def picture_rows(pairs: Sequence[ImagePair], paint: Translate) -> list[tuple[np.
     for pair in (pairs[number] for number in chosen):
         sar, optical = pair.read()
         painted = paint_image(sar, paint)
-        middle = tuple(slice((size - _SHOWN_PX) // 2, (size + _SHOWN_PX) // 2) if size > _SHOWN_PX else slice(None) for size in sar.shape)
-        rows.append((sar[middle] / np.float32(255), *(np.moveaxis(image[middle], -1, 0) / np.float32(255) for image in (painted, optical))))
+        middle = tuple(
+            slice((size - _SHOWN_PX) // 2, (size + _SHOWN_PX) // 2) if size > _SHOWN_PX else slice(None)
+            for size in sar.shape
+        )
+        rows.append(
+            (
+                sar[middle] / np.float32(255),
+                *(np.moveaxis(image[middle], -1, 0) / np.float32(255) for image in (painted, optical)),
+            )
+        )
     return rows

@@ -65,7 +65,9 @@ class Stem(nn.Module):
         contrast = near * centred / ((_local_mean(centred.square()) / share).sqrt() + 0.05)
         fine = F.avg_pool2d(self._gradients(grey) * near, CELL_PX)
         gradients = torch.cat([fine, self._gradients(F.avg_pool2d(grey, CELL_PX)) * F.avg_pool2d(near, CELL_PX)], dim=1)
-        level = _local_mean(gradients.mean(dim=1, keepdim=True), step=2) / F.avg_pool2d(_local_mean(near), CELL_PX).clamp_min(0.05)
+        level = _local_mean(gradients.mean(dim=1, keepdim=True), step=2) / F.avg_pool2d(
+            _local_mean(near), CELL_PX
+        ).clamp_min(0.05)
         pixels = F.pixel_unshuffle(torch.cat([mean + (image - mean) * near, contrast], dim=1), CELL_PX)
         return torch.cat([pixels, 0.5 * gradients / (level + 0.01)], dim=1)
 
@@ -104,9 +106,13 @@ class Features(nn.Module):
 
     def __init__(self, trunk: str, width: int, channels: int) -> None:
         super().__init__()
-        self.trunk = timm.create_model(trunk, pretrained=False, features_only=True, out_indices=(0, 1, 2), in_chans=width)
+        self.trunk = timm.create_model(
+            trunk, pretrained=False, features_only=True, out_indices=(0, 1, 2), in_chans=width
+        )
         self.laterals = nn.ModuleList(nn.Conv2d(c, width, 1) for c in [width, *self.trunk.feature_info.channels()])
-        self.smooth = nn.Sequential(nn.Conv2d(width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True))
+        self.smooth = nn.Sequential(
+            nn.Conv2d(width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True)
+        )
         self.project = nn.Conv2d(width, channels, 1)
 
     def features(self, stem: Tensor) -> Tensor:

@@ -52,7 +52,9 @@ class WarpedTile:
     sar: np.ndarray
     sar_valid: np.ndarray
 
-    def rows(self, pair: ScenePair, fold: int, source: str, number: int, p: np.ndarray, residual: np.ndarray, **columns) -> pd.DataFrame:
+    def rows(
+        self, pair: ScenePair, fold: int, source: str, number: int, p: np.ndarray, residual: np.ndarray, **columns
+    ) -> pd.DataFrame:
         """Candidates from matches in the tile.
 
         Args:

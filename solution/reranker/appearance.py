@@ -127,7 +127,10 @@ class _Patches:
         # Shifted centres may lie far apart, so they are grouped anew.
         for rows in _blocks(centre):
             self.values[rows], self.valid[rows] = _cut(read, centre[rows], factor)
-        rise = self.values[:, 1:-1, 2:] - self.values[:, 1:-1, :-2], self.values[:, 2:, 1:-1] - self.values[:, :-2, 1:-1]
+        rise = (
+            self.values[:, 1:-1, 2:] - self.values[:, 1:-1, :-2],
+            self.values[:, 2:, 1:-1] - self.values[:, :-2, 1:-1],
+        )
         self.gradient = np.sqrt(rise[0] ** 2 + rise[1] ** 2) / 2  # a third of the time of hypot
         across = self.valid[:, 1:-1, 2:] & self.valid[:, 1:-1, :-2]
         self.sloped = across & self.valid[:, 2:, 1:-1] & self.valid[:, :-2, 1:-1] & self.valid[:, 1:-1, 1:-1]
@@ -142,7 +145,10 @@ class _Patches:
             "mean": mean,
             "gradient": slope,
             "edges": steep,
-            "entropy": _entropy(_histogram(np.minimum(self.values * _BINS, _BINS - 1).astype(np.int64), self.valid, _BINS)) / np.log(_BINS),
+            "entropy": _entropy(
+                _histogram(np.minimum(self.values * _BINS, _BINS - 1).astype(np.int64), self.valid, _BINS)
+            )
+            / np.log(_BINS),
             "speckle": deviation / np.maximum(mean, _TINY),
         }
 
@@ -165,14 +171,18 @@ def _cut(read: _ReadGrid, centre: np.ndarray, factor: int) -> tuple[np.ndarray, 
     near each other, from one read."""
     corner = (centre + 0.5) / factor - 0.5 - (_SIDE - 1) / 2
     first = np.floor(corner.min(axis=0) + _TINY).astype(np.int64)
-    width, height = np.maximum(np.floor(corner.max(axis=0) + _TINY).astype(np.int64) - first + _SIDE + 1, _LEAST_READ_PX).tolist()
+    width, height = np.maximum(
+        np.floor(corner.max(axis=0) + _TINY).astype(np.int64) - first + _SIDE + 1, _LEAST_READ_PX
+    ).tolist()
     window = Window(int(first[0]) * factor, int(first[1]) * factor, width * factor, height * factor)
     values, valid = read(output_grid(window, factor))
     whole = np.floor(corner + _TINY).astype(np.int64)
     u, v = np.moveaxis(np.maximum(corner - whole, 0.0), -1, 0).astype(np.float32)[..., None, None]
     column, row = (whole - first).T
     larger = _windows(values, row, column)
-    mixed = (1 - v) * ((1 - u) * larger[:, :-1, :-1] + u * larger[:, :-1, 1:]) + v * ((1 - u) * larger[:, 1:, :-1] + u * larger[:, 1:, 1:])
+    mixed = (1 - v) * ((1 - u) * larger[:, :-1, :-1] + u * larger[:, :-1, 1:]) + v * (
+        (1 - u) * larger[:, 1:, :-1] + u * larger[:, 1:, 1:]
+    )
     data = _windows(valid > 0, row, column)
     return mixed, data[:, :-1, :-1] & data[:, :-1, 1:] & data[:, 1:, :-1] & data[:, 1:, 1:]
 

@@ -40,7 +40,9 @@ candidates in their typical distance."""
 _LEAST_PX = 0.5  # no error is divided by less
 
 
-def candidate_features(pair: ScenePair, table: pd.DataFrame, rows: np.ndarray | None = None, ground: Ground | None = None) -> pd.DataFrame:
+def candidate_features(
+    pair: ScenePair, table: pd.DataFrame, rows: np.ndarray | None = None, ground: Ground | None = None
+) -> pd.DataFrame:
     """Features of the candidates of one scene.
 
     Args:
@@ -59,7 +61,9 @@ def candidate_features(pair: ScenePair, table: pd.DataFrame, rows: np.ndarray | 
     values = {name: np.full(len(table), np.nan, np.float32) for name in FEATURES}
     finite = np.isfinite(table[["x", "y", "dx", "dy"]].to_numpy()).all(axis=1)
     # A canonical order, in which equally near neighbours are the same ones however the table is sorted.
-    order = np.flatnonzero(finite)[np.lexsort([table[name].to_numpy()[finite] for name in ("source", "dy", "dx", "y", "x")])]
+    order = np.flatnonzero(finite)[
+        np.lexsort([table[name].to_numpy()[finite] for name in ("source", "dy", "dx", "y", "x")])
+    ]
     seen = table.iloc[order]
     if len(order):
         for name, column in _of_table(seen, pair.shape).items():
@@ -87,7 +91,10 @@ def _claims(table: pd.DataFrame) -> dict[str, np.ndarray]:
     """The proposer's own claims, as they are and against the other rows of their source:
     sources are not equally modest."""
     by_source = table.groupby("source")
-    relative = {name: table[name] / by_source[name].transform("median").clip(lower=_LEAST_PX) for name in ("sigma_px", "cycle_px")}
+    relative = {
+        name: table[name] / by_source[name].transform("median").clip(lower=_LEAST_PX)
+        for name in ("sigma_px", "cycle_px")
+    }
     claims = {
         "confidence": table["confidence"],
         "confidence_rank": by_source["confidence"].rank(pct=True),
@@ -108,7 +115,12 @@ def _coarse_field(table: pd.DataFrame, shape: tuple[int, int]) -> tuple[np.ndarr
     """
     start = table[["x", "y"]].min()
     common = table[["dx", "dy"]].median()
-    moved = table.assign(x=table["x"] - start["x"], y=table["y"] - start["y"], dx=table["dx"] - common["dx"], dy=table["dy"] - common["dy"])
+    moved = table.assign(
+        x=table["x"] - start["x"],
+        y=table["y"] - start["y"],
+        dx=table["dx"] - common["dx"],
+        dy=table["dy"] - common["dy"],
+    )
     field = fitting.quiet_fit(moved, shape)
     typical = field.residual_px if np.isfinite(field.residual_px) else 0.0
     return field.shift_at(moved[["x", "y"]].to_numpy()) + common.to_numpy(), max(typical, _LEAST_PX)
@@ -125,4 +137,9 @@ def _to_field(residual: np.ndarray, axis: np.ndarray, typical_px: float) -> dict
     """How far shifts lie from the coarse field: (N, 2) residuals, px, as lengths, along and across the main axis."""
     length = np.hypot(*residual.T)
     along, across = np.abs(residual @ axis), np.abs(residual @ np.array([-axis[1], axis[0]]))
-    return {"field_residual": length, "field_along": along, "field_across": across, "field_relative": length / typical_px}
+    return {
+        "field_residual": length,
+        "field_along": along,
+        "field_across": across,
+        "field_relative": length / typical_px,
+    }

@@ -64,11 +64,15 @@ def train_folds(
     labelled = {pair.name: pair for pair in pairs if pair.tiepoints_csv is not None}
     missing = sorted(set(labelled) - set(split["scene"]))
     if missing:
-        raise InputError(f"scene {missing[0]}: is not in the split; make it anew with: python -m solution split DATA_DIR")
+        raise InputError(
+            f"scene {missing[0]}: is not in the split; make it anew with: python -m solution split DATA_DIR"
+        )
     tables = _LabelledTables(labelled, folds)
     of_fold_teams = [scene for team in fold_teams(split) for scene in tables.of_team(team)]
     # Simulated scenes are not the labelled scenes whose names they may bear.
-    shared = [replace(tables.labelled(pair, table), scene=f"{pair.optical.parent.name}/{pair.name}") for pair, table in extra]
+    shared = [
+        replace(tables.labelled(pair, table), scene=f"{pair.optical.parent.name}/{pair.name}") for pair, table in extra
+    ]
     reports = {}
     for team in [*fold_teams(split), *aoi_teams(split)]:
         seen = [scene for scene in of_fold_teams if scene.scene not in team.held_out]
@@ -95,7 +99,9 @@ def predicted_tables(data: Path, maps: Path) -> list[tuple[ScenePair, pd.DataFra
         path = Path(maps) / f"{Path(map_name(pair.name)).stem}.candidates.parquet"
         if path.is_file():
             table = candidates.read(path)
-            table = table[table["fold"] == table["fold"].min()].reset_index(drop=True).assign(quality=np.nan, outlier="")
+            table = (
+                table[table["fold"] == table["fold"].min()].reset_index(drop=True).assign(quality=np.nan, outlier="")
+            )
             found.append((pair, candidates.label(table, pair.tiepoints(), LABEL_RADIUS_PX)))
     if not found:
         raise InputError(
@@ -123,7 +129,11 @@ def map_errors(
             judged = rank(without_labels(pair), rows, reranker, held_out=True, ground=ground)
             ways = {"confidence": rows, "reranker": judged, "oracle": rows[~wrong]}
             found[pair.name] = {way: _map_error(pair, chosen, ground) for way, chosen in ways.items()}
-            say(f"{pair.name}: map error " + ", ".join(f"{way} {error:.3f}" for way, error in found[pair.name].items()) + " px")
+            say(
+                f"{pair.name}: map error "
+                + ", ".join(f"{way} {error:.3f}" for way, error in found[pair.name].items())
+                + " px"
+            )
     return found
 
 
@@ -154,7 +164,9 @@ class _LabelledTables:
             parts = [(pair, table[table["scene"] == pair.name].reset_index(drop=True)) for pair in pairs]
             for pair, part in parts:
                 if part["error_px"].isna().all():
-                    raise InputError(f"{path}: has no labelled candidate of scene {pair.name}; make it anew with the propose stage")
+                    raise InputError(
+                        f"{path}: has no labelled candidate of scene {pair.name}; make it anew with the propose stage"
+                    )
             self._tables[team.name] = [self.labelled(pair, part) for pair, part in parts]
         return self._tables[team.name]
 

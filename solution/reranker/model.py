@@ -67,7 +67,15 @@ class RerankerConfig:
 
     def parameters(self) -> dict:
         """For LightGBM."""
-        own = ("learning_rate", "num_leaves", "min_data_in_leaf", "lambda_l2", "feature_fraction", "seed", "num_threads")
+        own = (
+            "learning_rate",
+            "num_leaves",
+            "min_data_in_leaf",
+            "lambda_l2",
+            "feature_fraction",
+            "seed",
+            "num_threads",
+        )
         fixed = {"objective": "binary", "deterministic": True, "force_row_wise": True, "verbosity": -1}
         return {**fixed, **{name: getattr(self, name) for name in own}}
 
@@ -113,7 +121,9 @@ class Labelled:
     def keep(self, rows: np.ndarray) -> Labelled:
         """Some of the rows, by a (N,) mask or by their numbers."""
         columns = (self.error_px, self.confidence, self.tie_point, self.block)
-        return Labelled(self.scene, self.features.iloc[rows].reset_index(drop=True), *(column[rows] for column in columns))
+        return Labelled(
+            self.scene, self.features.iloc[rows].reset_index(drop=True), *(column[rows] for column in columns)
+        )
 
     def decided(self, config: RerankerConfig) -> Labelled:
         """Without the rows that are neither right nor wrong."""
@@ -142,7 +152,10 @@ class Calibration:
         share, sign = weight / weight.sum(), np.where(right, 1.0, -1.0)
 
         def loss(value: np.ndarray) -> float:
-            return -share @ log_expit(sign * (value[0] * score + value[1])) + _PRIOR * ((value[0] - 1) ** 2 + value[1] ** 2) / 2
+            return (
+                -share @ log_expit(sign * (value[0] * score + value[1]))
+                + _PRIOR * ((value[0] - 1) ** 2 + value[1] ** 2) / 2
+            )
 
         value = minimize(loss, np.array([1.0, 0.0])).x
         return cls(max(float(value[0]), _LEAST_SLOPE), float(value[1]))
@@ -215,7 +228,9 @@ class Reranker:
             calibration, names, sha256 = Calibration(**facts["calibration"]), facts["features"], facts["model_sha256"]
             RerankerConfig(**manifest.config)
         except (ValueError, TypeError, KeyError) as error:
-            raise InputError(f"{beside}: is not a reranker of this version; train it again with ./train.sh DATA") from error
+            raise InputError(
+                f"{beside}: is not a reranker of this version; train it again with ./train.sh DATA"
+            ) from error
         if sha256 != hashlib.sha256(text.encode()).hexdigest():
             raise InputError(f"{path}: does not belong to {beside.name} beside it; train it again with ./train.sh DATA")
         if tuple(names) != FEATURES:
@@ -296,7 +311,11 @@ class _Rows:
         if not scenes:
             return cls(pd.DataFrame(columns=list(FEATURES), dtype=np.float32), *(np.zeros(0) for _ in range(3)))
         # Neighbouring rows err alike, so whole scenes are held out, or large blocks where there is a single scene.
-        groups = [np.full(len(scene.error_px), number) for number, scene in enumerate(scenes)] if len(scenes) > 1 else [scenes[0].block]
+        groups = (
+            [np.full(len(scene.error_px), number) for number, scene in enumerate(scenes)]
+            if len(scenes) > 1
+            else [scenes[0].block]
+        )
         weight = np.concatenate([scene.weight() for scene in scenes])
         features = pd.concat([scene.features for scene in scenes], ignore_index=True)
         right = np.concatenate([scene.error_px for scene in scenes]) <= config.tau_px
@@ -316,7 +335,10 @@ def _check(data: _Rows, fold: int) -> None:
 
 def _boosted(data: _Rows, config: RerankerConfig) -> lightgbm.Booster:
     dataset = lightgbm.Dataset(
-        data.features.to_numpy(np.float32), data.right.astype(np.float32), weight=data.weight, feature_name=list(FEATURES)
+        data.features.to_numpy(np.float32),
+        data.right.astype(np.float32),
+        weight=data.weight,
+        feature_name=list(FEATURES),
     )
     return lightgbm.train(config.parameters(), dataset, config.rounds)
 

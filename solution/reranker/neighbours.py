@@ -35,7 +35,9 @@ _RIDGE = 0.5  # weight of the belief that a neighbourhood has no slope, in rows:
 _TINY = 1e-9
 
 
-def agreement(xy: np.ndarray, shift: np.ndarray, source: np.ndarray, confidence: np.ndarray, axis: np.ndarray) -> dict[str, np.ndarray]:
+def agreement(
+    xy: np.ndarray, shift: np.ndarray, source: np.ndarray, confidence: np.ndarray, axis: np.ndarray
+) -> dict[str, np.ndarray]:
     """Features of every row.
 
     Args:
@@ -70,7 +72,9 @@ def _neighbours(name: str, xy: np.ndarray, source: np.ndarray, step: float) -> t
     return index, distance
 
 
-def _nearest(xy: np.ndarray, asking: np.ndarray, asked: np.ndarray, count: int, limit: float) -> tuple[np.ndarray, np.ndarray]:
+def _nearest(
+    xy: np.ndarray, asking: np.ndarray, asked: np.ndarray, count: int, limit: float
+) -> tuple[np.ndarray, np.ndarray]:
     """The `count` rows of `asked` nearest to each row of `asking`, except the row itself;
     shapes as of `_neighbours`."""
     if len(asked) == 0:
@@ -85,7 +89,12 @@ def _nearest(xy: np.ndarray, asking: np.ndarray, asked: np.ndarray, count: int, 
 
 
 def _measure(
-    index: np.ndarray, distance: np.ndarray, place: np.ndarray, shift: np.ndarray, confidence: np.ndarray, axis: np.ndarray
+    index: np.ndarray,
+    distance: np.ndarray,
+    place: np.ndarray,
+    shift: np.ndarray,
+    confidence: np.ndarray,
+    axis: np.ndarray,
 ) -> dict[str, np.ndarray]:
     """`MEASURES` -> (N,), from row numbers and distances (N, k) and positions (N, 2);
     distances and positions in spacings."""
@@ -107,7 +116,9 @@ def _measure(
             "across": np.abs(own @ np.array([-axis[1], axis[0]])),
             "spread": spread,
             "surprise": residual / (spread + _LEAST_SPREAD_PX),
-            "affine": np.hypot(*(shift - _predicted(place[index] - place[:, None], theirs - centre[:, None], weight) - centre).T),
+            "affine": np.hypot(
+                *(shift - _predicted(place[index] - place[:, None], theirs - centre[:, None], weight) - centre).T
+            ),
             "agree": agree.sum(axis=1) / np.where(count, count, np.nan),
             "confidence": np.where(there, confidence[index], 0.0).sum(axis=1) / np.where(count, count, np.nan),
         }

@@ -50,7 +50,12 @@ def calibration_curve(quality: np.ndarray, right: np.ndarray, weight: np.ndarray
         share = weight[rows] / weight[rows].sum()
         part = float(weight[rows].sum() / weight.sum())
         curve.append(
-            {"predicted": float(share @ quality[rows]), "observed": float(share @ right[rows]), "share": part, "rows": int(rows.sum())}
+            {
+                "predicted": float(share @ quality[rows]),
+                "observed": float(share @ right[rows]),
+                "share": part,
+                "rows": int(rows.sum()),
+            }
         )
     return curve
 
@@ -75,7 +80,11 @@ def evaluate(reranker: Reranker, scenes: Sequence[Labelled]) -> dict:
     quality, right, weight, confidence = (
         np.concatenate(parts)
         for parts in zip(
-            *((reranker.quality(s.features), s.error_px <= reranker.config.tau_px, s.weight(), s.confidence) for s in used), strict=True
+            *(
+                (reranker.quality(s.features), s.error_px <= reranker.config.tau_px, s.weight(), s.confidence)
+                for s in used
+            ),
+            strict=True,
         )
     )
     curve = calibration_curve(quality, right, weight)
@@ -140,7 +149,11 @@ def save_figure(path: Path, reports: Mapping[str, Mapping]) -> None:
         drawn = left.plot(*columns[:2], linewidth=1, label=f"team {name}, AUC {report['auc']}")
         left.scatter(*columns[:2], s=[200 * share + 5 for share in columns[2]], color=drawn[0].get_color())
     left.set(
-        xlabel="quality", ylabel="observed share of right candidates", title="Calibration on held-out scenes", xlim=(0, 1), ylim=(0, 1)
+        xlabel="quality",
+        ylabel="observed share of right candidates",
+        title="Calibration on held-out scenes",
+        xlim=(0, 1),
+        ylim=(0, 1),
     )
     gains: dict[str, float] = {}
     for report in reports.values():

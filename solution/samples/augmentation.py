@@ -26,7 +26,9 @@ class OpticalAugmentation:
             ]
         )
 
-    def __call__(self, optical: np.ndarray, valid: np.ndarray, inversion_share: float, rng: np.random.Generator) -> np.ndarray:
+    def __call__(
+        self, optical: np.ndarray, valid: np.ndarray, inversion_share: float, rng: np.random.Generator
+    ) -> np.ndarray:
         """(3, h, w) in [0, 1] and validity (h, w) -> (3, h, w), 0 where there is no data; inverted in the given share
         of the cases."""
         self._changes.set_random_seed(int(rng.integers(2**31)))

@@ -121,7 +121,9 @@ def pyramid(image: np.ndarray) -> tuple[np.ndarray, ...]:
     return tuple(levels)
 
 
-def take(levels: tuple[np.ndarray, ...], xy: np.ndarray, spacing_px: float, trim_px: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def take(
+    levels: tuple[np.ndarray, ...], xy: np.ndarray, spacing_px: float, trim_px: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Values in [0, 1] and validity at array positions (h, w, 2) of the full resolution, from the level that fits.
 
     Args:
@@ -132,10 +134,17 @@ def take(levels: tuple[np.ndarray, ...], xy: np.ndarray, spacing_px: float, trim
     level = int(np.clip(np.floor(np.log2(spacing_px) + 0.3), 0, len(levels) - 1))
     position = ((xy + 0.5) / 2**level - 0.5).astype(np.float32)
     image = levels[level]
-    sampled = cv2.remap(image, position[..., 0], position[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0)
+    sampled = cv2.remap(
+        image, position[..., 0], position[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0
+    )
     mask = (image if image.ndim == 2 else image[..., 0]) > 0
     valid = cv2.remap(
-        mask.astype(np.uint8), position[..., 0], position[..., 1], cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT, borderValue=0
+        mask.astype(np.uint8),
+        position[..., 0],
+        position[..., 1],
+        cv2.INTER_NEAREST,
+        borderMode=cv2.BORDER_CONSTANT,
+        borderValue=0,
     )
     last = np.array(levels[0].shape[1::-1]) - 1
     valid = (valid * ((xy >= trim_px[:2]) & (xy <= last - trim_px[2:])).all(axis=-1)).astype(np.float32)

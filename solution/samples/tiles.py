@@ -80,7 +80,9 @@ class TilePairs(torch.utils.data.Dataset):
     ``index`` is the sample's number: with the seed it is all that a sample depends on.
     """
 
-    def __init__(self, images: Sequence[TrainingImage], config: TileConfig, length: int, seed: int, augment: bool = True) -> None:
+    def __init__(
+        self, images: Sequence[TrainingImage], config: TileConfig, length: int, seed: int, augment: bool = True
+    ) -> None:
         """Tiles of `images`, `length` of them.
 
         Args:
@@ -92,7 +94,11 @@ class TilePairs(torch.utils.data.Dataset):
         if not images:
             raise InputError("training: no source is left after holding out; add scenes or pairs")
         self.images, self.config, self.length, self.seed, self.augment = list(images), config, length, seed, augment
-        shares = {"labelled": config.labelled_share, "simulated": config.simulated_share, "registered": config.registered_share}
+        shares = {
+            "labelled": config.labelled_share,
+            "simulated": config.simulated_share,
+            "registered": config.registered_share,
+        }
         kinds = sorted({image.kind for image in images})
         self._groups = [(shares[kind], _weighted([image for image in images if image.kind == kind])) for kind in kinds]
         self._augment_optical = OpticalAugmentation()
@@ -109,7 +115,9 @@ class TilePairs(torch.utils.data.Dataset):
         sample = cut_tile(image, matrix, residual, self.config, *trims)
         if self.augment and self.config.photometric != "none":
             if self.config.photometric == "both":
-                sample["optical"] = self._augment_optical(sample["optical"], sample["optical_valid"], self.config.inversion_share, rng)
+                sample["optical"] = self._augment_optical(
+                    sample["optical"], sample["optical_valid"], self.config.inversion_share, rng
+                )
             sample["sar"] = augment_sar(sample["sar"], sample["sar_valid"], self.config.inversion_share, rng)
         sample["index"] = np.int64(index)
         return {key: torch.as_tensor(value) for key, value in sample.items()}
@@ -131,15 +139,22 @@ def _weighted(images: list[TrainingImage]) -> tuple[list[TrainingImage], np.ndar
     return images, weights / weights.sum()
 
 
-def random_matrix(image: TrainingImage, factor: float, config: TileConfig, rng: np.random.Generator, augment: bool = True) -> Matrix:
+def random_matrix(
+    image: TrainingImage, factor: float, config: TileConfig, rng: np.random.Generator, augment: bool = True
+) -> Matrix:
     """Tile px -> optical px, for a tile of a level somewhere in an image; turned, mirrored and magnified unless
     `augment` is false."""
     size = config.tile_px
     middle = ((size - 1) / 2, (size - 1) / 2)
-    angle, flip, zoom = (rng.uniform(0, 360), rng.random() < 0.5, rng.uniform(-_MAX_ZOOM, _MAX_ZOOM)) if augment else (0.0, False, 0.0)
+    angle, flip, zoom = (
+        (rng.uniform(0, 360), rng.random() < 0.5, rng.uniform(-_MAX_ZOOM, _MAX_ZOOM)) if augment else (0.0, False, 0.0)
+    )
     matrix = geometry.similarity(angle, factor * 2.0**zoom, flip, middle)
     if len(image.anchors) and rng.random() < _ANCHORED_SHARE:
-        place = image.anchors[rng.integers(len(image.anchors))] + rng.uniform(-_ANCHOR_REACH, _ANCHOR_REACH, 2) * size * factor
+        place = (
+            image.anchors[rng.integers(len(image.anchors))]
+            + rng.uniform(-_ANCHOR_REACH, _ANCHOR_REACH, 2) * size * factor
+        )
     else:
         place = rng.uniform(0, 1, 2) * np.array(image.shape[::-1])
     margin = np.minimum(0.4 * size * factor, 0.5 * np.array(image.shape[::-1]))
@@ -160,7 +175,10 @@ def random_residual(config: TileConfig, rng: np.random.Generator, augment: bool 
     number = 2 * np.pi / length
     wave = rng.normal(0, config.residual_wave, 2).clip(-_MAX_WAVE_SLOPE, _MAX_WAVE_SLOPE) / number
     return replace(
-        residual, wave=wave, wave_number=number * np.array([np.cos(angle), np.sin(angle)]), phase=float(rng.uniform(0, 2 * np.pi))
+        residual,
+        wave=wave,
+        wave_number=number * np.array([np.cos(angle), np.sin(angle)]),
+        phase=float(rng.uniform(0, 2 * np.pi)),
     )
 
 
@@ -179,7 +197,12 @@ def _spacing_px(matrix: Matrix) -> float:
 
 
 def cut_tile(
-    image: TrainingImage, matrix: Matrix, residual: Residual, config: TileConfig, optical_trim_px: np.ndarray, sar_trim_px: np.ndarray
+    image: TrainingImage,
+    matrix: Matrix,
+    residual: Residual,
+    config: TileConfig,
+    optical_trim_px: np.ndarray,
+    sar_trim_px: np.ndarray,
 ) -> dict[str, np.ndarray]:
     """A sample as `TilePairs` describes it, without its index and with its brightness as it is.
 
@@ -210,7 +233,12 @@ def cut_tile(
 
 
 def _labels(
-    centres: np.ndarray, shift: np.ndarray, sigma: np.ndarray, optical_valid: np.ndarray, sar_valid: np.ndarray, config: TileConfig
+    centres: np.ndarray,
+    shift: np.ndarray,
+    sigma: np.ndarray,
+    optical_valid: np.ndarray,
+    sar_valid: np.ndarray,
+    config: TileConfig,
 ) -> np.ndarray:
     """(h, w) POSITIVE, NEGATIVE or IGNORE of blocks with centres and shifts (h, w, 2) and their standard deviation (h,
     w), all in tile px."""

@@ -36,7 +36,9 @@ class TiePointField:
     def _fit(xy: np.ndarray, shift: np.ndarray) -> RBFInterpolator:
         degree = 1 if len(xy) >= 4 else 0
         kernel = "thin_plate_spline" if degree else "linear"
-        return RBFInterpolator(xy / 1000.0, shift, kernel=kernel, degree=degree, neighbors=None if len(xy) <= _DENSE_SPLINE else 64)
+        return RBFInterpolator(
+            xy / 1000.0, shift, kernel=kernel, degree=degree, neighbors=None if len(xy) <= _DENSE_SPLINE else 64
+        )
 
     def _error_growth(self) -> tuple[float, float]:
         count = len(self._xy)
@@ -81,7 +83,8 @@ class TruthMapField:
         """(N, 2) -> apparent shift (N, 2) px; beyond the border the nearest value."""
         position = ((xy + 0.5) / self._step - 0.5).astype(np.float32)
         bands = [
-            cv2.remap(band, position[:, :1], position[:, 1:], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[:, 0] for band in self._map
+            cv2.remap(band, position[:, :1], position[:, 1:], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[:, 0]
+            for band in self._map
         ]
         return np.stack(bands, axis=1).astype(np.float64) + self._offset
 

@@ -122,7 +122,9 @@ def _header(path: Path, kind: str, report: SceneReport) -> None:
     with open_raster(path) as dataset:
         size = np.hypot(*geometry.matrix_from_gdal(dataset.transform.to_gdal())[:2, :2])
         bands = f"{dataset.count} x " if dataset.count > 1 else ""
-        setattr(report, kind, f"{dataset.width} x {dataset.height}, {bands}{dataset.dtypes[0]}, {_gsd(size, dataset.crs)}")
+        setattr(
+            report, kind, f"{dataset.width} x {dataset.height}, {bands}{dataset.dtypes[0]}, {_gsd(size, dataset.crs)}"
+        )
         setattr(report, "crs" if kind == "optical" else "sar_crs", _crs_name(dataset.crs))
 
 

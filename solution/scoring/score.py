@@ -194,7 +194,9 @@ def score_pair(tiepoints_csv: Path, optical: Path, sar: Path, map_path: Path, sc
     return PairScore(scene, found, zero, _not_finite(found, tiepoints_csv, map_path))
 
 
-def score_pair_to_file(tiepoints_csv: Path, optical: Path, sar: Path, map_path: Path, score_file: Path | None) -> PairScore:
+def score_pair_to_file(
+    tiepoints_csv: Path, optical: Path, sar: Path, map_path: Path, score_file: Path | None
+) -> PairScore:
     """Score one map as `score_pair` does, and append one line to the score file.
 
     The line is the raw score, or -1 where the map is rejected or a file is unreadable.
@@ -233,15 +235,20 @@ def score_pairs(pairs: Sequence[ScenePair], maps_dir: Path) -> list[PairScore]:
 
 
 def _positions(dataset: rasterio.io.DatasetReader, cols: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """(N, 2) float64, element by element: a matrix product may fuse multiply and add, which would change the last bit."""
+    """(N, 2) float64, element by element: a matrix product may fuse multiply and add, which would change the last
+    bit."""
     x0, x_resolution, _, y0, _, y_resolution = dataset.transform.to_gdal()
-    return np.column_stack([x0 + np.asarray(cols, np.int64) * x_resolution, y0 + np.asarray(rows, np.int64) * y_resolution])
+    return np.column_stack(
+        [x0 + np.asarray(cols, np.int64) * x_resolution, y0 + np.asarray(rows, np.int64) * y_resolution]
+    )
 
 
 def _read_pixels(map_path: Path, truth: Reference) -> np.ndarray:
     with open_raster(map_path) as dataset:
         if dataset.count != 2:
-            raise RejectedMapError(f"{map_path}: has {dataset.count} band(s); an offset map has exactly 2, x shift and y shift")
+            raise RejectedMapError(
+                f"{map_path}: has {dataset.count} band(s); an offset map has exactly 2, x shift and y shift"
+            )
         if dataset.shape != truth.shape:
             raise RejectedMapError(
                 f"{map_path}: is {_size(dataset.shape)} px where the optical image is {_size(truth.shape)} px; write the map on the optical grid"
@@ -292,7 +299,11 @@ def _not_finite(found: dict, tiepoints_csv: Path, map_path: Path) -> str:
     if found["nan_points"]:
         count = f"{found['nan_points']} of {found['points']}"
         return f"{map_path}: is NaN at {count} tie-points, so the score is NaN; a map must be finite everywhere"
-    return "" if math.isfinite(found["mean_px"]) else f"{map_path}: is infinite at a tie-point; a map must be finite everywhere"
+    return (
+        ""
+        if math.isfinite(found["mean_px"])
+        else f"{map_path}: is infinite at a tie-point; a map must be finite everywhere"
+    )
 
 
 def _append(score_file: Path, raw: float) -> None:
@@ -300,7 +311,9 @@ def _append(score_file: Path, raw: float) -> None:
         with Path(score_file).open("a") as file:
             file.write(f"{raw}\n")
     except OSError as error:
-        raise InputError(f"{score_file}: cannot be written ({error.strerror}); pass a --score_file in a folder that exists") from error
+        raise InputError(
+            f"{score_file}: cannot be written ({error.strerror}); pass a --score_file in a folder that exists"
+        ) from error
 
 
 def _score_scene(pair: ScenePair, maps_dir: Path) -> PairScore:
@@ -310,4 +323,6 @@ def _score_scene(pair: ScenePair, maps_dir: Path) -> PairScore:
         return score_pair(pair.tiepoints_csv, pair.optical, pair.sar, path, pair.name)
     truth = reference(pair.tiepoints_csv, pair.optical, pair.sar)
     zero = summary(distances_px(_zeros(truth), truth), truth.pixel_m)
-    return PairScore(pair.name, None, zero, f"{maps_dir / names[0]}: no such map (nor {names[1]}); predict scene {pair.name} first")
+    return PairScore(
+        pair.name, None, zero, f"{maps_dir / names[0]}: no such map (nor {names[1]}); predict scene {pair.name} first"
+    )

@@ -14,7 +14,12 @@ from rich.table import Table
 from solution.scoring.score import WITHIN_PX, PairScore, leaderboard
 
 _WIDEST = 1000  # columns of text, far more than any table here
-_PAIR_ROWS = {"mean error, px": "mean_px", "mean error, m": "mean_m", "median, px": "median_px", "90th percentile, px": "p90_px"}
+_PAIR_ROWS = {
+    "mean error, px": "mean_px",
+    "mean error, m": "mean_m",
+    "median, px": "median_px",
+    "90th percentile, px": "p90_px",
+}
 _AVERAGED = ("mean_px", "mean_m", "median_px", "p90_px", *(f"within_{limit}px" for limit in WITHIN_PX))
 
 
@@ -48,7 +53,9 @@ def pair_table(score: PairScore) -> Table:
 
 def folder_table(scores: Sequence[PairScore]) -> Table:
     """One row per scene and one for the mean; shares in per cent."""
-    table = Table(box=box.SIMPLE, pad_edge=False, caption="<=N: share of the tie-points within N px, %", caption_justify="left")
+    table = Table(
+        box=box.SIMPLE, pad_edge=False, caption="<=N: share of the tie-points within N px, %", caption_justify="left"
+    )
     table.add_column("scene", no_wrap=True)
     shares = [f"<={limit}" for limit in WITHIN_PX]
     for title in ("points", "mean px", "mean m", "median", "p90", *shares, "score", "zero px", "zero score"):

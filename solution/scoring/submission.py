@@ -39,7 +39,9 @@ def build_zip(maps: Mapping[str, Path], zip_path: Path) -> None:
         raise InputError(f"{zip_path}: there is no map to pack; predict at least one scene first")
     for scene, path in maps.items():
         if not _NAME.match(scene):
-            raise InputError(f"{zip_path}: scene name {scene!r} cannot be a file name; use letters, digits, dot, dash and underscore")
+            raise InputError(
+                f"{zip_path}: scene name {scene!r} cannot be a file name; use letters, digits, dot, dash and underscore"
+            )
         if not Path(path).is_file() or Path(path).stat().st_size == 0:
             raise InputError(f"{path}: the map of scene {scene} is missing or empty; predict the scene again")
     with atomic_path(Path(zip_path)) as temporary:
@@ -75,4 +77,6 @@ def _verify(temporary: Path, zip_path: Path, checksums: Mapping[str, int]) -> No
     with zipfile.ZipFile(temporary) as archive:
         found = {entry.filename: entry.CRC for entry in archive.infolist()}
         if found != dict(checksums) or archive.testzip() is not None:
-            raise InputError(f"{zip_path}: what was read back differs from what was packed; check the disk and pack again")
+            raise InputError(
+                f"{zip_path}: what was read back differs from what was packed; check the disk and pack again"
+            )

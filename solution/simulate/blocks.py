@@ -41,7 +41,9 @@ def _towers(town: Town, block: Block) -> None:
                 continue
             pose = block.pose(block.u0 + a * block.size[0], block.v0 + b * block.size[1])
             roof = town.tile_roof(half[1], rng.uniform(0.25, 0.4)) if pitched else town.flat_roof()
-            built = town.house(block.label, pose, half[0], half[1], 3.0 * max(2, storeys + rng.integers(-1, 2)), roof, wings=1)
+            built = town.house(
+                block.label, pose, half[0], half[1], 3.0 * max(2, storeys + rng.integers(-1, 2)), roof, wings=1
+            )
             if built and pitched and rng.random() < 0.6:
                 _attic(town, pose, half)
     _yard_cars(town, block, 0.06)
@@ -87,7 +89,9 @@ def _perimeter(town: Town, block: Block) -> None:
             u += 2 * half_a + (rng.uniform(2, 6) if rng.random() < 0.15 else 0.1)
     for u in (block.u0 + 5, block.u1 - 5):
         for v in np.arange(block.v0 + 20, block.v1 - 20, 11.0):
-            town.house(block.label, block.pose(u, v), 4.5, 5.0, 3.1 * max(1, base + rng.integers(-2, 2)), town.flat_roof())
+            town.house(
+                block.label, block.pose(u, v), 4.5, 5.0, 3.1 * max(1, base + rng.integers(-2, 2)), town.flat_roof()
+            )
 
 
 def _houses(town: Town, block: Block) -> None:
@@ -101,7 +105,9 @@ def _houses(town: Town, block: Block) -> None:
             half_a, half_b = rng.uniform(4.8, lot / 2 - 1.2), rng.uniform(4.2, 6.0)
             setback = rng.uniform(5, 8)
             pose = block.pose(u + rng.uniform(-1, 1), v + inward * (setback + half_b))
-            if not town.house(block.label, pose, half_a, half_b, rng.uniform(2.8, 6.0), town.shingle_roof(half_b, pitch)):
+            if not town.house(
+                block.label, pose, half_a, half_b, rng.uniform(2.8, 6.0), town.shingle_roof(half_b, pitch)
+            ):
                 continue
             drive = block.pose(u + rng.choice((-1, 1)) * (half_a - 2.2), v + inward * setback / 2)
             town.build.paint(drive, 2.4, setback / 2 + 1, Material.CONCRETE, town.palette.colour[Material.CONCRETE])
@@ -111,7 +117,9 @@ def _houses(town: Town, block: Block) -> None:
                 ends = [block.pose(u + s * lot / 2, back) for s in (-1, 1)]
                 town.build.wall((ends[0].x, ends[0].y), (ends[1].x, ends[1].y), 1.8, (136, 116, 92))
             for _ in range(rng.poisson(1.4)):
-                at = pose.offset(rng.uniform(-lot / 2, lot / 2) / cell, inward * rng.uniform(half_b + 2, half_b + 12) / cell)
+                at = pose.offset(
+                    rng.uniform(-lot / 2, lot / 2) / cell, inward * rng.uniform(half_b + 2, half_b + 12) / cell
+                )
                 town.tree_at(at.x, at.y, rng.uniform(1.6, 4.5))
 
 
@@ -126,7 +134,11 @@ def _cottages(town: Town, block: Block) -> None:
         roof = town.tin_roof(half_b, rng.uniform(0.2, 0.5)) if rng.random() < 0.75 else town.flat_roof()
         if town.house(block.label, pose, half_a, half_b, rng.uniform(2.6, 4.5), roof) and rng.random() < 0.35:
             town.build.paint(
-                pose, half_a + rng.uniform(2, 6), half_b + rng.uniform(2, 6), Material.SOIL, town.palette.colour[Material.SOIL]
+                pose,
+                half_a + rng.uniform(2, 6),
+                half_b + rng.uniform(2, 6),
+                Material.SOIL,
+                town.palette.colour[Material.SOIL],
             )
 
 

@@ -24,7 +24,12 @@ class Pose:
 
     def offset(self, a_cells: float, b_cells: float) -> Pose:
         """Moved along its own axes."""
-        return Pose(self.x + self.cos * a_cells - self.sin * b_cells, self.y + self.sin * a_cells + self.cos * b_cells, self.cos, self.sin)
+        return Pose(
+            self.x + self.cos * a_cells - self.sin * b_cells,
+            self.y + self.sin * a_cells + self.cos * b_cells,
+            self.cos,
+            self.sin,
+        )
 
     def corners(self, half_a: float, half_b: float) -> np.ndarray:
         """(4, 2) corners; halves in cells."""
@@ -75,10 +80,21 @@ class Builder:
     def new_facade(self, pose: Pose, colour: tuple[float, float, float]) -> int:
         """Register a building's walls; returns its identity."""
         rng = self.rng
-        self.ground.facades.append((pose.cos, pose.sin, *colour, rng.uniform(2.8, 3.4), rng.uniform(2.0, 4.5), rng.normal(0, 3.0)))
+        self.ground.facades.append(
+            (pose.cos, pose.sin, *colour, rng.uniform(2.8, 3.4), rng.uniform(2.0, 4.5), rng.normal(0, 3.0))
+        )
         return (len(self.ground.facades) - 1) % 65_534 + 1
 
-    def prism(self, identity: int, pose: Pose, half_a: float, half_b: float, height_m: float, roof: Roof, extra_db: float = 0.0) -> None:
+    def prism(
+        self,
+        identity: int,
+        pose: Pose,
+        half_a: float,
+        half_b: float,
+        height_m: float,
+        roof: Roof,
+        extra_db: float = 0.0,
+    ) -> None:
         """One box with a roof; the part that rises above what is there wins."""
         found = self._window(pose, half_a, half_b)
         if found is None:
@@ -96,7 +112,9 @@ class Builder:
         ground.material[window][mask] = material
         fine, coarse = self._noise_like(mask)
         factor = 1 + COLOUR_TEXTURE[material] * (0.5 * fine + 0.8 * coarse)
-        ground.colour[window][mask] = np.clip(np.asarray(colour, np.float32) * factor[mask][:, None], 0, 255).astype(np.uint8)
+        ground.colour[window][mask] = np.clip(np.asarray(colour, np.float32) * factor[mask][:, None], 0, 255).astype(
+            np.uint8
+        )
         db = BACKSCATTER_DB[material] + extra_db + BACKSCATTER_TEXTURE_DB[material] * (0.6 * fine + 0.8 * coarse)
         ground.backscatter[window][mask] = encode_db(db)[mask]
 
@@ -129,12 +147,20 @@ class Builder:
     def _new_crown(self, radius: int) -> np.ndarray:
         axis = np.arange(-radius - 1, radius + 2, dtype=np.float32)
         distance = np.hypot(axis[:, None], axis[None, :]) / radius
-        bumps = cv2.GaussianBlur(self.rng.standard_normal(distance.shape).astype(np.float32), (0, 0), max(1.0, radius / 5))
+        bumps = cv2.GaussianBlur(
+            self.rng.standard_normal(distance.shape).astype(np.float32), (0, 0), max(1.0, radius / 5)
+        )
         bumps /= max(float(bumps.std()), 1e-6)
         inside = distance + 0.10 * bumps < 1
-        return np.where(inside, 0.12 + 0.8 * np.sqrt(np.clip(1 - distance**2, 0, 1)) + 0.09 * bumps, 0.0).astype(np.float32).clip(0, 1.2)
+        return (
+            np.where(inside, 0.12 + 0.8 * np.sqrt(np.clip(1 - distance**2, 0, 1)) + 0.09 * bumps, 0.0)
+            .astype(np.float32)
+            .clip(0, 1.2)
+        )
 
-    def wall(self, start: tuple[float, float], end: tuple[float, float], height_m: float, colour: tuple[float, float, float]) -> None:
+    def wall(
+        self, start: tuple[float, float], end: tuple[float, float], height_m: float, colour: tuple[float, float, float]
+    ) -> None:
         """A thin wall or fence; it is a structure of its own for both sensors."""
         p, q = ((round(v[0]), round(v[1])) for v in (start, end))
         cv2.line(self.ground.height, p, q, height_m, 1)
@@ -142,7 +168,15 @@ class Builder:
         cv2.line(self.ground.material, p, q, int(Material.CONCRETE), 1)
         cv2.line(self.ground.backscatter, p, q, int(encode_db(-9.0)), 1)
 
-    def car(self, pose: Pose, length_m: float, width_m: float, height_m: float, colour: tuple[float, float, float], db: float) -> None:
+    def car(
+        self,
+        pose: Pose,
+        length_m: float,
+        width_m: float,
+        height_m: float,
+        colour: tuple[float, float, float],
+        db: float,
+    ) -> None:
         """A box on wheels."""
         polygon = np.rint(pose.corners(length_m / 2 / self.cell, width_m / 2 / self.cell)).astype(np.int32)
         cv2.fillConvexPoly(self.ground.height, polygon, height_m)
@@ -160,7 +194,9 @@ class Builder:
         window, a, b = found
         inside = 1 - (a / half_a) ** 2 - (b / half_b) ** 2
         fine, coarse = self._noise_like(inside)
-        top = (height_m * np.clip(inside, 0, 1) * (0.7 + 0.3 * coarse) + (0.4 * fine if material == Material.RUBBLE else 0)).clip(0.05)
+        top = (
+            height_m * np.clip(inside, 0, 1) * (0.7 + 0.3 * coarse) + (0.4 * fine if material == Material.RUBBLE else 0)
+        ).clip(0.05)
         mask = (inside + 0.3 * coarse > 0.1) & (self.ground.building[window] == 0)
         self._write(window, mask, top.astype(np.float32), material, colour, 0.0)
 

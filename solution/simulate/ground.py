@@ -8,7 +8,14 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from solution.simulate.layout import KINDS, ROUNDABOUT_M, Layout, Streets
-from solution.simulate.materials import BACKSCATTER_DB, BACKSCATTER_TEXTURE_DB, COLOUR, COLOUR_TEXTURE, Material, encode_db
+from solution.simulate.materials import (
+    BACKSCATTER_DB,
+    BACKSCATTER_TEXTURE_DB,
+    COLOUR,
+    COLOUR_TEXTURE,
+    Material,
+    encode_db,
+)
 from solution.simulate.noise import Texture, hash01
 from solution.simulate.presets import DISTRICTS, Preset
 
@@ -106,7 +113,9 @@ def _paint(material, brightness, extra_db, palette: Palette, window) -> tuple[np
     factor = brightness * (1 + COLOUR_TEXTURE[material] * (0.55 * grain + 0.75 * blotch))
     colour = np.clip(palette.colour[material] * factor[..., None], 0, 255).astype(np.uint8)
     patches = np.floor(palette.radar_patches.window(*window) * 1.6) / 1.6
-    natural = np.isin(material, (Material.SOIL, Material.DRY_GRASS, Material.GRASS, Material.CROP, Material.GRAVEL, Material.CONCRETE))
+    natural = np.isin(
+        material, (Material.SOIL, Material.DRY_GRASS, Material.GRASS, Material.CROP, Material.GRAVEL, Material.CONCRETE)
+    )
     db = BACKSCATTER_DB[material] + extra_db + BACKSCATTER_TEXTURE_DB[material] * palette.radar_grain.window(*window)
     return colour, encode_db(db + natural * _SAR_PATCH_DB * patches)
 
@@ -141,7 +150,9 @@ def _ragged_patches(palette: Palette, window) -> np.ndarray:
     return np.clip(palette.patches.uniform(*window) + 0.04 * palette.grain.window(*window), 0, 0.9999)
 
 
-def _open_ground(streets: Streets, layout: Layout, patch: np.ndarray, block: np.ndarray, tone: np.ndarray) -> np.ndarray:
+def _open_ground(
+    streets: Streets, layout: Layout, patch: np.ndarray, block: np.ndarray, tone: np.ndarray
+) -> np.ndarray:
     material = np.zeros(patch.shape, np.uint8)
     kinds = layout.kind[streets.label]
     for index, name in enumerate(KINDS):
@@ -191,7 +202,9 @@ def _street_gap(layout: Layout, label, line, segment, axis: int, share) -> np.nd
     return hash01(label, line, segment, layout.key + 11 + axis) < share
 
 
-def _streets(material: np.ndarray, brightness: np.ndarray, extra_db: np.ndarray, streets: Streets, layout: Layout) -> np.ndarray:
+def _streets(
+    material: np.ndarray, brightness: np.ndarray, extra_db: np.ndarray, streets: Streets, layout: Layout
+) -> np.ndarray:
     """Local streets and their sidewalks; returns where the carriageway is."""
     kinds = layout.kind[streets.label]
     surface = np.array([DISTRICTS[name].street for name in KINDS], np.uint8)[kinds]
@@ -209,14 +222,21 @@ def _streets(material: np.ndarray, brightness: np.ndarray, extra_db: np.ndarray,
         kerb |= exists & (np.abs(distance - half) < 0.3) & (sidewalk > 0)
     material[walk] = Material.PAVING
     material[road] = surface[road]
-    brightness[road | walk] = (0.85 + 0.6 * hash01(streets.label, layout.key + 3) * (surface == Material.ASPHALT))[road | walk]
+    brightness[road | walk] = (0.85 + 0.6 * hash01(streets.label, layout.key + 3) * (surface == Material.ASPHALT))[
+        road | walk
+    ]
     extra_db[road | walk] = 0.0
     extra_db[kerb & ~road] = 5.0
     return road
 
 
 def _arterials(
-    material: np.ndarray, brightness: np.ndarray, extra_db: np.ndarray, street: np.ndarray, streets: Streets, layout: Layout
+    material: np.ndarray,
+    brightness: np.ndarray,
+    extra_db: np.ndarray,
+    street: np.ndarray,
+    streets: Streets,
+    layout: Layout,
 ) -> np.ndarray:
     """Roads between districts, with sidewalks, and a median strip where they are wide."""
     half = streets.half_m
@@ -225,7 +245,9 @@ def _arterials(
     road = streets.edge_m < half
     material[walk] = Material.PAVING
     brightness[walk] = 1.0
-    material[road] = np.where(rural[road] & (hash01(streets.border[road], layout.key) < 0.5), Material.SOIL, Material.ASPHALT)
+    material[road] = np.where(
+        rural[road] & (hash01(streets.border[road], layout.key) < 0.5), Material.SOIL, Material.ASPHALT
+    )
     median = (half > 9) & (streets.edge_m < 1.8) & (streets.junction_m > half + 8)
     material[median] = Material.GRASS
     brightness[road] = 0.78 + 0.4 * float(hash01(layout.key + 4))

@@ -91,7 +91,9 @@ class Layout:
         window = (top, bottom, left, right)
         u, v = self.to_uv(label, x, y, self.warp_x.window(*window), self.warp_y.window(*window))
         border = np.minimum(label, beyond) * 65_537 + np.maximum(label, beyond)
-        return Streets(label, self.edge.window(*window), self.half.window(*window), self.junction.window(*window), border, u, v)
+        return Streets(
+            label, self.edge.window(*window), self.half.window(*window), self.junction.window(*window), border, u, v
+        )
 
     def to_uv(self, label, x, y, warp_x, warp_y):
         bend = self.bend[label]
@@ -121,7 +123,9 @@ class Layout:
         """District of cells (x, y); -1 outside the ground."""
         i, j = np.floor(np.asarray(y) / STEP).astype(int), np.floor(np.asarray(x) / STEP).astype(int)
         inside = (i >= 0) & (j >= 0) & (i < self.labels.shape[0] - 1) & (j < self.labels.shape[1] - 1)
-        return np.where(inside, self.labels[np.clip(i, 0, self.labels.shape[0] - 1), np.clip(j, 0, self.labels.shape[1] - 1)], -1)
+        return np.where(
+            inside, self.labels[np.clip(i, 0, self.labels.shape[0] - 1), np.clip(j, 0, self.labels.shape[1] - 1)], -1
+        )
 
     def block_kind(self, label: np.ndarray | int, i: np.ndarray, j: np.ndarray) -> np.ndarray:
         """Index into the district kind's `blocks` of block (i, j)."""
@@ -162,7 +166,9 @@ def build(shape: tuple[int, int], cell_m: float, preset: Preset, rng: np.random.
     # A fractal has unit differences at 100 m; curves shall have unit deviation.
     warp = [fractal(nodes, cell_m * STEP, 1.0, 90.0, rng, coarsest_m=600.0) for _ in (0, 1)]
     warp = [CoarseField((field / max(float(field.std()), 1e-6)).astype(np.float32)) for field in warp]
-    border = [CoarseField(16.0 / cell_m * fractal(nodes, cell_m * STEP, 1.0, 60.0, rng, coarsest_m=500.0)) for _ in (0, 1)]
+    border = [
+        CoarseField(16.0 / cell_m * fractal(nodes, cell_m * STEP, 1.0, 60.0, rng, coarsest_m=500.0)) for _ in (0, 1)
+    ]
     labels, beyond, edge, junction = _borders(nodes, seed, border, cell_m)
     draw = lambda name: np.array([rng.uniform(*getattr(spec, name)) for spec in specs], np.float32)  # noqa: E731
     block = np.column_stack([draw("block_m"), draw("block_m") * rng.uniform(0.6, 1.2, n)]).astype(np.float32)
@@ -227,4 +233,9 @@ def _borders(
     nearest = edges.argmin(axis=-1)[..., None]
     beyond = np.take_along_axis(index, nearest + 1, axis=-1)[..., 0]
     edges = np.sort(edges, axis=-1).astype(np.float32)
-    return index[..., 0].astype(np.int32), beyond.astype(np.int32), CoarseField(edges[..., 0]), CoarseField(edges[..., 1])
+    return (
+        index[..., 0].astype(np.int32),
+        beyond.astype(np.int32),
+        CoarseField(edges[..., 0]),
+        CoarseField(edges[..., 1]),
+    )

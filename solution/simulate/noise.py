@@ -13,7 +13,14 @@ from scipy.special import ndtr
 STEP = 8  # ground cells between the nodes of a coarse field
 
 
-def fractal(shape: tuple[int, int], cell_m: float, hurst: float, finest_m: float, rng: np.random.Generator, coarsest_m: float = np.inf):
+def fractal(
+    shape: tuple[int, int],
+    cell_m: float,
+    hurst: float,
+    finest_m: float,
+    rng: np.random.Generator,
+    coarsest_m: float = np.inf,
+):
     """Isotropic fractal field by spectral synthesis with a random phase.
 
     Args:
@@ -34,7 +41,9 @@ def fractal(shape: tuple[int, int], cell_m: float, hurst: float, finest_m: float
     power = k2 ** -(hurst + 1.0) * np.exp(-k2 * finest_m**2) * (k2 > coarsest_m**-2)
     power[0, 0] = 0.0
     weight = np.where((kx == 0) | (kx == kx.max()), 1.0, 2.0)
-    unit = 2.0 * np.mean([np.sum(weight * power * (1 - np.cos(2 * np.pi * 100.0 * k))) for k in (np.broadcast_to(kx, k2.shape), ky)])
+    unit = 2.0 * np.mean(
+        [np.sum(weight * power * (1 - np.cos(2 * np.pi * 100.0 * k))) for k in (np.broadcast_to(kx, k2.shape), ky)]
+    )
     noise = rng.standard_normal(size, dtype=np.float32)
     spectrum = fft.rfft2(noise) * np.sqrt(power / unit * size[0] * size[1]).astype(np.float32)
     return fft.irfft2(spectrum, s=size)[: shape[0], : shape[1]].astype(np.float32)
@@ -87,13 +96,17 @@ class Texture:
     """Periodic unit-variance noise with a power-law spectrum, read at any cell; two
     incommensurate tiles hide the period."""
 
-    def __init__(self, rng: np.random.Generator, slope: float, coarsest_px: float = 256.0, sizes: tuple[int, int] = (509, 641)) -> None:
+    def __init__(
+        self, rng: np.random.Generator, slope: float, coarsest_px: float = 256.0, sizes: tuple[int, int] = (509, 641)
+    ) -> None:
         self._tiles = [_periodic(size, slope, coarsest_px, rng) for size in sizes]
 
     def window(self, top: int, bottom: int, left: int, right: int) -> np.ndarray:
         """(bottom - top, right - left) float32, zero mean, unit variance."""
         total = sum(
-            np.take(np.take(tile, np.arange(top, bottom), axis=0, mode="wrap"), np.arange(left, right), axis=1, mode="wrap")
+            np.take(
+                np.take(tile, np.arange(top, bottom), axis=0, mode="wrap"), np.arange(left, right), axis=1, mode="wrap"
+            )
             for tile in self._tiles
         )
         return total * np.float32(np.sqrt(0.5))

@@ -75,7 +75,9 @@ class CellWindow:
     def cut(self, array: np.ndarray) -> np.ndarray:
         """The part of an (H, W, ...) array."""
         height, width = array.shape[:2]
-        inside = array[max(0, self.top) : max(0, min(height, self.bottom)), max(0, self.left) : max(0, min(width, self.right))]
+        inside = array[
+            max(0, self.top) : max(0, min(height, self.bottom)), max(0, self.left) : max(0, min(width, self.right))
+        ]
         if inside.shape[:2] == (self.height, self.width):
             return inside
         rows = np.clip(np.arange(self.top, self.bottom), 0, height - 1)
@@ -103,7 +105,12 @@ class CellWindow:
 
 
 def render(
-    ground: GroundCells, displacement: Displacement, grids: Grids, views: SceneViews, look: OpticalLook, rng: np.random.Generator
+    ground: GroundCells,
+    displacement: Displacement,
+    grids: Grids,
+    views: SceneViews,
+    look: OpticalLook,
+    rng: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray]:
     """The orthophoto and what each of its pixels shows.
 
@@ -128,7 +135,9 @@ def render(
 VIEW = {"roof": 1, "facade": 2, "occlusion": 3, "canopy": 4}
 
 
-def _render_block(ground, displacement, grids, views, look, middle: float, part: CellWindow, rng) -> tuple[np.ndarray, np.ndarray]:
+def _render_block(
+    ground, displacement, grids, views, look, middle: float, part: CellWindow, rng
+) -> tuple[np.ndarray, np.ndarray]:
     x0, y0 = grids.ground_origin
     on_ground = CellWindow(part.top - y0, part.bottom - y0, part.left - x0, part.right - x0)
     error_x = displacement.optical_x.window(*on_ground.window) / views.cell_m
@@ -181,7 +190,12 @@ def _view_code(ground, wide, reach, hits, facade, surface, building, height) -> 
 
 
 def _sunlit_tops(
-    ground: GroundCells, displacement: Displacement, views: SceneViews, look: OpticalLook, wide: CellWindow, tallest: float
+    ground: GroundCells,
+    displacement: Displacement,
+    views: SceneViews,
+    look: OpticalLook,
+    wide: CellWindow,
+    tallest: float,
 ) -> np.ndarray:
     """Radiance of every cell's top surface: sun with Lambert's law where it is not in shadow, and sky light."""
     elevation = np.deg2rad(views.sun_elevation_deg)
@@ -232,7 +246,11 @@ def _paint_facades(image, facade, flat, hits, rise, building, ground, views, loo
     window = ((z / storey) % 1 > 0.3) & ((z / storey) % 1 < 0.78) & ((along / pitch) % 1 < 0.5) & (z > 0.8)
     elevation = np.deg2rad(views.sun_elevation_deg)
     length = np.maximum(np.hypot(normal_x, normal_y), 1e-6)
-    facing = np.clip((normal_x * views.sun[0] + normal_y * views.sun[1]) / length, 0, 1) * np.cos(elevation) / np.sin(elevation)
+    facing = (
+        np.clip((normal_x * views.sun[0] + normal_y * views.sun[1]) / length, 0, 1)
+        * np.cos(elevation)
+        / np.sin(elevation)
+    )
     sky = np.array(look.sky, np.float32)
     light = sky * 0.8 + (1 - sky) * np.minimum(facing, 1.3)[:, None]
     colour = table[identity, 2:5] * np.where(hash01(identity, np.floor(z / storey), 7) < 0.1, 0.88, 1.0)[:, None]

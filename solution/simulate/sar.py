@@ -198,11 +198,31 @@ def _splat_walls(ground, views, look, part, height, surface, ceiling, reach, col
     identity = part.cut(ground.building)[wall].astype(np.int64)
     foot_seen = lit_from < foot + 0.5
     angle = np.arccos(np.clip(facing, 0, 1))
-    gain = look.bounce_db - look.aspect * (angle / (np.pi / 4)) ** 2 + 10 * np.log10(np.clip((top - foot) / 6.0, 0.15, 2.0))
+    gain = (
+        look.bounce_db
+        - look.aspect * (angle / (np.pi / 4)) ** 2
+        + 10 * np.log10(np.clip((top - foot) / 6.0, 0.15, 2.0))
+    )
     patchy = 6.0 * (hash01(i // 5 + part.top // 5, j // 5 + part.left // 5, identity) - 0.6)
     bounce = np.where(foot_seen & (facing > 0.1), 10 ** ((gain + patchy) / 10), 0).astype(np.float32) * length
     _splat(total, raised, x, y, foot, bounce, views)
-    _splat_facades(ground, views, look, total, raised, x, y, foot, top, lit_from, facing, length, identity, i + part.top, j + part.left)
+    _splat_facades(
+        ground,
+        views,
+        look,
+        total,
+        raised,
+        x,
+        y,
+        foot,
+        top,
+        lit_from,
+        facing,
+        length,
+        identity,
+        i + part.top,
+        j + part.left,
+    )
 
 
 def _in_front(array: np.ndarray, radar: tuple[float, float]) -> np.ndarray:
@@ -223,7 +243,9 @@ def _facing(height: np.ndarray, views: SceneViews, inner: slice, wall: np.ndarra
     return (normal_x * views.radar[0] + normal_y * views.radar[1]) / length, np.ones_like(length)
 
 
-def _splat_facades(ground, views, look, total, raised, x, y, foot, top, lit_from, facing, length, identity, row, column) -> None:
+def _splat_facades(
+    ground, views, look, total, raised, x, y, foot, top, lit_from, facing, length, identity, row, column
+) -> None:
     """Sample points up each wall, half a cell from the next; windows and balconies are corners that
     repeat with storey and pitch."""
     step = views.cell_m * np.tan(np.deg2rad(views.incidence_deg))
@@ -265,7 +287,10 @@ def intensity(power: Power, grids: Grids, views: SceneViews) -> tuple[np.ndarray
     sigma = 0.42 * float(gsd.mean())
     size = grids.sar_shape[::-1]
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    return tuple(cv2.warpAffine(cv2.GaussianBlur(p, (0, 0), sigma), matrix, size, flags=flags) for p in (power.total, power.raised))
+    return tuple(
+        cv2.warpAffine(cv2.GaussianBlur(p, (0, 0), sigma), matrix, size, flags=flags)
+        for p in (power.total, power.raised)
+    )
 
 
 def speckle(scene: np.ndarray, views: SceneViews, look: SarLook, rng: np.random.Generator) -> np.ndarray:
@@ -276,7 +301,10 @@ def speckle(scene: np.ndarray, views: SceneViews, look: SarLook, rng: np.random.
     for top in range(0, scene.shape[0], BLOCK):
         for left in range(0, scene.shape[1], BLOCK):
             wide = CellWindow(
-                top - _HALO, min(top + BLOCK, scene.shape[0]) + _HALO, left - _HALO, min(left + BLOCK, scene.shape[1]) + _HALO
+                top - _HALO,
+                min(top + BLOCK, scene.shape[0]) + _HALO,
+                left - _HALO,
+                min(left + BLOCK, scene.shape[1]) + _HALO,
             )
             amplitude = np.sqrt(wide.cut(scene) + floor)
             shape = tuple(fft.next_fast_len(n) for n in amplitude.shape)

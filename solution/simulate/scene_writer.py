@@ -74,7 +74,9 @@ def build_scene(size: tuple[int, int], seed: int, preset: str, sar_dtype: str = 
     if sar_dtype not in SAR_DTYPES:
         raise InputError(f"SAR type {sar_dtype!r}: is unknown; choose one of {', '.join(SAR_DTYPES)}")
     if min(size) < SMALLEST:
-        raise InputError(f"size {size[0]} x {size[1]}: is too small to simulate; ask for at least {SMALLEST} x {SMALLEST}")
+        raise InputError(
+            f"size {size[0]} x {size[1]}: is too small to simulate; ask for at least {SMALLEST} x {SMALLEST}"
+        )
     root = np.random.SeedSequence(seed)
     rng = [np.random.default_rng(child) for child in root.spawn(9)]
     landscape = presets.choose(preset, float(rng[0].random()))
@@ -114,7 +116,9 @@ def truth_strips(scene: SimulatedScene) -> Iterator[tuple[int, np.ndarray]]:
     half = (scene.gsd_ratio - 1) / 2
     for top in range(0, height, _STRIP):
         bottom = min(top + _STRIP, height)
-        ground_x, ground_y, error = _ground_of_pixels(scene.displacement, scene.grids, cell, optical.CellWindow(top, bottom, 0, width))
+        ground_x, ground_y, error = _ground_of_pixels(
+            scene.displacement, scene.grids, cell, optical.CellWindow(top, bottom, 0, width)
+        )
         shift = [
             (_sample(field, ground_x, ground_y) - error[axis]) / cell - half[axis]
             for axis, field in enumerate((scene.displacement.sar_x, scene.displacement.sar_y))
@@ -122,7 +126,9 @@ def truth_strips(scene: SimulatedScene) -> Iterator[tuple[int, np.ndarray]]:
         yield top, np.stack(shift).astype(np.float32)
 
 
-def _ground_of_pixels(displacement, grids, cell: float, part: optical.CellWindow) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
+def _ground_of_pixels(
+    displacement, grids, cell: float, part: optical.CellWindow
+) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
     """GroundCells cell (x, y) that each optical pixel shows at ground level, and the orthophoto's error there in m."""
     x0, y0 = grids.ground_origin
     window = (part.top - y0, part.bottom - y0, part.left - x0, part.right - x0)
@@ -152,8 +158,12 @@ def _mask(seen, shadow, layover, displacement, grids, views) -> np.ndarray:
         nearest = {"interpolation": cv2.INTER_NEAREST, "borderMode": cv2.BORDER_REPLICATE}
         first, last = max(0, int(y.min()) - 2), min(shadow.shape[0], int(y.max()) + 3)
         dark = cv2.remap(shadow[first:last].astype(np.uint8), x, y - first, **nearest)
-        sar_x = ((x + grids.ground_origin[0] + 0.5) * cell + _sample(displacement.sar_x, x, y) - origin[0]) / gsd[0] - 0.5
-        sar_y = ((y + grids.ground_origin[1] + 0.5) * cell + _sample(displacement.sar_y, x, y) - origin[1]) / gsd[1] - 0.5
+        sar_x = ((x + grids.ground_origin[0] + 0.5) * cell + _sample(displacement.sar_x, x, y) - origin[0]) / gsd[
+            0
+        ] - 0.5
+        sar_y = ((y + grids.ground_origin[1] + 0.5) * cell + _sample(displacement.sar_y, x, y) - origin[1]) / gsd[
+            1
+        ] - 0.5
         first, last = max(0, int(sar_y.min()) - 2), max(1, min(layover.shape[0], int(sar_y.max()) + 3))
         first = min(first, last - 1)
         over = cv2.remap(layover[first:last].astype(np.uint8), sar_x, sar_y - first, **nearest)
@@ -181,9 +191,16 @@ def tiepoints(scene: SimulatedScene, click_noise_px: float, rng: np.random.Gener
     cell, gsd = scene.views.cell_m, np.array(scene.views.sar_gsd_m)
     x0, y0 = scene.grids.ground_origin
     x, y = (places + 0.0).T
-    error = np.column_stack([scene.displacement.optical_x.at(x - x0, y - y0), scene.displacement.optical_y.at(x - x0, y - y0)]) / cell
+    error = (
+        np.column_stack(
+            [scene.displacement.optical_x.at(x - x0, y - y0), scene.displacement.optical_y.at(x - x0, y - y0)]
+        )
+        / cell
+    )
     ground = places - error
-    shift = np.column_stack([f.at(ground[:, 0] - x0, ground[:, 1] - y0) for f in (scene.displacement.sar_x, scene.displacement.sar_y)])
+    shift = np.column_stack(
+        [f.at(ground[:, 0] - x0, ground[:, 1] - y0) for f in (scene.displacement.sar_x, scene.displacement.sar_y)]
+    )
     click = rng.normal(0, max(click_noise_px, 0.0) / np.sqrt(2), (len(places), 2)) * (click_noise_px > 0)
     at = (ground + 0.5 + click) * cell + shift - np.array(scene.grids.sar_origin_m)
     index = np.floor(at / gsd).astype(np.int64)
@@ -251,11 +268,23 @@ def write_scene(
     scene = build_scene(size, seed, preset, sar_dtype)
     paths = ScenePaths(*(folder / naming.file_name(name, kind, suffix) for kind, suffix in _FILES))
     clicks = tiepoints(scene, click_noise_px, np.random.default_rng([seed, 1]))
-    _write_raster(paths.truth, (scene.grids.optical_shape, 2, "float32"), _optical_transform(scene), truth_strips(scene), ("dx", "dy"))
-    _write_raster(paths.mask, (scene.mask.shape, 1, "uint8"), _optical_transform(scene), [(0, scene.mask[None])], ("mask",))
-    _write_raster(paths.sar, (scene.sar.shape, 1, sar_dtype), _sar_transform(scene), [(0, scene.sar[None])], ("amplitude",))
+    _write_raster(
+        paths.truth,
+        (scene.grids.optical_shape, 2, "float32"),
+        _optical_transform(scene),
+        truth_strips(scene),
+        ("dx", "dy"),
+    )
+    _write_raster(
+        paths.mask, (scene.mask.shape, 1, "uint8"), _optical_transform(scene), [(0, scene.mask[None])], ("mask",)
+    )
+    _write_raster(
+        paths.sar, (scene.sar.shape, 1, sar_dtype), _sar_transform(scene), [(0, scene.sar[None])], ("amplitude",)
+    )
     rgb = np.moveaxis(scene.optical, -1, 0)
-    _write_raster(paths.optical, (rgb.shape[1:], 3, "uint8"), _optical_transform(scene), [(0, rgb)], ("red", "green", "blue"))
+    _write_raster(
+        paths.optical, (rgb.shape[1:], 3, "uint8"), _optical_transform(scene), [(0, rgb)], ("red", "green", "blue")
+    )
     rows = [",".join(TIEPOINT_COLUMNS), *(",".join(map(str, row)) for row in clicks.tolist())]
     write_text(paths.tiepoints, "\n".join(rows) + "\n")
     return paths
@@ -279,7 +308,9 @@ def _holds(receipt: Path, wanted: list) -> bool:
     """Whether a receipt speaks of such a scene, and of files that are still what they were."""
     try:
         found = json.loads(receipt.read_text())
-        return found["made_from"] == wanted and all(is_whole(receipt.with_name(facts["name"]), facts) for facts in found["files"])
+        return found["made_from"] == wanted and all(
+            is_whole(receipt.with_name(facts["name"]), facts) for facts in found["files"]
+        )
     except (OSError, ValueError, KeyError, TypeError):
         return False
 
@@ -307,7 +338,15 @@ def _sar_transform(scene: SimulatedScene) -> Affine:
 
 def _write_raster(path: Path, kind, transform, strips, names: tuple[str, ...]) -> None:
     (height, width), bands, dtype = kind
-    profile = {"driver": "GTiff", "height": height, "width": width, "count": bands, "dtype": dtype, "crs": CRS, "transform": transform}
+    profile = {
+        "driver": "GTiff",
+        "height": height,
+        "width": width,
+        "count": bands,
+        "dtype": dtype,
+        "crs": CRS,
+        "transform": transform,
+    }
     layout_options = {"tiled": True, "blockxsize": 256, "blockysize": 256, "compress": "deflate", "zlevel": 1}
     if dtype == "float32":
         layout_options["predictor"] = 3

@@ -98,7 +98,9 @@ class Displacement:
     sar_y: CoarseField
 
 
-def build(shape: tuple[int, int], preset: Preset, views: SceneViews, rng: np.random.Generator) -> tuple[Grids, Displacement]:
+def build(
+    shape: tuple[int, int], preset: Preset, views: SceneViews, rng: np.random.Generator
+) -> tuple[Grids, Displacement]:
     """Terrain, displacement, and a ground just large enough to fill both rasters.
 
     The terrain's fractal is scaled so that the displacement, not the height, has the preset's relief: that is what
@@ -122,7 +124,9 @@ def build(shape: tuple[int, int], preset: Preset, views: SceneViews, rng: np.ran
     sar = [_limit(field, reach * cell * 0.8) for field in sar]
     origin = np.round(rng.uniform((-6.0, -6.0), (10.0, 10.0)), 3)
     grids, cut = _grids(shape, views, origin, sar, optical, reach)
-    return grids, Displacement(*(CoarseField(np.ascontiguousarray(field[cut], dtype=np.float32)) for field in (terrain, *optical, *sar)))
+    return grids, Displacement(
+        *(CoarseField(np.ascontiguousarray(field[cut], dtype=np.float32)) for field in (terrain, *optical, *sar))
+    )
 
 
 def _limit(field: np.ndarray, most: float) -> np.ndarray:
@@ -130,20 +134,29 @@ def _limit(field: np.ndarray, most: float) -> np.ndarray:
     return (most * np.tanh(field / most)).astype(np.float32)
 
 
-def _terrain(nodes: tuple[int, int], step_m: float, relief: float, hurst: float, rng: np.random.Generator) -> np.ndarray:
+def _terrain(
+    nodes: tuple[int, int], step_m: float, relief: float, hurst: float, rng: np.random.Generator
+) -> np.ndarray:
     """Fractal relief with crests sharper than valley floors: half of it is folded about a random level."""
     smooth = fractal(nodes, step_m, hurst, 30.0, rng)
     folded = -np.abs(fractal(nodes, step_m, hurst, 40.0, rng) - rng.normal(0, 2.0))
     return relief * (0.85 * smooth + 0.75 * folded)
 
 
-def _missed_relief(nodes: tuple[int, int], step_m: float, relief: float, hurst: float, rng: np.random.Generator) -> np.ndarray:
+def _missed_relief(
+    nodes: tuple[int, int], step_m: float, relief: float, hurst: float, rng: np.random.Generator
+) -> np.ndarray:
     """Error of the orthorectification's terrain model: fractal up to wavelengths of a kilometre and a half."""
     return relief * fractal(nodes, step_m, hurst, 60.0, rng, coarsest_m=1500.0)
 
 
 def _grids(
-    shape: tuple[int, int], views: SceneViews, origin: np.ndarray, sar: list[np.ndarray], optical: list[np.ndarray], reach: int
+    shape: tuple[int, int],
+    views: SceneViews,
+    origin: np.ndarray,
+    sar: list[np.ndarray],
+    optical: list[np.ndarray],
+    reach: int,
 ) -> tuple[Grids, tuple[slice, slice]]:
     cell = views.cell_m
     sar_shape = tuple(int(shape[axis] * cell / views.sar_gsd_m[1 - axis]) for axis in (0, 1))
@@ -154,7 +167,9 @@ def _grids(
         shifts = np.array([sar[axis].min(), sar[axis].max()]) / cell
         seen = np.abs(optical[axis]).max() / cell
         first = min(-seen, origin[axis] / cell - shifts[1]) - border
-        last = max(extent + seen, (origin[axis] + sar_shape[1 - axis] * views.sar_gsd_m[axis]) / cell - shifts[0]) + border
+        last = (
+            max(extent + seen, (origin[axis] + sar_shape[1 - axis] * views.sar_gsd_m[axis]) / cell - shifts[0]) + border
+        )
         low.append(max(-reach, int(np.floor(first / STEP)) * STEP))
         high.append(min(extent + reach, low[-1] + int(np.ceil((last - low[-1]) / STEP)) * STEP))
     cut = tuple(slice((low[axis] + reach) // STEP, (high[axis] + reach) // STEP + 1) for axis in (1, 0))

@@ -23,12 +23,28 @@ _TRACKS_PER_HA = 0.35
 _TRODDEN = (Material.SOIL, Material.DRY_GRASS, Material.GRASS, Material.GRAVEL)
 _BUSY = ("apartments", "old_town", "industrial", "suburb", "village", "quarry")
 _NO_CLUTTER = (Material.ASPHALT, Material.WATER, Material.PITCH, Material.VEHICLE)
-_WALL_TONES = ((222, 216, 204), (206, 192, 172), (236, 234, 228), (230, 226, 216), (186, 150, 120), (178, 180, 184), (214, 198, 164))
+_WALL_TONES = (
+    (222, 216, 204),
+    (206, 192, 172),
+    (236, 234, 228),
+    (230, 226, 216),
+    (186, 150, 120),
+    (178, 180, 184),
+    (214, 198, 164),
+)
 _CAR_TONES = (
     (225, 225, 225), (214, 214, 212), (232, 232, 230), (60, 60, 64), (92, 94, 98), (150, 152, 156), (176, 176, 178), (34, 34, 38), (128, 52, 46),
     (62, 78, 116), (190, 184, 170),
 )  # fmt: skip
-_TIN_TONES = ((176, 92, 74), (96, 124, 170), (96, 150, 128), (190, 190, 188), (140, 110, 90), (205, 120, 96), (210, 206, 200))
+_TIN_TONES = (
+    (176, 92, 74),
+    (96, 124, 170),
+    (96, 150, 128),
+    (190, 190, 188),
+    (140, 110, 90),
+    (205, 120, 96),
+    (210, 206, 200),
+)
 
 
 @dataclass
@@ -143,7 +159,9 @@ class Town:
             pose, half_a + 0.5, half_b + 0.5
         )
 
-    def house(self, label: int, pose: Pose, half_a: float, half_b: float, height_m: float, roof: Roof, wings: int = 0) -> bool:
+    def house(
+        self, label: int, pose: Pose, half_a: float, half_b: float, height_m: float, roof: Roof, wings: int = 0
+    ) -> bool:
         """A building where the lot is free: one prism and `wings` smaller ones; returns whether it was built."""
         if not self.lot_is_free(label, pose, half_a, half_b):
             return False
@@ -163,7 +181,9 @@ class Town:
         self.ground.corners.append(tuple(pose.corners(half_a / cell, half_b / cell)[rng.integers(4)].tolist()))
         return True
 
-    def _roof_clutter(self, identity: int, pose: Pose, half_a: float, half_b: float, height_m: float, roof: Roof) -> None:
+    def _roof_clutter(
+        self, identity: int, pose: Pose, half_a: float, half_b: float, height_m: float, roof: Roof
+    ) -> None:
         rng, cell = self.rng, self.layout.cell_m
         for _ in range(rng.integers(1, 2 + int(half_a * half_b / 25))):
             at = pose.offset(rng.uniform(-0.75, 0.75) * half_a / cell, rng.uniform(-0.75, 0.75) * half_b / cell)
@@ -175,7 +195,11 @@ class Town:
     def flat_roof(self) -> Roof:
         """Concrete, gravel or bitumen."""
         tone = self.rng.choice((0.55, 0.8, 1.0, 1.15, 1.3))
-        return Roof("flat", Material.ROOF_FLAT, tuple(self.palette.colour[Material.ROOF_FLAT] * tone * self.rng.uniform(0.92, 1.08, 3)))
+        return Roof(
+            "flat",
+            Material.ROOF_FLAT,
+            tuple(self.palette.colour[Material.ROOF_FLAT] * tone * self.rng.uniform(0.92, 1.08, 3)),
+        )
 
     def tile_roof(self, half_b: float, pitch: float) -> Roof:
         """Tiles on a gable or a hip."""
@@ -198,7 +222,10 @@ class Town:
         i, j = int(y), int(x)
         if not (0 <= i < self.ground.height.shape[0] and 0 <= j < self.ground.height.shape[1]):
             return
-        if self.ground.material[i, j] in (Material.ASPHALT, Material.WATER, Material.PITCH) or self.ground.building[i, j]:
+        if (
+            self.ground.material[i, j] in (Material.ASPHALT, Material.WATER, Material.PITCH)
+            or self.ground.building[i, j]
+        ):
             return
         colour = self.palette.colour[Material.TREE] * self.rng.uniform(0.75, 1.25) * self.rng.uniform(0.93, 1.07, 3)
         self.build.tree(x, y, radius_m, radius_m * self.rng.uniform(1.2, 2.4), colour)
@@ -227,7 +254,9 @@ class Town:
             heading = rng.uniform(0, 2 * np.pi) + np.cumsum(rng.normal(0, 0.22, rng.integers(12, 40)))
             steps = 8.0 / cell * np.column_stack([np.cos(heading), np.sin(heading)])
             line = rng.uniform((0, 0), (width, height)) + np.cumsum(steps, axis=0)
-            cv2.polylines(trodden, [np.rint(line).astype(np.int32)], False, 1, max(1, round(rng.uniform(0.7, 3.2) / cell)))
+            cv2.polylines(
+                trodden, [np.rint(line).astype(np.int32)], False, 1, max(1, round(rng.uniform(0.7, 3.2) / cell))
+            )
             lines.append(line)
         here = (trodden > 0) & np.isin(self.ground.material, _TRODDEN)
         tone = self.palette.colour[Material.SOIL] * rng.uniform(1.0, 1.2)
@@ -254,14 +283,18 @@ class Town:
                 self.tree_at(x, y, self.rng.uniform(0.6, 1.3))
             elif self.ground.material[int(y), int(x)] not in _NO_CLUTTER and self.ground.height[int(y), int(x)] < 0.3:
                 angle, half = self.rng.uniform(0, np.pi), self.rng.uniform(0.4, 1.8, 2)
-                tone = Roof("flat", Material.ROOF_METAL, tuple(self.rng.uniform(60, 230) * self.rng.uniform(0.9, 1.1, 3)))
+                tone = Roof(
+                    "flat", Material.ROOF_METAL, tuple(self.rng.uniform(60, 230) * self.rng.uniform(0.9, 1.1, 3))
+                )
                 pose = Pose(float(x), float(y), float(np.cos(angle)), float(np.sin(angle)))
                 self.build.prism(0, pose, half[0], half[1], self.rng.uniform(0.4, 2.6), tone, self.rng.normal(4, 4))
 
     def _poles(self) -> None:
         """Lamp posts and signs beside arterial roads: strong radar points."""
         height, width = self.ground.height.shape
-        sites = self.rng.uniform((0, 0), (width - 1, height - 1), (int(height * width * self.layout.cell_m**2 / 250), 2))
+        sites = self.rng.uniform(
+            (0, 0), (width - 1, height - 1), (int(height * width * self.layout.cell_m**2 / 250), 2)
+        )
         beside = np.abs(self.layout.road_clearance(sites[:, 0], sites[:, 1]) - 1.0) < 0.6
         for x, y in sites[beside].astype(int):
             if self.ground.height[y, x] == 0:

@@ -53,7 +53,9 @@ class Rows:
 
     def grid(self) -> tuple[np.ndarray, np.ndarray]:
         """Columns (1, w) and rows (h, 1), float32."""
-        return np.arange(self.width, dtype=np.float32)[None], np.arange(self.top, self.bottom, dtype=np.float32)[:, None]
+        return np.arange(self.width, dtype=np.float32)[None], np.arange(self.top, self.bottom, dtype=np.float32)[
+            :, None
+        ]
 
 
 def _wave(rows: Rows, length_px: float, direction: float, phase_shift: np.ndarray) -> np.ndarray:
@@ -69,7 +71,11 @@ class Sea:
         self.slope = rng.uniform(0.35, 0.6)  # dB per degree
         self.gusts, self.calm = coarse_field(shape, rng), coarse_field(shape, rng, 0.5)
         self.gust_db, self.calm_from = rng.uniform(0.8, 2.5), rng.uniform(0.9, 2.2)
-        self.swell_px, self.swell_db, self.direction = rng.uniform(4.5, 14.0), rng.uniform(0.0, 1.1), rng.uniform(0, np.pi)
+        self.swell_px, self.swell_db, self.direction = (
+            rng.uniform(4.5, 14.0),
+            rng.uniform(0.0, 1.1),
+            rng.uniform(0, np.pi),
+        )
         self.row_px, self.row_db = rng.uniform(25.0, 80.0), rng.uniform(0.0, 1.2)
         self.fine = Texture(rng, 1.0, 24.0)
         self.depolarised = rng.uniform(-23.0, -14.5)
@@ -83,7 +89,13 @@ class Sea:
             + self.row_db * _wave(rows, self.row_px, self.direction + 0.3, 2 * wobble)
             + 0.4 * self.fine.window(*bounds)
         )
-        hh = self.level - self.slope * (rows.angle - 30.0) + self.gust_db * self.gusts.window(*bounds) - 9.0 * calm + waves
+        hh = (
+            self.level
+            - self.slope * (rows.angle - 30.0)
+            + self.gust_db * self.gusts.window(*bounds)
+            - 9.0 * calm
+            + waves
+        )
         return hh, hh + self.depolarised
 
 
@@ -118,7 +130,14 @@ class Ice:
             + strength * (1.1 * floes + 3.0 * ridge + 2.0 * knots)
             + self.lead_db * lead
         )
-        hv = hh - 10.0 - 1.5 * young + strength * (0.7 * ridge + 1.2 * knots) + 1.5 * np.clip(deformation, -1, 2) - 2.0 * np.abs(lead)
+        hv = (
+            hh
+            - 10.0
+            - 1.5 * young
+            + strength * (0.7 * ridge + 1.2 * knots)
+            + 1.5 * np.clip(deformation, -1, 2)
+            - 2.0 * np.abs(lead)
+        )
         return hh, hv
 
 
@@ -145,7 +164,13 @@ class Land:
         cap = expit(10 * (self.caps.window(*bounds) - self.cap_from))
         lake = expit(20 * (self.lakes.window(*bounds) - self.lake_from))
         texture = 1.3 * self.fine.window(*bounds) + 0.8 * self.peaks.window(*bounds)
-        hh = self.level - self.slope * (rows.angle - 30.0) + (1 - 0.8 * cap) * texture + 4.0 * cap - 9.0 * lake * (1 - cap)
+        hh = (
+            self.level
+            - self.slope * (rows.angle - 30.0)
+            + (1 - 0.8 * cap) * texture
+            + 4.0 * cap
+            - 9.0 * lake * (1 - cap)
+        )
         return hh, hh - 7.5 + 3.0 * cap + 0.4 * texture - 3.0 * lake
 
 

@@ -52,7 +52,9 @@ def statistics(pixels: np.ndarray) -> np.ndarray:
     """
     values = pixels.astype(np.float32)
     flat = values.reshape(*values.shape[:2], -1)
-    coarse = values.reshape(*values.shape[:2], PATCH_PX // _COARSE_PX, _COARSE_PX, PATCH_PX // _COARSE_PX, _COARSE_PX).mean(axis=(3, 5))
+    coarse = values.reshape(
+        *values.shape[:2], PATCH_PX // _COARSE_PX, _COARSE_PX, PATCH_PX // _COARSE_PX, _COARSE_PX
+    ).mean(axis=(3, 5))
     mean = flat.mean(axis=-1)
     features = [
         mean,
@@ -89,7 +91,9 @@ def compare(
     """Judge each method on every patch, as trained by the fold that never saw the patch's group -> method -> result."""
     config = dataclasses.replace(config, channels=patches.pixels.shape[1])
     fold = deal_folds(patches, folds, seed)
-    work = work / digest([dataclasses.asdict(config), folds, seed, patches.name, patches.digest(), code_digest(compare)])
+    work = work / digest(
+        [dataclasses.asdict(config), folds, seed, patches.name, patches.digest(), code_digest(compare)]
+    )
     predicted = {method: np.empty(len(patches), np.int64) for method in METHODS}
     features = statistics(patches.pixels)
     for number in range(folds):
@@ -117,6 +121,9 @@ def table(results: dict[str, Result], title: str) -> Table:
     shown = Table("method", "accuracy", "macro F1", *(f"F1 {name}" for name in NAMES), title=title)
     for method, result in results.items():
         shown.add_row(
-            method, f"{result.accuracy:.3f}", f"{result.macro_f1:.3f}", *(f"{result.f1[number]:.3f}" for number in range(len(LETTERS)))
+            method,
+            f"{result.accuracy:.3f}",
+            f"{result.macro_f1:.3f}",
+            *(f"{result.f1[number]:.3f}" for number in range(len(LETTERS))),
         )
     return shown

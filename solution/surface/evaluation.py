@@ -53,7 +53,10 @@ class Result:
 
     def facts(self) -> dict:
         """For machines; None for an F1 that is not a number."""
-        f1 = {name: None if np.isnan(value) else round(float(value), 6) for name, value in zip(NAMES, self.f1, strict=True)}
+        f1 = {
+            name: None if np.isnan(value) else round(float(value), 6)
+            for name, value in zip(NAMES, self.f1, strict=True)
+        }
         return {
             "accuracy": self.accuracy,
             "macro_f1": self.macro_f1,
@@ -85,7 +88,12 @@ class Result:
                 color="white" if share[row, column] > 0.5 else "black",
             )
         axes.set(
-            xticks=range(len(NAMES)), yticks=range(len(NAMES)), xticklabels=NAMES, yticklabels=NAMES, xlabel="predicted", ylabel="true"
+            xticks=range(len(NAMES)),
+            yticks=range(len(NAMES)),
+            xticklabels=NAMES,
+            yticklabels=NAMES,
+            xlabel="predicted",
+            ylabel="true",
         )
         axes.set_title(f"{title}\naccuracy {self.accuracy:.3f}, macro F1 {self.macro_f1:.3f}", fontsize=9)
         with atomic_path(out) as temporary:

@@ -38,7 +38,11 @@ class Ground:
 
     @classmethod
     def of(
-        cls, pair: ScenePair, net: PatchClassifier | None = None, progress: Progress | None = None, by_statistics: bool = True
+        cls,
+        pair: ScenePair,
+        net: PatchClassifier | None = None,
+        progress: Progress | None = None,
+        by_statistics: bool = True,
     ) -> Ground:
         """Read the SAR image of a pair, in strips.
 

@@ -117,4 +117,6 @@ def check_channels(net: PatchClassifier, channels: int, place: Path | str) -> No
             if channels > net.channels
             else "take weights for one band, such as folds/surface_hh.safetensors, or those that surface train makes of surface sample --bands 1"
         )
-        raise InputError(f"{place}: has {kinds[channels]} and the weights were trained on {kinds[net.channels]}; {mend}")
+        raise InputError(
+            f"{place}: has {kinds[channels]} and the weights were trained on {kinds[net.channels]}; {mend}"
+        )

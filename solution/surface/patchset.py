@@ -57,7 +57,9 @@ class PatchSet:
     def digest(self) -> str:
         """Short hash of all that the patches hold."""
         columns = (self.pixels, self.labels, self.ids, self.groups)
-        return artefact.digest([(column.shape, hashlib.sha256(np.ascontiguousarray(column)).hexdigest()) for column in columns])
+        return artefact.digest(
+            [(column.shape, hashlib.sha256(np.ascontiguousarray(column)).hexdigest()) for column in columns]
+        )
 
     def part(self, chosen: np.ndarray) -> PatchSet:
         """The patches of an index or mask."""
@@ -74,11 +76,18 @@ def read_patches(place: Path, progress: Progress | None = None) -> PatchSet:
     with _opened(Path(place)) as read:
         table = _read_meta(read, place)
         pixels = np.stack(
-            [_picture(read, place, number) for _, number in counted(table["image_id"].tolist(), f"reading {Path(place).name}", progress)]
+            [
+                _picture(read, place, number)
+                for _, number in counted(table["image_id"].tolist(), f"reading {Path(place).name}", progress)
+            ]
         )
         groups = _groups(read, place, table["image_id"].to_numpy())
     return PatchSet(
-        Path(place).name, pixels, table["label"].map(LETTERS.index).to_numpy(np.int64), table["image_id"].to_numpy(np.int64), groups
+        Path(place).name,
+        pixels,
+        table["label"].map(LETTERS.index).to_numpy(np.int64),
+        table["image_id"].to_numpy(np.int64),
+        groups,
     )
 
 
@@ -180,7 +189,9 @@ def _read_meta(read: ReadFile, place: Path) -> pd.DataFrame:
     table = pd.DataFrame(rows, columns=list(COLUMNS)).astype(dict.fromkeys(COLUMNS[:3], np.int64))
     unknown = sorted(set(table["label"]) - set(LETTERS))
     if unknown:
-        raise InputError(f"{place}: {META} has the labels {', '.join(unknown[:12])}; known are W (water), I (ice) and L (land)")
+        raise InputError(
+            f"{place}: {META} has the labels {', '.join(unknown[:12])}; known are W (water), I (ice) and L (land)"
+        )
     twice = table["image_id"].duplicated()
     if twice.any():
         raise InputError(f"{place}: {META} names image {table['image_id'][twice].iloc[0]} twice; keep one line of it")
@@ -209,5 +220,7 @@ def _groups(read: ReadFile, place: Path, ids: np.ndarray) -> np.ndarray:
     try:
         first = pd.read_csv(io.BytesIO(raw))["first_id"].to_numpy(np.int64)
     except (KeyError, ValueError) as error:
-        raise InputError(f"{place}: {SCENES} is not readable; it needs the columns first_id,image, or remove it") from error
+        raise InputError(
+            f"{place}: {SCENES} is not readable; it needs the columns first_id,image, or remove it"
+        ) from error
     return np.searchsorted(np.unique(first), ids, side="right")

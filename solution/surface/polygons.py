@@ -54,7 +54,9 @@ def read_polygons(path: Path, attribute: str | None = None, ignore: Sequence[str
     if not isinstance(table, geopandas.GeoDataFrame) or table.empty:
         raise InputError(f"{path}: holds no polygons; choose another shapefile")
     if table.crs is None:
-        raise InputError(f"{path}: has no coordinate system (CRS); put its .prj file beside it, or assign one with: ogr2ogr -a_srs")
+        raise InputError(
+            f"{path}: has no coordinate system (CRS); put its .prj file beside it, or assign one with: ogr2ogr -a_srs"
+        )
     column = _attribute(path, table, attribute)
     words = table[column].astype(str).str.strip().str.lower()
     left_out = words.isin([value.strip().lower() for value in ignore])

@@ -108,10 +108,16 @@ def _polygons_on(scene: SurfaceScene, shapefiles: Sequence[Path], sampling: Samp
     for path in shapefiles:
         table = read_polygons(path, sampling.attribute, sampling.ignore).to_crs(scene.crs)
         found.append(table.cx[west:east, south:north])
-    kept = found[0] if len(found) == 1 else geopandas.GeoDataFrame(geopandas.pd.concat(found, ignore_index=True), crs=scene.crs)
+    kept = (
+        found[0]
+        if len(found) == 1
+        else geopandas.GeoDataFrame(geopandas.pd.concat(found, ignore_index=True), crs=scene.crs)
+    )
     if kept.empty:
         names = ", ".join(path.name for path in shapefiles[:4]) + (", ..." if len(shapefiles) > 4 else "")
-        raise InputError(f"{scene.path}: no polygon of {names} lies on it; check that they show the same place, and their CRS")
+        raise InputError(
+            f"{scene.path}: no polygon of {names} lies on it; check that they show the same place, and their CRS"
+        )
     return kept
 
 
@@ -121,7 +127,9 @@ def _patches(
     """Pixels, column, row and class of every patch that is cut from a scene, in the order of rows."""
     height, width = scene.shape
     if min(height, width) < PATCH_PX:
-        raise InputError(f"{scene.path}: is {width} x {height} px, smaller than a patch of {PATCH_PX} px; choose a larger image")
+        raise InputError(
+            f"{scene.path}: is {width} x {height} px, smaller than a patch of {PATCH_PX} px; choose a larger image"
+        )
     if sampling.per_class is None:
         yield from _consecutive(scene, polygons, sampling)
     else:
@@ -146,7 +154,9 @@ def _consecutive(scene: SurfaceScene, polygons: geopandas.GeoDataFrame, sampling
                 yield pixels[:, *part], int(column), int(row), int(label)
 
 
-def _random(scene: SurfaceScene, polygons: geopandas.GeoDataFrame, sampling: Sampling, rng: np.random.Generator) -> Iterator:
+def _random(
+    scene: SurfaceScene, polygons: geopandas.GeoDataFrame, sampling: Sampling, rng: np.random.Generator
+) -> Iterator:
     """Positions are drawn until every class is full or the attempts are used up; a full
     class lets its further draws go."""
     height, width = scene.shape

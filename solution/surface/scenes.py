@@ -39,7 +39,9 @@ class Stretch:
     def __call__(self, raw: np.ndarray) -> np.ndarray:
         """(bands, h, w) raw, all finite -> uint8."""
         amplitude = _amplitude(raw.astype(np.float32), self.decibel)
-        return np.rint(np.clip(amplitude * (255.0 / np.asarray(self.top, np.float32)[:, None, None]), 0, 255)).astype(np.uint8)
+        return np.rint(np.clip(amplitude * (255.0 / np.asarray(self.top, np.float32)[:, None, None]), 0, 255)).astype(
+            np.uint8
+        )
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,9 @@ def find_images(place: Path) -> list[Path]:
     return found
 
 
-def _read(dataset: rasterio.io.DatasetReader, bands: tuple[int, ...], window: RasterWindow) -> tuple[np.ndarray, np.ndarray]:
+def _read(
+    dataset: rasterio.io.DatasetReader, bands: tuple[int, ...], window: RasterWindow
+) -> tuple[np.ndarray, np.ndarray]:
     """Raw values, 0 where not finite, and validity: finite, and neither nodata nor zero in all bands."""
     raw = dataset.read(list(bands), window=window)
     valid = raster.has_data(raw, dataset.nodata)

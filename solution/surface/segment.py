@@ -56,7 +56,9 @@ def grid_shape(shape: tuple[int, int], stride: int) -> tuple[int, int]:
     return -(-shape[0] // stride), -(-shape[1] // stride)
 
 
-def classify_cells(scene: SurfaceScene, net: PatchClassifier, stride: int, progress: Progress | None = None) -> Iterator[CellStrip]:
+def classify_cells(
+    scene: SurfaceScene, net: PatchClassifier, stride: int, progress: Progress | None = None
+) -> Iterator[CellStrip]:
     """Classify all cells of a scene, strip by strip; memory stays at one strip of `_STRIP_PX` rows and its patches.
 
     The patch of a cell starts at ``cell * stride + stride // 2 - 32`` along both axes.
@@ -71,7 +73,11 @@ def classify_cells(scene: SurfaceScene, net: PatchClassifier, stride: int, progr
         found = np.full((count, columns, len(LETTERS)), np.nan, np.float32)
         for row in range(count):
             found[row] = _classify_row(
-                net, pixels[:, row * stride : row * stride + PATCH_PX], valid[row * stride : row * stride + PATCH_PX], columns, stride
+                net,
+                pixels[:, row * stride : row * stride + PATCH_PX],
+                valid[row * stride : row * stride + PATCH_PX],
+                columns,
+                stride,
             )
         bottom = min((first + count) * stride, scene.shape[0])
         inner = np.s_[first * stride - top : bottom - top, -_offset(stride) : scene.shape[1] - _offset(stride)]
@@ -91,7 +97,9 @@ def _padded_strip(scene: SurfaceScene, first: int, count: int, stride: int) -> t
     height, width = scene.shape
     top = first * stride + _offset(stride)
     bottom = top + (count - 1) * stride + max(PATCH_PX, stride - _offset(stride))
-    right = (grid_shape(scene.shape, stride)[1] - 1) * stride + _offset(stride) + max(PATCH_PX, stride - _offset(stride))
+    right = (
+        (grid_shape(scene.shape, stride)[1] - 1) * stride + _offset(stride) + max(PATCH_PX, stride - _offset(stride))
+    )
     start, stop = max(top, 0), min(bottom, height)
     # A strip at the lower border is read with enough rows above it to mirror.
     start = max(0, min(start, height - (bottom - height) - 1)) if bottom > height else start
@@ -115,7 +123,12 @@ def _classify_row(net: PatchClassifier, pixels: np.ndarray, valid: np.ndarray, c
 
 
 def segment(
-    image: Path, out: Path, net: PatchClassifier, stride: int, progress: Progress | None = None, bands: int | None = None
+    image: Path,
+    out: Path,
+    net: PatchClassifier,
+    stride: int,
+    progress: Progress | None = None,
+    bands: int | None = None,
 ) -> dict[str, float]:
     """Write the class map, the probabilities and a preview of a scene; all or none.
 
@@ -173,7 +186,9 @@ def class_block(cells: CellStrip, stride: int) -> np.ndarray:
 
 def _class_map(path: Path, scene: SurfaceScene) -> rasterio.io.DatasetWriter:
     target = rasterio.open(path, "w", **_profile(scene.shape, scene, scene.transform, 1, "uint8", NO_DATA))
-    target.write_colormap(1, {NO_DATA: (0, 0, 0, 0), **{number: (*colour, 255) for number, colour in enumerate(COLOURS, start=1)}})
+    target.write_colormap(
+        1, {NO_DATA: (0, 0, 0, 0), **{number: (*colour, 255) for number, colour in enumerate(COLOURS, start=1)}}
+    )
     target.set_band_description(1, "surface")
     target.update_tags(1, **{str(number): name for number, name in enumerate(NAMES, start=1)})
     return target
@@ -181,13 +196,17 @@ def _class_map(path: Path, scene: SurfaceScene) -> rasterio.io.DatasetWriter:
 
 def _probability_map(path: Path, scene: SurfaceScene, stride: int) -> rasterio.io.DatasetWriter:
     shape = grid_shape(scene.shape, stride)
-    target = rasterio.open(path, "w", **_profile(shape, scene, scene.transform @ Affine.scale(stride), len(LETTERS), "float32", np.nan))
+    target = rasterio.open(
+        path, "w", **_profile(shape, scene, scene.transform @ Affine.scale(stride), len(LETTERS), "float32", np.nan)
+    )
     for band, name in enumerate(NAMES, start=1):
         target.set_band_description(band, name)
     return target
 
 
-def _profile(shape: tuple[int, int], scene: SurfaceScene, transform: Affine, bands: int, dtype: str, nodata: float) -> dict:
+def _profile(
+    shape: tuple[int, int], scene: SurfaceScene, transform: Affine, bands: int, dtype: str, nodata: float
+) -> dict:
     return {
         "driver": "GTiff",
         "height": shape[0],

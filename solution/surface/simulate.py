@@ -79,8 +79,23 @@ def write_scene(stem: Path, size: tuple[int, int], seed: int) -> None:
     sea, ice, land, instrument = (kind(size, look_rng) for kind in (Sea, Ice, Land, Instrument))
     transform = Affine(CELL_M, 0.0, ORIGIN_M[0], 0.0, -CELL_M, ORIGIN_M[1])
     seen = np.empty(size, np.uint8)
-    profile = {"driver": "GTiff", "height": size[0], "width": size[1], "count": 2, "dtype": "uint8", "crs": CRS, "transform": transform}
-    layout_of_file = {"tiled": True, "blockxsize": 256, "blockysize": 256, "compress": "deflate", "zlevel": 1, "nodata": 0}
+    profile = {
+        "driver": "GTiff",
+        "height": size[0],
+        "width": size[1],
+        "count": 2,
+        "dtype": "uint8",
+        "crs": CRS,
+        "transform": transform,
+    }
+    layout_of_file = {
+        "tiled": True,
+        "blockxsize": 256,
+        "blockysize": 256,
+        "compress": "deflate",
+        "zlevel": 1,
+        "nodata": 0,
+    }
     with rasterio.open(stem.with_suffix(".tif"), "w", **profile, **layout_of_file) as target:
         for band, name in enumerate(("HH", "HV"), start=1):
             target.set_band_description(band, name)
@@ -123,7 +138,9 @@ def _distance(land: np.ndarray) -> CoarseField:
     """Signed distance from the coast, px."""
     coarse = land[STEP // 2 :: STEP, STEP // 2 :: STEP]
     coarse = np.pad(
-        coarse, ((0, -(-land.shape[0] // STEP) + 1 - coarse.shape[0]), (0, -(-land.shape[1] // STEP) + 1 - coarse.shape[1])), mode="edge"
+        coarse,
+        ((0, -(-land.shape[0] // STEP) + 1 - coarse.shape[0]), (0, -(-land.shape[1] // STEP) + 1 - coarse.shape[1])),
+        mode="edge",
     )
     if not coarse.any():
         return CoarseField(np.full(coarse.shape, -1e6, np.float32))
@@ -158,4 +175,6 @@ def _stacked(bands: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
 def outline(classes: np.ndarray, transform: Affine) -> geopandas.GeoDataFrame:
     """The polygons of a class map (H, W), along its pixel edges."""
     found = [(as_polygon(geometry), LETTERS[int(value)]) for geometry, value in shapes(classes, transform=transform)]
-    return geopandas.GeoDataFrame({ATTRIBUTES[0]: [letter for _, letter in found]}, geometry=[polygon for polygon, _ in found], crs=CRS)
+    return geopandas.GeoDataFrame(
+        {ATTRIBUTES[0]: [letter for _, letter in found]}, geometry=[polygon for polygon, _ in found], crs=CRS
+    )

@@ -54,7 +54,9 @@ def split_groups(patches: PatchSet, share: float, seed: int) -> Split:
     """
     groups = np.unique(patches.groups)
     if len(groups) < 2:
-        raise InputError(f"{patches.name}: all patches are of one scene or block of ids, so none can be held out; sample more scenes")
+        raise InputError(
+            f"{patches.name}: all patches are of one scene or block of ids, so none can be held out; sample more scenes"
+        )
     order = np.random.default_rng(seed).permutation(groups)
     held_out = np.isin(patches.groups, order[: int(np.clip(round(share * len(groups)), 1, len(groups) - 1))])
     return Split(~held_out, held_out)
@@ -81,7 +83,9 @@ class ClassifierModule(lightning.LightningModule):
         pixels, labels = batch
         # Seeded by the step, so that a run that was killed and goes on sees what it would have seen.
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.global_step)
-        loss = self._loss(self.net(augmented(pixels, self.config.gain_db, self.config.zoom, generator)), labels, self.config.smoothing)
+        loss = self._loss(
+            self.net(augmented(pixels, self.config.gain_db, self.config.zoom, generator)), labels, self.config.smoothing
+        )
         if not torch.isfinite(loss):
             raise FloatingPointError(f"surface: the loss is not finite in step {self.global_step}")
         self.log("loss", loss.detach(), prog_bar=True, on_epoch=True, on_step=False)
@@ -90,14 +94,21 @@ class ClassifierModule(lightning.LightningModule):
     def validation_step(self, batch: list[Tensor], index: int) -> None:
         """One batch of held-out patches as they are."""
         pixels, labels = batch
-        self.log("val_accuracy", (self.net(pixels).argmax(dim=1) == labels).float().mean(), prog_bar=True, batch_size=len(labels))
+        self.log(
+            "val_accuracy",
+            (self.net(pixels).argmax(dim=1) == labels).float().mean(),
+            prog_bar=True,
+            batch_size=len(labels),
+        )
 
     def _loss(self, logits: Tensor, labels: Tensor, smoothing: float) -> Tensor:
         return F.cross_entropy(logits, labels, self.weights, label_smoothing=smoothing)
 
     def configure_optimizers(self) -> dict:
         """AdamW under one cycle."""
-        optimizer = torch.optim.AdamW(self.net.parameters(), self.config.learning_rate, weight_decay=self.config.weight_decay)
+        optimizer = torch.optim.AdamW(
+            self.net.parameters(), self.config.learning_rate, weight_decay=self.config.weight_decay
+        )
         schedule = torch.optim.lr_scheduler.OneCycleLR(
             optimizer, self.config.learning_rate, total_steps=self.steps, pct_start=_WARMUP_SHARE
         )
@@ -118,7 +129,9 @@ def augmented(pixels: Tensor, gain_db: float, zoom: float, generator: torch.Gene
         out[chosen] = turned.flip(3) if turn >= 4 else turned
     out = magnified(out, zoom, generator)
     gain = 10 ** (gain_db / 20 * torch.randn((len(pixels), 2), generator=generator))
-    gains = gain[:, :1] if pixels.shape[1] == 1 else torch.stack([gain[:, 0], gain[:, 1], gain[:, 1] / gain[:, 0]], dim=1)
+    gains = (
+        gain[:, :1] if pixels.shape[1] == 1 else torch.stack([gain[:, 0], gain[:, 1], gain[:, 1] / gain[:, 0]], dim=1)
+    )
     return (out * gains.to(pixels.device)[:, :, None, None]).round().clamp(0, _BYTE - 1)
 
 
@@ -162,7 +175,10 @@ class PatchData(lightning.LightningDataModule):
         """All training patches; an incomplete last batch is left out where there are others."""
         data = self.parts["train"]
         return DataLoader(
-            data, self.config.batch_size, sampler=Shuffled(len(data), self.seed), drop_last=len(data) >= self.config.batch_size
+            data,
+            self.config.batch_size,
+            sampler=Shuffled(len(data), self.seed),
+            drop_last=len(data) >= self.config.batch_size,
         )
 
     def val_dataloader(self) -> DataLoader:
@@ -175,7 +191,13 @@ def _tensors(patches: PatchSet) -> TensorDataset:
 
 
 def train(
-    patches: PatchSet, config: SurfaceConfig, out: Path, run: Path, seed: int = 0, device: str = "auto", replace: bool = False
+    patches: PatchSet,
+    config: SurfaceConfig,
+    out: Path,
+    run: Path,
+    seed: int = 0,
+    device: str = "auto",
+    replace: bool = False,
 ) -> tuple[bool, Split]:
     """Train a classifier and write its weights.
 
@@ -216,7 +238,11 @@ def fit(patches: PatchSet, split: Split, config: SurfaceConfig, work: Path, seed
     accelerator, devices = trainer_device(device)
     folder = work / "checkpoints"
     checkpoint = ModelCheckpoint(
-        folder, filename="last", every_n_epochs=config.save_interval, save_on_train_epoch_end=True, enable_version_counter=False
+        folder,
+        filename="last",
+        every_n_epochs=config.save_interval,
+        save_on_train_epoch_end=True,
+        enable_version_counter=False,
     )
     trainer = lightning.Trainer(
         accelerator=accelerator,
@@ -230,5 +256,10 @@ def fit(patches: PatchSet, split: Split, config: SurfaceConfig, work: Path, seed
         enable_model_summary=False,
     )
     last = folder / "last.ckpt"
-    trainer.fit(module, datamodule=PatchData(patches, split, config, seed), ckpt_path=last if last.is_file() else None, weights_only=True)
+    trainer.fit(
+        module,
+        datamodule=PatchData(patches, split, config, seed),
+        ckpt_path=last if last.is_file() else None,
+        weights_only=True,
+    )
     return module.net.cpu().eval()

@@ -110,7 +110,10 @@ def moving_probability(scene: SurfaceScene, net: PatchClassifier, progress: Prog
     from solution.surface.segment import classify_cells  # it also draws, for which predictions need not wait
 
     still = np.concatenate(
-        [cells.probabilities[..., NAMES.index("land")] for cells in classify_cells(scene, net, _CLASSIFIED_CELL_PX, progress)]
+        [
+            cells.probabilities[..., NAMES.index("land")]
+            for cells in classify_cells(scene, net, _CLASSIFIED_CELL_PX, progress)
+        ]
     )
     return CellGrid(1 - still, _CLASSIFIED_CELL_PX, scene.shape)
 
@@ -127,11 +130,15 @@ def from_statistics(path: Path, config: WaterConfig) -> CellGrid:
     with raster.open_raster(path) as dataset:
         raster.check_sar(dataset, path)
         if min(dataset.shape) < CELL_PX:
-            raise InputError(f"{path}: is {dataset.width} x {dataset.height} px, too small for a water mask; choose a larger image")
+            raise InputError(
+                f"{path}: is {dataset.width} x {dataset.height} px, too small for a water mask; choose a larger image"
+            )
         return on_cells(smooth_dark(measured(dataset, raster.sar_overview(dataset), config), config), dataset.shape)
 
 
-def measured(dataset: rasterio.io.DatasetReader, overview: raster.Overview, config: WaterConfig | None = None) -> Smoothness:
+def measured(
+    dataset: rasterio.io.DatasetReader, overview: raster.Overview, config: WaterConfig | None = None
+) -> Smoothness:
     """Statistics of an open raster of at least one cell, which may be a warped view.
 
     Args:
@@ -146,7 +153,9 @@ def on_cells(values: np.ndarray, shape: tuple[int, int]) -> CellGrid:
     """Values (h, w) of whole cells as a grid over an image, whose last, incomplete cells take the
     values of their neighbours."""
     cells = [-(-side // CELL_PX) for side in shape]
-    completed = np.pad(values, [(0, whole - present) for whole, present in zip(cells, values.shape, strict=True)], mode="edge")
+    completed = np.pad(
+        values, [(0, whole - present) for whole, present in zip(cells, values.shape, strict=True)], mode="edge"
+    )
     return CellGrid(completed if completed.dtype == bool else completed.astype(np.float32), CELL_PX, shape)
 
 
@@ -157,7 +166,11 @@ def _strip(dataset, top: int, decibel: bool) -> np.ndarray:
     amplitude = raw.astype(np.float32)
     # Zeros among other amplitudes are dark water, not gaps: a cell counts as a gap where it holds nothing else.
     # Among decibels zeros fill what is empty.
-    data = np.isfinite(amplitude) & (amplitude != dataset.nodata if dataset.nodata else True) & ((amplitude != 0) | (not decibel))
+    data = (
+        np.isfinite(amplitude)
+        & (amplitude != dataset.nodata if dataset.nodata else True)
+        & ((amplitude != 0) | (not decibel))
+    )
     amplitude = np.where(data, amplitude, 0)
     amplitude = np.where(data, 10 ** (amplitude / 20), 0) if decibel else np.maximum(amplitude, 0)
     return cell_sums(amplitude, _QUANTISATION if raw.dtype.kind in "ui" else 0.0)
@@ -209,7 +222,9 @@ def _neighbourhood(sums: np.ndarray, side: int) -> np.ndarray:
     """(4, h, w) averages over valid cells around each cell."""
     valid = sums[0]
     share = cv2.blur(valid, (side, side), borderType=cv2.BORDER_CONSTANT)
-    return np.stack([cv2.blur(layer * valid, (side, side), borderType=cv2.BORDER_CONSTANT) for layer in sums[1:]]) / np.maximum(share, 1e-9)
+    return np.stack(
+        [cv2.blur(layer * valid, (side, side), borderType=cv2.BORDER_CONSTANT) for layer in sums[1:]]
+    ) / np.maximum(share, 1e-9)
 
 
 def _pooled(values: np.ndarray, side: int) -> np.ndarray:

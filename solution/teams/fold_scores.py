@@ -31,8 +31,8 @@ def score_folds(pairs: Sequence[ScenePair], split: pd.DataFrame, folds: Path) ->
     """Out-of-fold scores under both protocols, from the candidate tables alone; also written to ``score.json``.
 
     Returns:
-        {protocol: {scene: {zero_shift_px, affine_on_labels_px, pipeline_px, flow_px, ..., sources: {...}}, "mean": {...}}}. A row whose table no longer
-        agrees with the code or with the scene's files says so under ``stale``.
+        {protocol: {scene: {zero_shift_px, affine_on_labels_px, pipeline_px, flow_px, ..., sources: {...}}, "mean":
+        {...}}}. A row whose table no longer agrees with the code or with the scene's files says so under ``stale``.
     """
     result = {}
     for protocol, by_aoi in (("leave_one_scene_out", False), ("leave_one_aoi_out", True)):
@@ -42,33 +42,54 @@ def score_folds(pairs: Sequence[ScenePair], split: pd.DataFrame, folds: Path) ->
             if team is not None:
                 table = folds / team.name / CANDIDATES
                 stale = stamps.why_stale(folds, team.name, proposing_code(), [pair], table)
-                rows[pair.name] = {"team": team.name, **({"stale": stale} if stale else {}), **_score_scene(pair, table)}
+                rows[pair.name] = {
+                    "team": team.name,
+                    **({"stale": stale} if stale else {}),
+                    **_score_scene(pair, table),
+                }
         if rows:
-            keys = [key for key in next(iter(rows.values())) if key.endswith("_px") and all(key in row for row in rows.values())]
+            keys = [
+                key
+                for key in next(iter(rows.values()))
+                if key.endswith("_px") and all(key in row for row in rows.values())
+            ]
             mean = {key: round(float(np.mean([row[key] for row in rows.values()])), 4) for key in keys}
-            result[protocol] = {**rows, "mean": {**mean, "leaderboard": round(score.leaderboard(mean["pipeline_px"]), 3)}}
+            result[protocol] = {
+                **rows,
+                "mean": {**mean, "leaderboard": round(score.leaderboard(mean["pipeline_px"]), 3)},
+            }
     if not result:
-        raise InputError(f"{folds / SCORES}: there is no labelled scene to score; pass a folder that holds AA_tiepoints_NAME.csv")
+        raise InputError(
+            f"{folds / SCORES}: there is no labelled scene to score; pass a folder that holds AA_tiepoints_NAME.csv"
+        )
     artefact.write_text(folds / SCORES, json.dumps(result, indent=1) + "\n")
     return result
 
 
 def _score_scene(pair: ScenePair, table_path: Path) -> dict:
-    """The map that a table gives, read at the tie-points as the scorer reads it, beside zero shift and the best affine on the labels."""
+    """The map that a table gives, read at the tie-points as the scorer reads it, beside zero shift and the best affine
+    on the labels."""
     table = candidates.read(table_path)
     table = table[table["scene"] == pair.name].reset_index(drop=True)
     truth = score.reference(pair.tiepoints_csv, pair.optical, pair.sar)
     where, shift = truth.xy, truth.shift
     moving = Ground.of(pair).moves(table)
     field = fitting.quiet_fit(table, pair.shape, pair.gsd_m, moving)
-    maps = {"zero_shift": np.zeros_like(shift), "affine_on_labels": affine_of_shifts(where, shift), "pipeline": field.shift_at(where)}
+    maps = {
+        "zero_shift": np.zeros_like(shift),
+        "affine_on_labels": affine_of_shifts(where, shift),
+        "pipeline": field.shift_at(where),
+    }
     found = [source for source in NAMES if (table["source"] == source).any()]
     for source in found:
         rows = (table["source"] == source).to_numpy()
         maps[source] = fitting.quiet_fit(table[rows], pair.shape, pair.gsd_m, moving[rows]).shift_at(where)
     means = {f"{name}_px": round(float(score.distances_px(value, truth).mean()), 4) for name, value in maps.items()}
     own = score.distances_px(maps["pipeline"], truth)
-    more = {"pipeline_median_px": round(float(np.median(own)), 4), "pipeline_p90_px": round(float(np.percentile(own, 90)), 4)}
+    more = {
+        "pipeline_median_px": round(float(np.median(own)), 4),
+        "pipeline_p90_px": round(float(np.percentile(own, 90)), 4),
+    }
     facts = {source: _source_facts(table[table["source"] == source]) for source in found}
     return {"tiepoints": len(shift), "candidates": len(table), "fit": field.kind, **means, **more, "sources": facts}
 
@@ -80,10 +101,19 @@ def _source_facts(rows: pd.DataFrame) -> dict:
 
 
 def show_scores(result: dict, console: Console) -> None:
-    """Per protocol a table of errors in px, and one of the sources: map error alone, candidates, share of them within 3 px."""
+    """Per protocol a table of errors in px, and one of the sources: map error alone, candidates, share of them within 3
+    px."""
     for protocol, rows in result.items():
         title = protocol.replace("_", " ")
-        names = ["team", "tiepoints", "zero_shift_px", "affine_on_labels_px", "pipeline_px", "pipeline_median_px", "pipeline_p90_px"]
+        names = [
+            "team",
+            "tiepoints",
+            "zero_shift_px",
+            "affine_on_labels_px",
+            "pipeline_px",
+            "pipeline_median_px",
+            "pipeline_p90_px",
+        ]
         headings = [name.removesuffix("_px").replace("_", " ") for name in names]
         cells = {scene: [_cell(row.get(name, "")) for name in names] for scene, row in rows.items()}
         console.print(_table(f"{title} (mean error, px)", headings, cells))
@@ -93,7 +123,9 @@ def show_scores(result: dict, console: Console) -> None:
             for scene, row in scenes.items()
             for source, facts in row["sources"].items()
         }
-        console.print(_table(f"{title}: each source alone", ["mean error, px", "candidates", "share within 3 px"], of_sources))
+        console.print(
+            _table(f"{title}: each source alone", ["mean error, px", "candidates", "share within 3 px"], of_sources)
+        )
         console.print(f"leaderboard score {rows['mean']['leaderboard']:.2f}", highlight=False)
         for scene, row in rows.items():
             if row.get("stale"):
@@ -109,7 +141,9 @@ def _table(title: str, headings: list[str], rows: dict[str, list[str]]) -> Table
     table = Table(title=title, box=box.SIMPLE, pad_edge=False, padding=0)
     table.add_column("scene", no_wrap=True)
     for heading in headings:
-        table.add_column(heading, justify="right", min_width=max(map(len, heading.split())))  # a heading may wrap, its words may not
+        table.add_column(
+            heading, justify="right", min_width=max(map(len, heading.split()))
+        )  # a heading may wrap, its words may not
     for name, cells in rows.items():
         table.add_row(name, *cells)
     return table

@@ -46,7 +46,9 @@ class Proposing:
         if unknown:
             raise InputError(f"--source {unknown[0]}: is none of {', '.join(names)}")
         if self.sources and not any(proposer.learned for proposer in self._asked()):
-            raise InputError(f"--source {self.sources[0]}: looks around what others found; add --source flow or --source match")
+            raise InputError(
+                f"--source {self.sources[0]}: looks around what others found; add --source flow or --source match"
+            )
 
     def of_team(self, team: Path) -> list[str]:
         """The sources that a team, by its folder, shall propose from, in order."""
@@ -57,7 +59,9 @@ class Proposing:
         weights for."""
         if self.sources:
             return self._asked()
-        found = [proposer for proposer in self.proposers if all(_weights(team, stage).is_file() for stage in proposer.needs)]
+        found = [
+            proposer for proposer in self.proposers if all(_weights(team, stage).is_file() for stage in proposer.needs)
+        ]
         # Without a learned one, the first, whose weights are then missed by name.
         return found if any(proposer.learned for proposer in found) else [self.proposers[0]]
 

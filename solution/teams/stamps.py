@@ -1,4 +1,5 @@
-"""What a team's table of candidates was made from, noted when it is finished, so that a stale table is never called up to date."""
+"""What a team's table of candidates was made from, noted when it is finished, so that a stale table is never called up
+to date."""
 
 from __future__ import annotations
 
@@ -16,7 +17,8 @@ def scene_facts(pair: ScenePair) -> list:
 
 
 def note(folds: Path, team: str, made_from: Mapping, table: Path) -> None:
-    """Note what a finished table was made from; `made_from` has the keys ``code``, ``scenes`` (by name) and ``proposing``."""
+    """Note what a finished table was made from; `made_from` has the keys ``code``, ``scenes`` (by name) and
+    ``proposing``."""
     write_text(_stamp(folds, team), json.dumps({**made_from, "table": file_facts(table)}))
 
 

@@ -1,7 +1,7 @@
 """Teams: who holds which scenes out.
 
-A team is named by its folder below ``folds/``: ``0``, ``1``, ... hold one fold of the split out; ``aoi_02`` holds a whole AOI out and serves
-the leave-one-AOI-out score alone, where no fold's team already does.
+A team is named by its folder below ``folds/``: ``0``, ``1``, ... hold one fold of the split out; ``aoi_02`` holds a
+whole AOI out and serves the leave-one-AOI-out score alone, where no fold's team already does.
 """
 
 from __future__ import annotations
@@ -59,7 +59,8 @@ def team_of(scene: str, split: pd.DataFrame, by_aoi: bool) -> Team | None:
 
 
 def held_out_by_split(scene: str, folds: Path) -> str | None:
-    """Name of the team that holds a scene out by the split of the teams' folder; None where the split does not name it, or there is none."""
+    """Name of the team that holds a scene out by the split of the teams' folder; None where the split does not name it,
+    or there is none."""
     if not (folds / SPLIT).is_file():
         return None
     split = read_split(folds / SPLIT)
@@ -67,8 +68,8 @@ def held_out_by_split(scene: str, folds: Path) -> str | None:
 
 
 def unseen_by(pair: ScenePair, folds: Path, weights: Mapping[str, Sequence[Path]]) -> tuple[str, ...]:
-    """Names of the teams that may judge a scene: for one that the split names the team that holds it out, for any other all; in either case without those
-    whose weights list the scene.
+    """Names of the teams that may judge a scene: for one that the split names the team that holds it out, for any other
+    all; in either case without those whose weights list the scene.
 
     Args:
         weights: a team's name -> the files that it brings.
@@ -76,4 +77,8 @@ def unseen_by(pair: ScenePair, folds: Path, weights: Mapping[str, Sequence[Path]
     held_out_by = held_out_by_split(pair.name, folds)
     names = tuple(name for name in weights if held_out_by in (None, name))
     known_as = {pair.name, f"{pair.optical.parent.name}/{pair.name}"}  # simulated scenes carry their folder's name
-    return tuple(name for name in names if not any(known_as & set(artefact.read_manifest(path).trained_on) for path in weights[name]))
+    return tuple(
+        name
+        for name in names
+        if not any(known_as & set(artefact.read_manifest(path).trained_on) for path in weights[name])
+    )

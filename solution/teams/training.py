@@ -47,7 +47,9 @@ def train_teams(
     labelled = {pair.name: pair for pair in pairs if pair.tiepoints_csv is not None}
     missing = sorted(set(labelled) - set(split["scene"]))
     if missing:
-        raise InputError(f"scene {missing[0]}: is not in the split; make it anew with: python -m solution split DATA_DIR")
+        raise InputError(
+            f"scene {missing[0]}: is not in the split; make it anew with: python -m solution split DATA_DIR"
+        )
     shared = list(extra())
     loaded = {name: scene_image(pair) for name, pair in labelled.items()}
     for team in (team for team in chosen if team.name in only or not only):
@@ -63,4 +65,6 @@ def _guard_seen(team: Team, stage: Stage, init: Path | None) -> None:
     seen = set(stage.seen) | (set(artefact.read_manifest(init).trained_on) if init else set())
     told = sorted(seen & set(team.held_out))
     if told:
-        raise InputError(f"{init or team.name}: was trained on scene {told[0]}, which team {team.name} holds out; start from other weights")
+        raise InputError(
+            f"{init or team.name}: was trained on scene {told[0]}, which team {team.name} holds out; start from other weights"
+        )

@@ -33,8 +33,10 @@ class Scene:
     Attributes:
         folder, name: where it lies, and its SN9 name.
         optical, sar: the rasters.
-        tiepoints_csv: labels that follow the index convention, rounded to whole pixels of both images; None without labels.
-        displacement: (x, y) in the optical *array* grid (integers are pixel centres) -> apparent shift (dx, dy) in optical px.
+        tiepoints_csv: labels that follow the index convention, rounded to whole pixels of both images; None without
+            labels.
+        displacement: (x, y) in the optical *array* grid (integers are pixel centres) -> apparent shift (dx, dy) in
+            optical px.
     """
 
     folder: Path
@@ -49,7 +51,10 @@ class Scene:
 
     def error_px(self, table: pd.DataFrame) -> np.ndarray:
         """(N, 2) index shifts of candidates less the true ones."""
-        true = np.column_stack(self.displacement(table["x"].to_numpy(), table["y"].to_numpy())) - self.open().centre_offset_px
+        true = (
+            np.column_stack(self.displacement(table["x"].to_numpy(), table["y"].to_numpy()))
+            - self.open().centre_offset_px
+        )
         return table[["dx", "dy"]].to_numpy() - true
 
 
@@ -64,7 +69,8 @@ class Recipe:
         sar_offset: SAR origin less optical origin (east, north), in units of the optical CRS.
         sar_shape: (h, w); by default it covers the optical image.
         sar_rotation_deg: turns the SAR grid about its origin.
-        displacement: constant apparent shift (dx, dy) in optical px, or a smooth function of optical array positions (slope below 1/2).
+        displacement: constant apparent shift (dx, dy) in optical px, or a smooth function of optical array positions
+            (slope below 1/2).
         kind: what the SAR values are: ``amplitude``, ``intensity`` (its square) or ``db``.
         speckle: standard deviation of the multiplicative noise of the amplitude.
         sar_crs: None for the optical one.
@@ -172,7 +178,13 @@ def write_scene(folder: Path, name: str, recipe: Recipe) -> Scene:
 
     sar_transform, sar_shape = _sar_grid(recipe)
     ground_x, ground_y = _ground_of_sar(recipe, sar_transform, sar_shape, optical_transform, displacement)
-    write_raster(sar, _sar_values(ground(ground_x, ground_y), recipe), sar_transform, recipe.sar_crs or recipe.crs, recipe.sar_nodata)
+    write_raster(
+        sar,
+        _sar_values(ground(ground_x, ground_y), recipe),
+        sar_transform,
+        recipe.sar_crs or recipe.crs,
+        recipe.sar_nodata,
+    )
 
     if recipe.points is None:
         return Scene(folder, name, optical, sar, None, displacement)
@@ -250,9 +262,14 @@ def _sar_grid(recipe: Recipe) -> tuple[Affine, tuple[int, int]]:
 
 
 def _ground_of_sar(
-    recipe: Recipe, sar_transform: Affine, sar_shape: tuple[int, int], optical_transform: Affine, displacement: Displacement
+    recipe: Recipe,
+    sar_transform: Affine,
+    sar_shape: tuple[int, int],
+    optical_transform: Affine,
+    displacement: Displacement,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The ground (optical array coordinates) that every SAR pixel centre shows: p + displacement(p) is where it appears."""
+    """The ground (optical array coordinates) that every SAR pixel centre shows: p + displacement(p) is where it
+    appears."""
     column, row = np.meshgrid(np.arange(sar_shape[1]) + 0.5, np.arange(sar_shape[0]) + 0.5)
     east, north = sar_transform @ (column, row)
     east, north = _reprojected(recipe.sar_crs or recipe.crs, recipe.crs, east, north)
@@ -275,7 +292,9 @@ def _reprojected(source: str, target: str | None, east: np.ndarray, north: np.nd
 def _sar_values(reflectance: np.ndarray, recipe: Recipe) -> np.ndarray:
     """(1, h, w): another look than the optical image's, speckled, in the recipe's unit and dtype."""
     rng = np.random.default_rng(recipe.seed + 1)
-    amplitude = 0.02 + np.exp(-3.0 * reflectance) * np.maximum(1.0 + recipe.speckle * rng.standard_normal(reflectance.shape), 0.05)
+    amplitude = 0.02 + np.exp(-3.0 * reflectance) * np.maximum(
+        1.0 + recipe.speckle * rng.standard_normal(reflectance.shape), 0.05
+    )
     values = {"amplitude": amplitude, "intensity": amplitude**2, "db": 20.0 * np.log10(amplitude)}[recipe.kind]
     return _quantised(values[None], recipe.sar_dtype)
 
@@ -289,7 +308,11 @@ def _quantised(values: np.ndarray, dtype: str) -> np.ndarray:
 
 
 def _tiepoints(
-    recipe: Recipe, sar_transform: Affine, sar_shape: tuple[int, int], optical_transform: Affine, displacement: Displacement
+    recipe: Recipe,
+    sar_transform: Affine,
+    sar_shape: tuple[int, int],
+    optical_transform: Affine,
+    displacement: Displacement,
 ) -> np.ndarray:
     """(N, 4) whole-pixel correspondences on a grid, those inside both images."""
     height, width = recipe.shape

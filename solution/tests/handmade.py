@@ -19,10 +19,15 @@ from solution.proposers.proposer import Proposer
 from solution.samples.settings import CELL_PX
 
 CONFIG = replace(FlowConfig(), windows_blocks=(1, 3))
-QUICK_FLOW = replace(FLOW, settings=PyramidConfig(reach_px=16.0, max_coarse_volume=math.inf, fine_passes=0, margin_px=16))
-"""The flow proposer in one pass over small tiles, with a search radius of 8 cells on the finest level: enough for the small shifts of the fixtures."""
+QUICK_FLOW = replace(
+    FLOW, settings=PyramidConfig(reach_px=16.0, max_coarse_volume=math.inf, fine_passes=0, margin_px=16)
+)
+"""The flow proposer in one pass over small tiles, with a search radius of 8 cells on the finest level: enough for the
+small shifts of the fixtures."""
 MATCHER_CONFIG = replace(MatcherConfig(), glue_layers=1, patch=1)
-_PEAK = 12.0  # logit of a perfect match: low enough to leave the neighbouring cells the weight that places it between cells
+_PEAK = (
+    12.0  # logit of a perfect match: low enough to leave the neighbouring cells the weight that places it between cells
+)
 
 
 def proposers_with(*changed: Proposer) -> tuple[Proposer, ...]:
@@ -32,7 +37,8 @@ def proposers_with(*changed: Proposer) -> tuple[Proposer, ...]:
 
 
 class GradientDirections(nn.Module):
-    """Unit features that see the direction of the brightness gradient but not its sign, which differs between the fixture's two images."""
+    """Unit features that see the direction of the brightness gradient but not its sign, which differs between the
+    fixture's two images."""
 
     def forward(self, optical: Tensor, sar: Tensor, optical_valid: Tensor, sar_valid: Tensor) -> tuple[Tensor, Tensor]:
         return tuple(self._features(image.mean(dim=1, keepdim=True)) for image in (optical, sar))
@@ -68,8 +74,11 @@ class _GradientPatches(nn.Module):
         return direction[:, :1], patches.unflatten(2, direction.shape[-2:])
 
 
-def handmade_matcher(config: MatcherConfig = MATCHER_CONFIG, channels: int = 2 * _GradientPatches.SIDE**2) -> MatcherNet:
-    """`MatcherNet` with its real keypoints, assignment and refinement, but descriptors made by hand (`channels` long), on which alone the assignment relies."""
+def handmade_matcher(
+    config: MatcherConfig = MATCHER_CONFIG, channels: int = 2 * _GradientPatches.SIDE**2
+) -> MatcherNet:
+    """`MatcherNet` with its real keypoints, assignment and refinement, but descriptors made by hand (`channels` long),
+    on which alone the assignment relies."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
         net = MatcherNet(config).eval()

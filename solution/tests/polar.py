@@ -20,14 +20,17 @@ SHAPE = (260, 420)
 
 
 def class_map(shape: tuple[int, int] = SHAPE) -> np.ndarray:
-    """(H, W): ice in a wide upper strip, land in a block at the lower left, water elsewhere. Another picture when rows and columns change places."""
+    """(H, W): ice in a wide upper strip, land in a block at the lower left, water elsewhere. Another picture when rows
+    and columns change places."""
     classes = np.zeros(shape, np.uint8)
     classes[:90] = 1
     classes[150:, :130] = 2
     return classes
 
 
-def write_scene(folder: Path, name: str = "scene", bands: int = 2, noise: float = 0.0, seed: int = 0, nodata_columns: int = 0) -> Path:
+def write_scene(
+    folder: Path, name: str = "scene", bands: int = 2, noise: float = 0.0, seed: int = 0, nodata_columns: int = 0
+) -> Path:
     """The image ``NAME.tif`` (nodata 0) of `class_map` -> its path."""
     folder.mkdir(parents=True, exist_ok=True)
     shades = np.array(SHADES, np.float32)[class_map()]
@@ -41,13 +44,17 @@ def write_scene(folder: Path, name: str = "scene", bands: int = 2, noise: float 
     return path
 
 
-def write_polygons(path: Path, names=("W", "I", "L"), column: str = "poly_type", crs: str | None = None, prj: bool = True) -> Path:
+def write_polygons(
+    path: Path, names=("W", "I", "L"), column: str = "poly_type", crs: str | None = None, prj: bool = True
+) -> Path:
     """A shapefile of the areas of `class_map`."""
     height, width = SHAPE
     areas = [(0, 90, width, 150, 0), (130, 150, width, height, 0), (0, 0, width, 90, 1), (0, 150, 130, height, 2)]
     corners = [(TRANSFORM @ (left, bottom), TRANSFORM @ (right, top)) for left, top, right, bottom, _ in areas]
     table = geopandas.GeoDataFrame(
-        {column: [names[area[4]] for area in areas]}, geometry=[box(*lower, *upper) for lower, upper in corners], crs=CRS
+        {column: [names[area[4]] for area in areas]},
+        geometry=[box(*lower, *upper) for lower, upper in corners],
+        crs=CRS,
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     (table.to_crs(crs) if crs else table).to_file(path, engine="pyogrio")

@@ -80,7 +80,8 @@ def train_stage(
     trainer = _trainer(config.ema_decay, samples.epochs, run, device, module)
     trainer.fit(module, datamodule=samples, ckpt_path=last if last.is_file() else None, weights_only=True)
     if trainer.is_global_zero:
-        # A run that was killed after its last epoch has nothing left to fit, so Lightning does not put the averaged weights in place.
+        # A run that was killed after its last epoch has nothing left to fit, so Lightning does not put the averaged
+        # weights in place.
         module.load_state_dict(torch.load(last, map_location="cpu", weights_only=True)["state_dict"])
         artefact.save_weights(out, compact(module.net), manifest)
         shutil.rmtree(run, ignore_errors=True)
@@ -96,7 +97,9 @@ def _begin_with(stage: Stage, net: nn.Module, tensors: dict[str, np.ndarray], ma
         try:
             start_from_flow(net, as_floats(tensors))
         except (RuntimeError, KeyError, AttributeError) as error:
-            raise InputError(f"{path}: its encoder does not fit the matcher's ({str(error).splitlines()[-1].strip()})") from error
+            raise InputError(
+                f"{path}: its encoder does not fit the matcher's ({str(error).splitlines()[-1].strip()})"
+            ) from error
     else:
         raise InputError(
             f"{path}: holds the weights of a {manifest.stage}, from which a {stage.name} cannot start; pass other weights to --init"
@@ -110,10 +113,14 @@ class _Metrics(dict):
         return float("nan")
 
 
-def _trainer(ema_decay: float | None, epochs: int, run: Path, device: str, module: lightning.LightningModule) -> lightning.Trainer:
+def _trainer(
+    ema_decay: float | None, epochs: int, run: Path, device: str, module: lightning.LightningModule
+) -> lightning.Trainer:
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # it lists absent devices and advertises services
     accelerator, devices = trainer_device(device)
-    checkpoint = ModelCheckpoint(run, filename="last", every_n_epochs=1, save_on_train_epoch_end=True, enable_version_counter=False)
+    checkpoint = ModelCheckpoint(
+        run, filename="last", every_n_epochs=1, save_on_train_epoch_end=True, enable_version_counter=False
+    )
     averaging = [] if ema_decay is None else [WeightAveraging(avg_fn=warm_average(ema_decay))]
     return lightning.Trainer(
         accelerator=accelerator,
@@ -134,8 +141,9 @@ def _trainer(ema_decay: float | None, epochs: int, run: Path, device: str, modul
 def warm_average(decay: float) -> Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]:
     """An exponential moving average that forgets its start.
 
-    With a constant decay of 0.995 a run of 400 steps keeps a seventh of the weights that it began with, and of the first steps' batch statistics, which can
-    be a hundred times what they settle at. Here the n-th step keeps at most (1 + n) / (10 + n) of the average.
+    With a constant decay of 0.995 a run of 400 steps keeps a seventh of the weights that it began with, and of the
+    first steps' batch statistics, which can be a hundred times what they settle at. Here the n-th step keeps at most (1
+    + n) / (10 + n) of the average.
     """
 
     def averaged(average: torch.Tensor, current: torch.Tensor, count: torch.Tensor) -> torch.Tensor:

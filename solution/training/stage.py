@@ -38,8 +38,9 @@ class Stage:
     Attributes:
         name: in manifests, messages and file names.
         config_type: its settings.
-        module: makes the Lightning module from the settings. Its ``net`` is what is saved; ``manual`` says that it steps its optimisers itself, gradient
-            clipping included; ``precision_cuda`` is its precision on a GPU; ``headline`` is a format string over the trainer's metrics, for people.
+        module: makes the Lightning module from the settings. Its ``net`` is what is saved; ``manual`` says that it
+            steps its optimisers itself, gradient clipping included; ``precision_cuda`` is its precision on a GPU;
+            ``headline`` is a format string over the trainer's metrics, for people.
         samples: makes those of a run, from the images to learn from, the settings, the seed, and the images to watch.
         facts: more that the result depends on, for the manifest.
         seen: what frozen networks that help in training were trained on.

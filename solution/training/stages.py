@@ -35,7 +35,9 @@ def matcher_with(translator: Path | None) -> Stage:
         return MATCHER
     net, manifest = load_stage(TRANSLATOR, translator)
     module = partial(MatcherModule, translate=net.requires_grad_(False))
-    return dataclasses.replace(MATCHER, module=module, facts=(("translator", manifest.digest()),), seen=manifest.trained_on)
+    return dataclasses.replace(
+        MATCHER, module=module, facts=(("translator", manifest.digest()),), seen=manifest.trained_on
+    )
 
 
 def chosen_config(stage: Stage, steps: int | None, smoke: bool, fine_tune: bool) -> TileConfig:

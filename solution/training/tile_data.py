@@ -20,8 +20,8 @@ _VALIDATION_TILES = 48
 class TileData(Samples):
     """Tiles in epochs of a fixed number of steps.
 
-    Every epoch takes the next stretch of one seeded sequence, so that a run that was killed and resumed at an epoch's start sees the tiles that it
-    would have seen.
+    Every epoch takes the next stretch of one seeded sequence, so that a run that was killed and resumed at an epoch's
+    start sees the tiles that it would have seen.
     """
 
     def __init__(
@@ -36,7 +36,11 @@ class TileData(Samples):
         self.config = config
         self.train_tiles = TilePairs(images, config, config.steps * config.batch_size, seed)
         self.validation_tiles = TilePairs(
-            validation or images, config, min(_VALIDATION_TILES, config.steps * config.batch_size), seed + 1, augment=False
+            validation or images,
+            config,
+            min(_VALIDATION_TILES, config.steps * config.batch_size),
+            seed + 1,
+            augment=False,
         )
         self.workers = default_workers() if workers is None else workers
 

@@ -10,7 +10,8 @@ CHUNK_BLOCKS = 64  # that are multiplied together: their whole products must fit
 
 
 class _BlockCorrelation(torch.autograd.Function):
-    """Sum over a block's cells of <optical feature, SAR feature displaced by d> for every d, one matrix product a block.
+    """Sum over a block's cells of <optical feature, SAR feature displaced by d> for every d, one matrix product a
+    block.
 
     The product compares all cells with all cells; the wanted ones lie on its displaced diagonals, which `as_strided`
     reads in place.

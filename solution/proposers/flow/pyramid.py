@@ -61,12 +61,19 @@ def plan(shape: tuple[int, int], config: PyramidConfig, finest: int | None = Non
         factors.append(coarse >> (len(factors) + 1))
     factors += [finest] * (config.fine_passes - bool(factors))
     passes = [Pass(coarse, math.ceil(reach / coarse / CELL_PX), False)]
-    passes += [Pass(f, config.finest_radius_cells if f == finest else config.refine_radius_cells, False) for f in factors]
+    passes += [
+        Pass(f, config.finest_radius_cells if f == finest else config.refine_radius_cells, False) for f in factors
+    ]
     return [*passes[:-1], replace(passes[-1], emit=True)]  # coarser ones smear terrain
 
 
 def propose_flow(
-    pair: ScenePair, net: FlowNet, fold: int, config: PyramidConfig, finest: int | None = None, progress: Progress | None = None
+    pair: ScenePair,
+    net: FlowNet,
+    fold: int,
+    config: PyramidConfig,
+    finest: int | None = None,
+    progress: Progress | None = None,
 ) -> pd.DataFrame:
     """Candidates of one flow regressor for one scene.
 
@@ -102,7 +109,9 @@ def level_tiles(shape: tuple[int, int], step: Pass, block_px: int, config: Pyram
     height, width = ((size + 2 * margin) * step.factor for size in inner)
     rows = range(0, math.ceil(shape[0] / step.factor), inner[0])
     columns = range(0, math.ceil(shape[1] / step.factor), inner[1])
-    return [Window((x - margin) * step.factor, (y - margin) * step.factor, width, height) for y in rows for x in columns]
+    return [
+        Window((x - margin) * step.factor, (y - margin) * step.factor, width, height) for y in rows for x in columns
+    ]
 
 
 def _even_share(size: int, largest: int, block_px: int) -> int:
@@ -117,7 +126,14 @@ def tile_margin(step: Pass, block_px: int, config: PyramidConfig) -> int:
 
 
 def _match_tile(
-    pair: ScenePair, net: FlowNet, fold: int, tile: int, window: Window, step: Pass, field: Fit | None, config: PyramidConfig
+    pair: ScenePair,
+    net: FlowNet,
+    fold: int,
+    tile: int,
+    window: Window,
+    step: Pass,
+    field: Fit | None,
+    config: PyramidConfig,
 ) -> pd.DataFrame:
     view = read_tile(pair, window, step.factor, field)
     if view is None:
@@ -181,7 +197,9 @@ def _match_arrays(
     block = net.config.block_cells * CELL_PX
     shift = forward.shift[0].double().cpu().numpy()
     rows, columns = shift.shape[:2]
-    centre = np.stack(np.meshgrid((np.arange(columns) + 0.5) * block - 0.5, (np.arange(rows) + 0.5) * block - 0.5), axis=-1)
+    centre = np.stack(
+        np.meshgrid((np.arange(columns) + 0.5) * block - 0.5, (np.arange(rows) + 0.5) * block - 0.5), axis=-1
+    )
     cycle = np.full((rows, columns), np.nan)
     if step.emit:  # the way back costs as much as the way there, and only proposals need it
         backward = net.match(features[1], features[0], cells[1], cells[0], step.radius)

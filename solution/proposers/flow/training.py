@@ -62,7 +62,9 @@ def flow_loss(output: FlowOutput, sample: dict[str, Tensor], config: FlowConfig)
     difference = output.shift - truth
     error = difference.square().sum(dim=-1).clamp_min(1e-12).sqrt()
     right = positive & (error.detach() < PEAK_CELLS * CELL_PX)
-    shift = (F.smooth_l1_loss(output.shift, truth, reduction="none").sum(dim=-1) * right).sum() / right.sum().clamp_min(1)
+    shift = (F.smooth_l1_loss(output.shift, truth, reduction="none").sum(dim=-1) * right).sum() / right.sum().clamp_min(
+        1
+    )
     scaled = error.detach() * torch.exp(-output.log_sigma) + output.log_sigma
     sigma = (scaled * positive).sum() / count
     with torch.no_grad():
@@ -93,7 +95,12 @@ class FlowModule(lightning.LightningModule):
         size = len(sample["index"])
         for name in ("place", "shift", "sigma", "error_px", "near"):
             self.log(
-                f"{stage}_{name}", getattr(loss, name), batch_size=size, prog_bar=name in ("error_px", "near"), on_epoch=True, on_step=False
+                f"{stage}_{name}",
+                getattr(loss, name),
+                batch_size=size,
+                prog_bar=name in ("error_px", "near"),
+                on_epoch=True,
+                on_step=False,
             )
         return loss.total
 

@@ -29,7 +29,9 @@ def oriented(image: np.ndarray, valid: np.ndarray) -> np.ndarray:
     smooth = cv2.GaussianBlur(image, (0, 0), _SMOOTH_PX)
     x, y = cv2.Sobel(smooth, cv2.CV_32F, 1, 0), cv2.Sobel(smooth, cv2.CV_32F, 0, 1)
     angles = np.arange(_ORIENTATIONS) * np.pi / _ORIENTATIONS
-    channels = np.stack([cv2.GaussianBlur(np.abs(x * np.cos(angle) + y * np.sin(angle)), (0, 0), _SPREAD_PX) for angle in angles])
+    channels = np.stack(
+        [cv2.GaussianBlur(np.abs(x * np.cos(angle) + y * np.sin(angle)), (0, 0), _SPREAD_PX) for angle in angles]
+    )
     channels -= channels.mean(axis=0)
     length = np.sqrt(np.square(channels).sum(axis=0))
     square = np.ones((_BORDER_SIDE_PX, _BORDER_SIDE_PX), np.uint8)

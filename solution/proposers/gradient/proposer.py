@@ -11,7 +11,9 @@ from solution.proposers.proposer import Context, Proposer
 def _propose(context: Context, settings: GradientConfig) -> pd.DataFrame:
     from solution.proposers.gradient.windows import propose_gradient
 
-    return propose_gradient(context.pair, context.fold, settings, context.around, context.device, context.finest, context.progress)
+    return propose_gradient(
+        context.pair, context.fold, settings, context.around, context.device, context.finest, context.progress
+    )
 
 
 GRADIENT = Proposer("gradient", (), GradientConfig(), _propose, learned=False)

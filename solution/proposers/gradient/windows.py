@@ -60,10 +60,16 @@ def _tiles(shape: tuple[int, int], factor: int, config: GradientConfig) -> list[
     """Windows in optical px whose cores cover the scene; the search and half a template reach beyond every core."""
     margin, core = config.margin_px * factor, config.core_px * factor
     side = core + 2 * margin
-    return [Window(left - margin, top - margin, side, side) for top in range(0, shape[0], core) for left in range(0, shape[1], core)]
+    return [
+        Window(left - margin, top - margin, side, side)
+        for top in range(0, shape[0], core)
+        for left in range(0, shape[1], core)
+    ]
 
 
-def _rows(pair: ScenePair, fold: int, number: int, view: WarpedTile, config: GradientConfig, device: torch.device) -> pd.DataFrame:
+def _rows(
+    pair: ScenePair, fold: int, number: int, view: WarpedTile, config: GradientConfig, device: torch.device
+) -> pd.DataFrame:
     optical, sar = oriented(view.optical.mean(axis=0), view.optical_valid), oriented(view.sar[0], view.sar_valid)
     both = view.optical_valid * view.sar_valid
     size, margin = config.window_px, config.margin_px
@@ -76,7 +82,9 @@ def _rows(pair: ScenePair, fold: int, number: int, view: WarpedTile, config: Gra
     left, top, dx, dy, confidence = np.array(found, dtype=np.float64).reshape(-1, 5).T
     inner = np.maximum(np.abs(dx), np.abs(dy)) < config.reach_px - _RIM_PX
     centre, residual = np.column_stack([left, top])[inner] + (size - 1) / 2, np.column_stack([dx, dy])[inner]
-    return view.rows(pair, fold, "gradient", number, centre, residual, confidence=confidence[inner], sigma_px=np.nan, cycle_px=np.nan)
+    return view.rows(
+        pair, fold, "gradient", number, centre, residual, confidence=confidence[inner], sigma_px=np.nan, cycle_px=np.nan
+    )
 
 
 def _scores(
@@ -89,9 +97,16 @@ def _scores(
     outer = size + 2 * reach
     strip = sar[:, top - reach : top - reach + outer]
     norm = window_norm(np.square(strip).sum(axis=0), (size, size))
-    templates = torch.stack([torch.from_numpy(optical[:, top : top + size, left : left + size]) for left in lefts]).to(device)
-    searches = torch.stack([torch.from_numpy(strip[:, :, left - reach : left - reach + outer]) for left in lefts]).to(device)
+    templates = torch.stack([torch.from_numpy(optical[:, top : top + size, left : left + size]) for left in lefts]).to(
+        device
+    )
+    searches = torch.stack([torch.from_numpy(strip[:, :, left - reach : left - reach + outer]) for left in lefts]).to(
+        device
+    )
     length = templates.square().sum(dim=(1, 2, 3)).clamp(min=1e-6).sqrt().cpu().numpy()
     spectrum = (torch.fft.rfft2(templates, s=(outer, outer)).conj() * torch.fft.rfft2(searches)).sum(dim=1)
     score = torch.fft.irfft2(spectrum, s=(outer, outer))[:, : 2 * reach + 1, : 2 * reach + 1].cpu().numpy()
-    return [part / (norm[:, left - reach : left + reach + 1] * long) for left, part, long in zip(lefts, score, length, strict=True)]
+    return [
+        part / (norm[:, left - reach : left + reach + 1] * long)
+        for left, part, long in zip(lefts, score, length, strict=True)
+    ]

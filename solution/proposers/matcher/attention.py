@@ -27,7 +27,8 @@ def cross_attention(block: nn.Module, x: Tensor, y: Tensor, near: Tensor) -> tup
     )
     messages = (_message(query_x, query_y, value_y, near), _message(query_y, query_x, value_x, near.transpose(1, 2)))
     return tuple(
-        points + block.ffn(torch.cat([points, block.to_out(message)], dim=-1)) for points, message in zip((x, y), messages, strict=True)
+        points + block.ffn(torch.cat([points, block.to_out(message)], dim=-1))
+        for points, message in zip((x, y), messages, strict=True)
     )
 
 

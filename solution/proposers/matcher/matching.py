@@ -76,7 +76,9 @@ def plan(shape: tuple[int, int], config: MatchingConfig, finest: int | None, alo
     return [*(factor for factor in above if finest < factor <= reach and min(shape) >= factor * _LEAST_PX), finest]
 
 
-def level_windows(shape: tuple[int, int], factor: int, window_px: float, config: MatchingConfig) -> list[tuple[Window, Window]]:
+def level_windows(
+    shape: tuple[int, int], factor: int, window_px: float, config: MatchingConfig
+) -> list[tuple[Window, Window]]:
     """Windows in optical px, margins included, and the part of each that is its own; evenly thinned above `max_tiles`.
 
     The own parts cover the scene and meet without overlap, so that no ground is matched twice.
@@ -155,7 +157,9 @@ def consensus(position: np.ndarray, residual: np.ndarray, config: MatchingConfig
     if len(position) < config.min_consensus:
         return nothing
     landed = position + residual
-    matrix, _ = cv2.estimateAffine2D(position, landed, method=cv2.USAC_MAGSAC, ransacReprojThreshold=config.consensus_px)
+    matrix, _ = cv2.estimateAffine2D(
+        position, landed, method=cv2.USAC_MAGSAC, ransacReprojThreshold=config.consensus_px
+    )
     if matrix is None:
         return nothing
     agree = np.hypot(*(geometry.apply(np.vstack([matrix, [0, 0, 1]]), position) - landed).T) <= config.consensus_px

@@ -62,7 +62,10 @@ class MatcherNet(nn.Module):
         self.config = config
         plain = not config.trunk
         self.stems = nn.ModuleDict(
-            {name: PlainStem(channels) if plain else Stem(channels, config.stem_channels) for name, channels in CHANNELS.items()}
+            {
+                name: PlainStem(channels) if plain else Stem(channels, config.stem_channels)
+                for name, channels in CHANNELS.items()
+            }
         )
         trunk = None if plain else Features(config.trunk, config.stem_channels, config.descriptor_dim + 1)
         self.disk = DISK(config.descriptor_dim, trunk)
@@ -77,14 +80,20 @@ class MatcherNet(nn.Module):
             flash=False,
         )
         del self.glue.token_confidence  # of the adaptive depth, which is not used
-        self.log_scale = nn.Parameter(torch.tensor(math.log(SCALE)))  # of descriptor similarity in the dense loss and in refinement
-        self.raw_weight = nn.Parameter(torch.tensor(0.0 if plain else SCALE))  # of descriptor similarity in the assignment
+        self.log_scale = nn.Parameter(
+            torch.tensor(math.log(SCALE))
+        )  # of descriptor similarity in the dense loss and in refinement
+        self.raw_weight = nn.Parameter(
+            torch.tensor(0.0 if plain else SCALE)
+        )  # of descriptor similarity in the assignment
 
     def dense(self, image: Tensor, valid: Tensor, modality: str) -> Dense:
         """Features of (B, channels, H, W) in [0, 1] with validity (B, H, W); H and W multiples of 32."""
         return self._dense(self.stems[modality](image, valid), valid)
 
-    def dense_pair(self, optical: Tensor, optical_valid: Tensor, other: Tensor, other_valid: Tensor, modality: str) -> tuple[Dense, Dense]:
+    def dense_pair(
+        self, optical: Tensor, optical_valid: Tensor, other: Tensor, other_valid: Tensor, modality: str
+    ) -> tuple[Dense, Dense]:
         """Both images in one batch, so that batch normalisation sees in training what it is used on later."""
         stems = [self.stems["optical"](optical, optical_valid), self.stems[modality](other, other_valid)]
         both, batch = self._dense(torch.cat(stems), torch.cat([optical_valid, other_valid])), len(optical)
@@ -111,7 +120,9 @@ class MatcherNet(nn.Module):
     def lattice(self, dense: Dense, cell: Tensor) -> tuple[Tensor, Tensor]:
         """Descriptors (B, K, L, D) on the lattice around cells (B, K, 2), zero where there is no data, and whether
         there is (B, K, L)."""
-        return rows_at(dense, cell[:, :, None] + lattice_offsets(self.config.patch, self.config.patch_step_cells, cell.device))
+        return rows_at(
+            dense, cell[:, :, None] + lattice_offsets(self.config.patch, self.config.patch_step_cells, cell.device)
+        )
 
     def to_px(self, cell: Tensor) -> Tensor:
         """Centres of cells in px."""
@@ -119,7 +130,9 @@ class MatcherNet(nn.Module):
 
     def assign(self, first: Keypoints, second: Keypoints) -> list[tuple[Tensor, Tensor, Tensor]]:
         """Per layer of LightGlue: log assignment (B, M, N), and the logits (B, M), (B, N) of having a match at all."""
-        size = first.xy.new_full((1, 2), float(self.config.tile_px))  # one scale whatever the tile, so that distances mean the same
+        size = first.xy.new_full(
+            (1, 2), float(self.config.tile_px)
+        )  # one scale whatever the tile, so that distances mean the same
         x, y = (self.glue.input_proj(k.descriptor) for k in (first, second))
         at_x, at_y = (self.glue.posenc(normalize_keypoints(k.xy, size)) for k in (first, second))
         near = (first.xy[:, :, None] - second.xy[:, None]).abs().amax(dim=-1) <= self.config.window_px
@@ -135,7 +148,10 @@ class MatcherNet(nn.Module):
             similarity = similarity.masked_fill(~near, FAR)
             z_x, z_y = head.matchability(x).squeeze(-1), head.matchability(y).squeeze(-1)
             both = (
-                similarity.log_softmax(dim=2) + similarity.log_softmax(dim=1) + F.logsigmoid(z_x)[:, :, None] + F.logsigmoid(z_y)[:, None]
+                similarity.log_softmax(dim=2)
+                + similarity.log_softmax(dim=1)
+                + F.logsigmoid(z_x)[:, :, None]
+                + F.logsigmoid(z_y)[:, None]
             )
             result.append((both.masked_fill(~near, FAR), z_x, z_y))
         return result
@@ -156,7 +172,9 @@ class MatcherNet(nn.Module):
         mutual = mutual & (best > 0.5 * FAR)
         return [self._refined(first, second, a, b, forward, best, mutual, item) for item in range(len(best))]
 
-    def similarity(self, one: Dense, other: Dense, start: Tensor, guess: Tensor, radius: int) -> tuple[Tensor, Tensor, Tensor]:
+    def similarity(
+        self, one: Dense, other: Dense, start: Tensor, guess: Tensor, radius: int
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Mean similarity of the lattice around one image's cells with those around cells near a guess in the other.
 
         Args:
@@ -195,16 +213,28 @@ class MatcherNet(nn.Module):
             place (N, 2) in cells, from the probability around the peak, and the spread (N,) in cells of the whole
             window.
         """
-        similarity, inside, offset = self.similarity(one, other, start[None], guess[None], _REFINE_PX // self.config.stride)
+        similarity, inside, offset = self.similarity(
+            one, other, start[None], guess[None], _REFINE_PX // self.config.stride
+        )
         probability = (self.log_scale.exp() * similarity[0]).masked_fill(~inside[0], FAR).softmax(dim=1)
-        near = (offset - offset[probability.argmax(dim=1)][:, None]).abs().amax(dim=-1) <= _PEAK_PX // self.config.stride
+        near = (offset - offset[probability.argmax(dim=1)][:, None]).abs().amax(
+            dim=-1
+        ) <= _PEAK_PX // self.config.stride
         weight = probability * near
         mean = weight @ offset.to(weight.dtype) / weight.sum(dim=1, keepdim=True).clamp_min(1e-12)
         variance = (probability * (offset - mean[:, None]).square().sum(dim=-1)).sum(dim=1) / 2
         return guess + mean, variance.clamp_min(1e-4).sqrt()
 
     def _refined(
-        self, first: Dense, second: Dense, a: Keypoints, b: Keypoints, forward: Tensor, best: Tensor, mutual: Tensor, item: int
+        self,
+        first: Dense,
+        second: Dense,
+        a: Keypoints,
+        b: Keypoints,
+        forward: Tensor,
+        best: Tensor,
+        mutual: Tensor,
+        item: int,
     ) -> Matches:
         keep = mutual[item].nonzero()[:, 0]
         start, there = a.cell[item, keep], b.cell[item, forward[item, keep]]

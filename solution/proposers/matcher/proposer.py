@@ -14,7 +14,9 @@ def _on_sar(context: Context, settings: MatchingConfig) -> pd.DataFrame:
     from solution.proposers.matcher.matching import propose_match
 
     net = context.load("matcher")
-    return propose_match(context.pair, net, context.fold, settings, context.around(), finest=context.finest, progress=context.progress)
+    return propose_match(
+        context.pair, net, context.fold, settings, context.around(), finest=context.finest, progress=context.progress
+    )
 
 
 def _on_translated(context: Context, settings: MatchingConfig) -> pd.DataFrame:
@@ -22,7 +24,9 @@ def _on_translated(context: Context, settings: MatchingConfig) -> pd.DataFrame:
     from solution.proposers.translator.network import translate
 
     net, paint = context.load("matcher"), partial(translate, context.load("translator"))
-    return propose_match(context.pair, net, context.fold, settings, context.around(), paint, context.finest, context.progress)
+    return propose_match(
+        context.pair, net, context.fold, settings, context.around(), paint, context.finest, context.progress
+    )
 
 
 MATCH = Proposer("match", ("matcher",), MatchingConfig(), _on_sar)

@@ -115,7 +115,9 @@ def convert(folder: Path, out: Path) -> str:
     _fill(net.disk, _tensors(folder / DISK.name).get("extractor", {}), folder / DISK.name)
     _fill(net.glue, _renamed(_tensors(folder / LIGHTGLUE.name), config.glue_layers), folder / LIGHTGLUE.name)
     hashes = {file.name: file.sha256 for file in FILES}
-    artefact.save_weights(out, compact(net), Manifest("matcher", -1, (DATA_SEEN,), {**dataclasses.asdict(config), "published": hashes}, 0))
+    artefact.save_weights(
+        out, compact(net), Manifest("matcher", -1, (DATA_SEEN,), {**dataclasses.asdict(config), "published": hashes}, 0)
+    )
     return f"{out}: the published DISK and LightGlue"
 
 
@@ -126,7 +128,9 @@ def _tensors(path: Path) -> dict:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises whatever the broken pickle makes it raise
-        raise InputError(f"{path}: cannot be read as weights ({str(error).splitlines()[0][:100]}); download it again") from error
+        raise InputError(
+            f"{path}: cannot be read as weights ({str(error).splitlines()[0][:100]}); download it again"
+        ) from error
 
 
 def _renamed(tensors: dict[str, Tensor], layers: int) -> dict[str, Tensor]:
@@ -145,7 +149,9 @@ def _fill(module: torch.nn.Module, tensors: dict[str, Tensor], path: Path) -> No
     own = {name for name in module.state_dict() if not name.startswith(_DROPPED)}
     if own != set(tensors):
         example = sorted(own ^ set(tensors))[0]
-        raise InputError(f"{path}: does not fit the network (first difference: {example}); it is another release than this version knows")
+        raise InputError(
+            f"{path}: does not fit the network (first difference: {example}); it is another release than this version knows"
+        )
     try:
         module.load_state_dict(tensors, strict=False)  # strict by the comparison above, but for what is dropped
     except RuntimeError as error:

@@ -19,8 +19,12 @@ from solution.proposers.optimisation import adamw_one_cycle
 from solution.samples.tiles import NEGATIVE, POSITIVE
 
 _GLUE_WEIGHT = 0.3  # of LightGlue in the loss, beside the place and the detector
-_LONER_WEIGHT = 0.5  # of each image's keypoints without a match, as published: both images' weigh as much as the matches
-_LEAST_MASS = 0.5  # sum of the soft target within the window; with less, the partner lies outside, and the place teaches nothing
+_LONER_WEIGHT = (
+    0.5  # of each image's keypoints without a match, as published: both images' weigh as much as the matches
+)
+_LEAST_MASS = (
+    0.5  # sum of the soft target within the window; with less, the partner lies outside, and the place teaches nothing
+)
 _BACK_ROUNDS = 4
 
 
@@ -48,7 +52,9 @@ class Truth:
         position = (xy + 0.5) / self.block - 0.5
         size = torch.tensor([self.shift.shape[-1], self.shift.shape[-2]], device=xy.device)
         grid = (2 * position + 1) / size - 1
-        shift = F.grid_sample(self.shift, grid[:, :, None], padding_mode="border", align_corners=False)[..., 0].transpose(1, 2)
+        shift = F.grid_sample(self.shift, grid[:, :, None], padding_mode="border", align_corners=False)[
+            ..., 0
+        ].transpose(1, 2)
         cell = torch.minimum(position.round().long().clamp_min(0), size - 1)
         return shift, pick(self.label[:, None], cell)[..., 0]
 
@@ -111,7 +117,11 @@ def place_loss(
 
 
 def glue_loss(
-    layers: list[tuple[Tensor, Tensor, Tensor]], first: Keypoints, second: Keypoints, truth: Truth, config: MatcherConfig
+    layers: list[tuple[Tensor, Tensor, Tensor]],
+    first: Keypoints,
+    second: Keypoints,
+    truth: Truth,
+    config: MatcherConfig,
 ) -> Tensor:
     """LightGlue's negative log likelihood, mean over its layers; keypoints that neither match nor clearly lack a match
     are left alone."""
@@ -142,7 +152,9 @@ def matcher_loss(net: MatcherNet, optical: Dense, other: Dense, sample: dict[str
     random = torch.Generator().manual_seed(int(sample["index"].sum()))
     batch, height, width = optical.heat.shape
     high = torch.tensor([width, height])
-    cells = [(torch.rand(batch, config.points, 2, generator=random) * high).long().to(optical.heat.device) for _ in range(2)]
+    cells = [
+        (torch.rand(batch, config.points, 2, generator=random) * high).long().to(optical.heat.device) for _ in range(2)
+    ]
     shift, label = truth.at(net.to_px(cells[0]))
     back, back_label = truth.back_from(net.to_px(cells[1]))
     place, found, counts, detect = place_loss(net, optical, other, cells[0], shift, label == POSITIVE)
@@ -190,7 +202,9 @@ class MatcherModule(lightning.LightningModule):
         if translated:
             with torch.no_grad():
                 other, modality = self._painted(sample), "translated"
-        optical, other = self.net.dense_pair(sample["optical"], sample["optical_valid"], other, sample["sar_valid"], modality)
+        optical, other = self.net.dense_pair(
+            sample["optical"], sample["optical_valid"], other, sample["sar_valid"], modality
+        )
         loss = matcher_loss(self.net, optical, other, sample)
         if not torch.isfinite(loss.total):
             raise FloatingPointError(f"{stage}: the loss is not finite on tiles {sample['index'].tolist()}")
@@ -198,10 +212,15 @@ class MatcherModule(lightning.LightningModule):
         if stage == "val":
             errors = match_errors(self.net, optical, other, sample)
             near = (errors <= self.config.reliable_px).float()
-            watched |= {"right": near.mean() if len(near) else near.sum(), "matches": near.new_tensor(len(near) / len(sample["index"]))}
+            watched |= {
+                "right": near.mean() if len(near) else near.sum(),
+                "matches": near.new_tensor(len(near) / len(sample["index"])),
+            }
         for name, value in watched.items():
             shown = name in ("place", "hit", "right", "matches")
-            self.log(f"{stage}_{name}", value, batch_size=len(sample["index"]), prog_bar=shown, on_epoch=True, on_step=False)
+            self.log(
+                f"{stage}_{name}", value, batch_size=len(sample["index"]), prog_bar=shown, on_epoch=True, on_step=False
+            )
         return loss.total
 
     def _painted(self, sample: dict[str, Tensor]) -> Tensor:

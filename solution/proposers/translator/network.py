@@ -39,11 +39,15 @@ class Generator(nn.Module):
             # The first layer keeps absolute brightness, and the innermost one may be a single pixel, which has no
             # variance.
             norm = nn.Identity() if level == 0 or innermost else _norm(config.norm, width)
-            self.down.append(nn.Sequential(nn.Conv2d(widths[level - 1] if level else 2, width, 4, 2, 1), norm, nn.LeakyReLU(0.2)))
+            self.down.append(
+                nn.Sequential(nn.Conv2d(widths[level - 1] if level else 2, width, 4, 2, 1), norm, nn.LeakyReLU(0.2))
+            )
         for level in reversed(range(config.depth - 1)):
             inputs = widths[level + 1] + widths[level]
             self.up.append(
-                nn.Sequential(nn.Conv2d(inputs, widths[level], 3, padding=1), _norm(config.norm, widths[level]), nn.LeakyReLU(0.2))
+                nn.Sequential(
+                    nn.Conv2d(inputs, widths[level], 3, padding=1), _norm(config.norm, widths[level]), nn.LeakyReLU(0.2)
+                )
             )
         self.narrow = nn.Conv2d(widths[0], config.full_channels, 1)
         self.fine = nn.Conv2d(config.full_channels + 2, config.full_channels, 3, padding=1)

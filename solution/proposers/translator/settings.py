@@ -46,4 +46,14 @@ class TranslatorConfig(TileConfig):
 
     def smoke(self) -> TranslatorConfig:
         """Runs the whole way in seconds; its result is worthless."""
-        return replace(self, steps=4, batch_size=2, tile_px=128, warmup_steps=1, depth=4, channels=8, max_channels=16, critic_channels=8)
+        return replace(
+            self,
+            steps=4,
+            batch_size=2,
+            tile_px=128,
+            warmup_steps=1,
+            depth=4,
+            channels=8,
+            max_channels=16,
+            critic_channels=8,
+        )

@@ -113,7 +113,14 @@ class TranslatorModule(lightning.LightningModule):
 
     def _log(self, stage: str, sample: dict[str, Tensor], **values: Tensor) -> None:
         for name, value in values.items():
-            self.log(f"{stage}_{name}", value.detach(), batch_size=len(sample["index"]), prog_bar=True, on_epoch=True, on_step=False)
+            self.log(
+                f"{stage}_{name}",
+                value.detach(),
+                batch_size=len(sample["index"]),
+                prog_bar=True,
+                on_epoch=True,
+                on_step=False,
+            )
 
     def validation_step(self, sample: dict[str, Tensor], index: int) -> None:
         """One batch of tiles without augmentation."""
@@ -129,7 +136,10 @@ class TranslatorModule(lightning.LightningModule):
             self.net.eval()
             tiles = self.trainer.datamodule.validation_tiles
             samples = [tiles[index] for index in range(min(_SAMPLES, len(tiles)))]
-            rows = [(s["sar"][0].numpy(), translate(self.net, s["sar"][0], s["sar_valid"]), s["optical"].numpy()) for s in samples]
+            rows = [
+                (s["sar"][0].numpy(), translate(self.net, s["sar"][0], s["sar_valid"]), s["optical"].numpy())
+                for s in samples
+            ]
             write_grid(Path(self.logger.log_dir) / f"samples_{self.current_epoch:04d}.png", rows)
             self.net.train()
 

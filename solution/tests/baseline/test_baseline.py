@@ -48,7 +48,10 @@ class Correlation(nn.Module):
         template, searched = images if self.optical_to_sar else images[::-1]
         middle = crops.shape[-1] // 2
         around = slice(middle - _TEMPLATE, middle + _TEMPLATE + 1)
-        maps = [F.conv2d(s[None], t[None, :, around, around], padding=_TEMPLATE)[0, 0] for s, t in zip(searched, template, strict=True)]
+        maps = [
+            F.conv2d(s[None], t[None, :, around, around], padding=_TEMPLATE)[0, 0]
+            for s, t in zip(searched, template, strict=True)
+        ]
         return (torch.stack(maps) / 1e3).sigmoid()
 
     @staticmethod
@@ -83,7 +86,9 @@ def valley(make_scene) -> Scene:
 
 def test_keypoints_become_the_true_map(by_hand, valley, tmp_path, run):
     pair = valley.open()
-    code, out, _ = run("baseline", "predict", valley.optical, valley.sar, tmp_path / "map.tif", "--folds", by_hand, "--device", "cpu")
+    code, out, _ = run(
+        "baseline", "predict", valley.optical, valley.sar, tmp_path / "map.tif", "--folds", by_hand, "--device", "cpu"
+    )
     assert code == 0 and "affine from" in out and "team 0" in out
     with rasterio.open(tmp_path / "map.tif") as dataset:
         found = dataset.read()
@@ -110,7 +115,9 @@ def test_two_predictions_are_equal_to_the_byte(by_hand, valley, tmp_path):
 
 
 def test_the_report_by_hand(by_hand, valley, tmp_path):
-    out = invoke("baseline", "report", valley.folder, "--folds", by_hand, "--device", "cpu", "--json", tmp_path / "report.json")
+    out = invoke(
+        "baseline", "report", valley.folder, "--folds", by_hand, "--device", "cpu", "--json", tmp_path / "report.json"
+    )
     (found,) = json.loads((tmp_path / "report.json").read_text())
     labels = valley.open().tiepoints()
     apparent = labels.shift + valley.open().centre_offset_px
@@ -129,7 +136,12 @@ def test_a_blank_image_gives_a_map_of_zeros(by_hand, make_scene, tmp_path, run):
         values = dataset.read()
         values[:, 16:] = 0  # no data where the grid's points lie
         dataset.write(values)
-    assert run("baseline", "predict", scene.optical, scene.sar, tmp_path / "map.tif", "--folds", by_hand, "--device", "cpu")[0] == 0
+    assert (
+        run(
+            "baseline", "predict", scene.optical, scene.sar, tmp_path / "map.tif", "--folds", by_hand, "--device", "cpu"
+        )[0]
+        == 0
+    )
     with rasterio.open(tmp_path / "map.tif") as dataset:
         assert not dataset.read().any()
     assert len(pd.read_csv(tmp_path / "map.keypoints.csv")) == 0
@@ -137,7 +149,20 @@ def test_a_blank_image_gives_a_map_of_zeros(by_hand, make_scene, tmp_path, run):
 
 def test_the_benchmark_has_a_row(by_hand, valley, tmp_path, run, monkeypatch):
     monkeypatch.setattr(benchmarks, "launch", lambda request, _: cell.measure(request))
-    fixed = ("--simulated", 0, "--folds", by_hand, "--device", "cpu", "--out", tmp_path / "out", "--method", "zero", "--method", "baseline")
+    fixed = (
+        "--simulated",
+        0,
+        "--folds",
+        by_hand,
+        "--device",
+        "cpu",
+        "--out",
+        tmp_path / "out",
+        "--method",
+        "zero",
+        "--method",
+        "baseline",
+    )
     assert run("benchmark", valley.folder, *fixed)[0] == 0
     found = json.loads((tmp_path / "out" / "benchmark.json").read_text())["07_valley"]
     assert found["baseline"]["mean_px"] < 1.5 < found["zero"]["mean_px"] and found["baseline"]["teams"] == ["0"]
@@ -157,7 +182,18 @@ class Taught:
     output: str
 
     def train(self, *more: object, folds: Path | None = None) -> tuple:
-        return ("baseline", "train", self.data, "--simulated", self.simulated, "--folds", folds or self.folds, "--device", "cpu", *more)
+        return (
+            "baseline",
+            "train",
+            self.data,
+            "--simulated",
+            self.simulated,
+            "--folds",
+            folds or self.folds,
+            "--device",
+            "cpu",
+            *more,
+        )
 
 
 @pytest.fixture(scope="module")
@@ -172,8 +208,15 @@ def taught(tmp_path_factory) -> Taught:
 
 
 def test_no_team_saw_what_it_holds_out(taught):
-    seen = {name: artefact.read_manifest(taught.folds / name / "baseline.safetensors").trained_on for name in ("base", "0", "1")}
-    assert seen == {"base": ("made/02_train_01",), "0": ("03_train_01", "made/02_train_01"), "1": ("02_train_01", "made/02_train_01")}
+    seen = {
+        name: artefact.read_manifest(taught.folds / name / "baseline.safetensors").trained_on
+        for name in ("base", "0", "1")
+    }
+    assert seen == {
+        "base": ("made/02_train_01",),
+        "0": ("03_train_01", "made/02_train_01"),
+        "1": ("02_train_01", "made/02_train_01"),
+    }
     assert taught.output.count("wrote") == 3 and "validation keypoints" in taught.output
     assert not list((taught.folds / ".work").glob("*")) and not (taught.folds / "aoi_02").exists()
 
@@ -211,13 +254,26 @@ def test_a_team_is_not_asked_about_what_it_saw(taught, run, tmp_path):
 
 
 def test_a_folder_is_scored(taught, run, tmp_path):
-    code, out, _ = run("baseline", "predict", taught.data, "--out", tmp_path, "--folds", taught.folds, "--device", "cpu")
+    code, out, _ = run(
+        "baseline", "predict", taught.data, "--out", tmp_path, "--folds", taught.folds, "--device", "cpu"
+    )
     assert code == 0 and "zero" in out and "02_train_01" in out and "03_train_01" in out
 
 
 def test_a_picture_of_crops_and_heatmaps(taught, tmp_path):
     for name in ("a.png", "b.png"):
-        invoke("baseline", "picture", taught.data, tmp_path / name, "--scene", "03_train_01", "--count", 2, "--folds", taught.folds)
+        invoke(
+            "baseline",
+            "picture",
+            taught.data,
+            tmp_path / name,
+            "--scene",
+            "03_train_01",
+            "--count",
+            2,
+            "--folds",
+            taught.folds,
+        )
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
     height, width, _ = cv2.imread(str(tmp_path / "a.png")).shape
     assert width > 600 and 300 < height < width
@@ -232,8 +288,13 @@ def test_the_shipped_teams_never_saw_what_they_hold_out():
         assert manifest.fold == team.number and not set(manifest.trained_on) & set(team.held_out), team.name
         assert set(table["scene"]) - set(team.held_out) <= set(manifest.trained_on)
     base = split.FOLDS / "base" / "baseline.safetensors"
-    assert artefact.read_manifest(base).trained_on == tuple(sorted(f"simulated/{name}" for name, _ in scene_writer.plan(32, 1000)))
-    assert sum(path.stat().st_size for path in [base, *(path for paths in shipped.values() for path in paths)]) < 12 * 2**20
+    assert artefact.read_manifest(base).trained_on == tuple(
+        sorted(f"simulated/{name}" for name, _ in scene_writer.plan(32, 1000))
+    )
+    assert (
+        sum(path.stat().st_size for path in [base, *(path for paths in shipped.values() for path in paths)])
+        < 12 * 2**20
+    )
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,9 @@ class Constant:
         return np.tile(np.array(self._shift, np.float64), (len(xy), 1))
 
 
-def dotted(kind: str = "labelled", sar_pixel_px: float = 1.0, shift: tuple[int, int] = (8, -5), anchors=((70, 45),)) -> TrainingImage:
+def dotted(
+    kind: str = "labelled", sar_pixel_px: float = 1.0, shift: tuple[int, int] = (8, -5), anchors=((70, 45),)
+) -> TrainingImage:
     """Grey images with a bright square of 3 px at every tie-point, and at its partner in the SAR image."""
     optical, sar = np.full((120, 160, 3), 60, np.uint8), np.full((120, 160), 60, np.uint8)
     for x, y in anchors:
@@ -73,7 +75,9 @@ def test_keypoint_and_zeros_count_alike(sigma):
     assert balanced_mse(heat, heat) == 0
     assert balanced_mse(wrong_there, heat).item() == pytest.approx(0.125)
     assert balanced_mse(wrong_elsewhere, heat).item() == pytest.approx(0.125)
-    assert balanced_mse(torch.full((1, 8, 8), 0.5), torch.zeros(1, 8, 8)).item() == pytest.approx(0.125)  # no keypoint in sight
+    assert balanced_mse(torch.full((1, 8, 8), 0.5), torch.zeros(1, 8, 8)).item() == pytest.approx(
+        0.125
+    )  # no keypoint in sight
 
 
 @pytest.mark.parametrize(("gsd", "step"), [(0.5, 200), (0.25, 400), (1.0, 100)])
@@ -275,7 +279,13 @@ def test_the_setting_follows_the_device(monkeypatch):
     assert settings.chosen("paper", "cpu", epochs=3) == replace(BaselineConfig(), epochs=3)
     monkeypatch.setattr(settings, "trainer_device", lambda device: ("cuda", "auto"))
     paper = settings.chosen("auto", "auto")
-    assert (paper.crop_px, paper.sigma_px, paper.learning_rate, paper.epochs, paper.drop_at * paper.epochs) == (256, 13, 1e-4, 100, 30)
+    assert (paper.crop_px, paper.sigma_px, paper.learning_rate, paper.epochs, paper.drop_at * paper.epochs) == (
+        256,
+        13,
+        1e-4,
+        100,
+        30,
+    )
     with pytest.raises(InputError, match="--setting large: is none of"):
         settings.chosen("large", "cpu")
     with pytest.raises(InputError, match="--epochs 0"):

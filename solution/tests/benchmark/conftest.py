@@ -24,7 +24,8 @@ LABELS = [(24, 23, 20, 20), (24, 63, 20, 60), (64, 23, 60, 20), (72, 65, 60, 60)
 
 @pytest.fixture
 def launched(monkeypatch) -> list[cell.Request]:
-    """Cells are measured in this process, which spares the seconds that a new one takes to start; the requests, in order."""
+    """Cells are measured in this process, which spares the seconds that a new one takes to start; the requests, in
+    order."""
     asked = []
 
     def measure(request: cell.Request, _: Path) -> dict:
@@ -47,7 +48,9 @@ def town(make_scene) -> Scene:
 def go(run, tmp_path, trained):
     """The command line on labelled folders alone: folders, methods, further options -> exit code, stdout, stderr."""
 
-    def call(folders: list[Path], names: tuple[str, ...] = ("zero",), *more: object, folds: Path = trained.folds) -> tuple[int, str, str]:
+    def call(
+        folders: list[Path], names: tuple[str, ...] = ("zero",), *more: object, folds: Path = trained.folds
+    ) -> tuple[int, str, str]:
         rows = [part for name in names for part in ("--method", name)]
         fixed = ("--simulated", "0", "--folds", folds, "--device", "cpu", "--out", tmp_path / "out")
         return run("benchmark", *folders, *fixed, *rows, *more)

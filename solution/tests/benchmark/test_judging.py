@@ -20,7 +20,10 @@ def test_only_the_oracle_sees_labels(town, go, launched, monkeypatch):
     seen = {}
 
     def spy(task):
-        seen[task.truth.dx[0] == 3.0] = (task.pair.tiepoints_csv, np.isnan(task.truth.dx).all() and np.isnan(task.truth.dy).all())
+        seen[task.truth.dx[0] == 3.0] = (
+            task.pair.tiepoints_csv,
+            np.isnan(task.truth.dx).all() and np.isnan(task.truth.dy).all(),
+        )
         return np.zeros_like(task.xy)
 
     method_that(monkeypatch, "blind", spy)
@@ -65,7 +68,9 @@ def test_ours_is_what_predict_writes_and_a_new_team_is_measured_again(trained, g
     ]
     for scene, team in (("02_train_01", "0"), ("03_train_01", "1")):
         pair = next(pair for pair in discover(trained.data) if pair.name == scene)
-        run("predict", pair.optical, pair.sar, tmp_path / "map.tif", "--folds", folds, "--device", "cpu", "--team", team)
+        run(
+            "predict", pair.optical, pair.sar, tmp_path / "map.tif", "--folds", folds, "--device", "cpu", "--team", team
+        )
         expected = score.score_pair(pair.tiepoints_csv, pair.optical, pair.sar, tmp_path / "map.tif").found
         assert {key: found[scene]["pipeline"][key] for key in expected} == expected and expected["mean_px"] < 1.5
         assert found[scene]["flow"]["mean_px"] == pytest.approx(expected["mean_px"], abs=2 / 512)
@@ -74,7 +79,10 @@ def test_ours_is_what_predict_writes_and_a_new_team_is_measured_again(trained, g
     artefact.save_weights(folds / "1" / "flow.safetensors", tensors, replace(manifest, seed=99))
     launched.clear()
     go([trained.data], names, folds=folds)
-    assert [(request.scene, request.method) for request in launched] == [("03_train_01", "flow"), ("03_train_01", "pipeline")]
+    assert [(request.scene, request.method) for request in launched] == [
+        ("03_train_01", "flow"),
+        ("03_train_01", "pipeline"),
+    ]
 
 
 @pytest.mark.usefixtures("good_teams")

@@ -22,7 +22,9 @@ def test_every_peer_is_pinned_and_no_part_of_the_product():
 
 
 def test_a_level_is_read_with_what_each_image_covers(make_scene):
-    pair = make_scene("07_town", shape=(96, 128), sar_gsd=(0.5, 0.5), sar_offset=(16.0, 0.0), sar_shape=(96, 64), points=None).open()
+    pair = make_scene(
+        "07_town", shape=(96, 128), sar_gsd=(0.5, 0.5), sar_offset=(16.0, 0.0), sar_shape=(96, 64), points=None
+    ).open()
     whole, half = peers.read_level(pair, 1), peers.read_level(pair, 2)
     assert (whole.factor, whole.optical.shape, whole.origin) == (1, (96, 128), 0.0)
     assert (half.factor, half.optical.shape, half.origin) == (2, (48, 64), 0.5)
@@ -38,20 +40,28 @@ def test_a_level_is_read_with_what_each_image_covers(make_scene):
 
 def test_mappings_and_flows_become_shifts():
     xy = np.array([[10.0, 20.0], [0.0, 5.0]])
-    assert peers.shifts_of_mapping(lambda point: (2 * point[0] + 1, point[1] - 3), xy).tolist() == [[11.0, -3.0], [1.0, -3.0]]
+    assert peers.shifts_of_mapping(lambda point: (2 * point[0] + 1, point[1] - 3), xy).tolist() == [
+        [11.0, -3.0],
+        [1.0, -3.0],
+    ]
     assert peers.shifts_of_mapping(lambda point: point, np.zeros((0, 2))).shape == (0, 2)
-    # Level pixel i of a level of factor 4 is centred on optical 4 i + 1.5; u grows by 1 a level pixel, so the shift by 4 px every 4 px.
+    # Level pixel i of a level of factor 4 is centred on optical 4 i + 1.5; u grows by 1 a level pixel, so the shift by
+    # 4 px every 4 px.
     column, row = np.meshgrid(np.arange(8.0), np.arange(6.0))
     blank = np.zeros((6, 8), np.float32)
     level = peers.Level(blank, blank, blank > -1, blank > -1, 4)
     xy = np.array([[1.5, 5.5], [7.5, 5.5], [8.5, 9.5]])
-    assert np.allclose(peers.shifts_of_flow(column, 10 * row, level, xy), [[0.0, 40.0], [6.0, 40.0], [7.0, 80.0]], atol=1e-5)
+    assert np.allclose(
+        peers.shifts_of_flow(column, 10 * row, level, xy), [[0.0, 40.0], [6.0, 40.0], [7.0, 80.0]], atol=1e-5
+    )
 
 
 def test_a_peer_sees_the_apparent_shift_and_gives_that_of_indices(make_scene, tmp_path):
     """A SAR pixel of two optical ones shows everything half a pixel further than its index says."""
     scene = make_scene("07_town", shape=SHAPE, sar_gsd=(1.0, 1.0), displacement=(5.0, -3.0))
-    task = methods.Task(scene.open(), score.reference(scene.tiepoints_csv, scene.optical, scene.sar), tmp_path, (), "cpu", tmp_path)
+    task = methods.Task(
+        scene.open(), score.reference(scene.tiepoints_csv, scene.optical, scene.sar), tmp_path, (), "cpu", tmp_path
+    )
     for largest_px, factor in ((200, 1), (112, 1), (111, 2), (40, 3)):
 
         def seer(level, xy, factor=factor):
@@ -69,7 +79,9 @@ def wavy(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def test_simpleitk_finds_a_known_warp_on_every_level(make_scene, factor, displacement, limit_px):
     """Over the waves, taking the spline and the affine in the wrong order would cost 2 px."""
     pytest.importorskip("SimpleITK", reason="a peer of the benchmark: pip install -r requirements-benchmark.txt")
-    scene = make_scene("07_town", shape=(112, 144), sar_gsd=(1.0, 1.0), sar_offset=(-20.0, 20.0), displacement=displacement)
+    scene = make_scene(
+        "07_town", shape=(112, 144), sar_gsd=(1.0, 1.0), sar_offset=(-20.0, 20.0), displacement=displacement
+    )
     xy = scene.open().tiepoints().xy
     quick = peers.MutualInformation(
         samples=4000,

@@ -24,9 +24,16 @@ def test_zero_and_affine_by_hand_each_in_a_process_of_its_own(town, go, tmp_path
     assert code == 0
     found = results(tmp_path)["07_town"]
     assert list(found) == ["zero", "affine"]  # the table's order, not the command line's
-    # Zero shift: 5, 5, 5 and 13 px. Least squares over a square leave the same at each corner: a quarter of the mixed difference, (2, 8) / 4.
+    # Zero shift: 5, 5, 5 and 13 px. Least squares over a square leave the same at each corner: a quarter of the mixed
+    # difference, (2, 8) / 4.
     zero, affine = found["zero"], found["affine"]
-    assert (zero["points"], zero["mean_px"], zero["median_px"], zero["within_5px"], zero["within_25px"]) == (4, 7.0, 5.0, 0.75, 1.0)
+    assert (zero["points"], zero["mean_px"], zero["median_px"], zero["within_5px"], zero["within_25px"]) == (
+        4,
+        7.0,
+        5.0,
+        0.75,
+        1.0,
+    )
     assert affine["mean_px"] == pytest.approx(np.hypot(0.5, 2)) and affine["within_5px"] == 1.0
     assert zero["status"] == "done" and zero["teams"] == [] and 0 <= zero["seconds"] < 1
     assert 0.01 < zero["memory_gb"] < 0.7 * cell.peak_memory_gb()  # this process holds torch, that of the cell does not
@@ -132,7 +139,9 @@ def test_a_mean_over_scenes_needs_all_of_them(town, make_scene, go, launched, mo
     method_that(monkeypatch, "half", half)
     rows = [line.split() for line in go([town.folder], ("zero", "half"))[1].splitlines()]
     zero, half = (next(row for row in rows if row[:1] == [name]) for name in ("zero", "half"))
-    assert half[1:4] == ["failed", zero[2], "-"] and float(zero[3]) == pytest.approx((float(zero[1]) + float(zero[2])) / 2, abs=0.01)
+    assert half[1:4] == ["failed", zero[2], "-"] and float(zero[3]) == pytest.approx(
+        (float(zero[1]) + float(zero[2])) / 2, abs=0.01
+    )
 
 
 def test_what_is_not_installed_is_a_row_that_says_how(town, go, launched, monkeypatch, tmp_path):
@@ -140,7 +149,9 @@ def test_what_is_not_installed_is_a_row_that_says_how(town, go, launched, monkey
     code, out, _ = go([town.folder], ("zero", "absent"))
     assert code == 0 and "absent: not installed: pip install -r requirements-benchmark.txt" in out
     assert ["absent", "not", "installed"] in [line.split()[:3] for line in out.splitlines()]
-    assert results(tmp_path)["07_town"]["absent"]["status"] == "not installed" and [request.method for request in launched] == ["zero"]
+    assert results(tmp_path)["07_town"]["absent"]["status"] == "not installed" and [
+        request.method for request in launched
+    ] == ["zero"]
     monkeypatch.setattr(Method, "package_version", lambda _: "1.0")  # once it is there, its cell is measured
     method_that(monkeypatch, "absent", lambda task: np.zeros_like(task.xy), package="no-such-distribution")
     go([town.folder], ("absent",))
@@ -149,7 +160,9 @@ def test_what_is_not_installed_is_a_row_that_says_how(town, go, launched, monkey
 
 def test_simulated_scenes_are_made_once_without_click_noise(run, launched, tmp_path):
     def simulate() -> str:
-        code, out, _ = run("benchmark", "--simulated", 1, "--size", 256, 288, "--method", "zero", "--out", tmp_path / "out")
+        code, out, _ = run(
+            "benchmark", "--simulated", 1, "--size", 256, 288, "--method", "zero", "--out", tmp_path / "out"
+        )
         assert code == 0
         return out
 
@@ -159,7 +172,9 @@ def test_simulated_scenes_are_made_once_without_click_noise(run, launched, tmp_p
     truth = score.reference(pair.tiepoints_csv, pair.optical, pair.sar)
     with rasterio.open(folder / "00_truth_simulated_01.tif") as exact:
         shift = exact.read()[:, truth.rows, truth.cols]
-    assert pair.shape == (256, 288) and np.abs(shift - [truth.dx, truth.dy]).max() < 2  # a SAR pixel is up to 1.5 optical ones
+    assert (
+        pair.shape == (256, 288) and np.abs(shift - [truth.dx, truth.dy]).max() < 2
+    )  # a SAR pixel is up to 1.5 optical ones
     assert results(tmp_path)["00_simulated_01"]["zero"]["mean_px"] == pytest.approx(np.hypot(truth.dx, truth.dy).mean())
     launched.clear()
     out = simulate()
@@ -172,7 +187,12 @@ def test_bad_input_ends_in_a_sentence_before_anything_is_measured(town, go, laun
     empty = make_scene("06_none", folder=tmp_path / "empty", shape=SHAPE)
     write_tiepoints(empty.tiepoints_csv, np.zeros((0, 4)))
     for folders, names, more, message in (
-        ([town.folder], ("magic",), {}, "--method magic: is unknown; choose from zero, affine, flow, match, match_translated, pipeline"),
+        (
+            [town.folder],
+            ("magic",),
+            {},
+            "--method magic: is unknown; choose from zero, affine, flow, match, match_translated, pipeline",
+        ),
         ([], ("zero",), {}, "there is no scene"),
         ([tmp_path / "nowhere"], ("zero",), {}, "no such folder"),
         ([unlabelled], ("zero",), {}, "holds no labelled scene"),

@@ -10,9 +10,14 @@ from solution.tests.benchmark.conftest import slanted
 
 
 def test_template_finds_a_known_warp(make_scene, monkeypatch):
-    """The SAR image is read through the field of the pass before, so half a SAR pixel or a sign gone wrong would add up."""
+    """The SAR image is read through the field of the pass before, so half a SAR pixel or a sign gone wrong would add
+    up."""
     monkeypatch.setattr(template, "WINDOW_PX", 80)  # the real ones leave no room to move in a scene of this size
-    monkeypatch.setattr(template, "PASSES", (template.Round(2, 40, 40, together=True), template.Round(2, 24, 24), template.Round(1, 24, 8)))
+    monkeypatch.setattr(
+        template,
+        "PASSES",
+        (template.Round(2, 40, 40, together=True), template.Round(2, 24, 24), template.Round(1, 24, 8)),
+    )
     scene = make_scene("07_town", shape=(240, 272), sar_gsd=(1.0, 1.0), sar_offset=(-20.0, 20.0), displacement=slanted)
     pair = scene.open()
     xy = pair.tiepoints().xy
@@ -34,7 +39,9 @@ def test_correlation_and_its_peak_by_brute_force():
     assert surface.shape == (9, 9)
     for row, column in np.ndindex(9, 9):
         part = search[:, row : row + 7, column : column + 9]
-        assert surface[row, column] == pytest.approx((part * pattern).sum() / np.sqrt((part**2).sum() * (pattern**2).sum()), abs=1e-5)
+        assert surface[row, column] == pytest.approx(
+            (part * pattern).sum() / np.sqrt((part**2).sum() * (pattern**2).sum()), abs=1e-5
+        )
     assert template.peak(surface, 4)[:2] == pytest.approx((-3.0, 3.0), abs=0.5)
     y, x = np.mgrid[-8:9, -8:9]
     dx, dy, confidence = template.peak(10 - (x - 1.25) ** 2 - (y + 3.5) ** 2, 8)

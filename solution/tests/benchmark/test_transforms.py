@@ -21,7 +21,9 @@ FIELDS = {
 }
 
 
-@pytest.mark.parametrize(("method", "field"), [(m, f) for m in METHODS for f in FIELDS if not (m == "shift" and f != "shift")])
+@pytest.mark.parametrize(
+    ("method", "field"), [(m, f) for m in METHODS for f in FIELDS if not (m == "shift" and f != "shift")]
+)
 def test_a_method_gives_back_what_it_can_represent(method, field):
     if field == "polynomial" and method.startswith("affine"):
         pytest.skip("an affine cannot")
@@ -38,7 +40,9 @@ def test_disturbances_add_what_they_say():
     at, claim = Disturbance(0.0, 0.4, clustered=True).of(XY, shift, np.random.default_rng(1))
     distinct = {tuple(row) for row in np.round(claim[80:] / 15)}
     assert len(at) == 133 and (claim[:80] == shift).all() and len(distinct) < 30
-    assert [str(case) for case in transforms.CASES[:2]] == ["clean", "noise 3 px"] and len({str(case) for case in transforms.CASES}) == 10
+    assert [str(case) for case in transforms.CASES[:2]] == ["clean", "noise 3 px"] and len(
+        {str(case) for case in transforms.CASES}
+    ) == 10
 
 
 @pytest.mark.slow
@@ -46,7 +50,9 @@ def test_the_command_judges_a_folder_of_bare_tie_points(tmp_path, run, monkeypat
     monkeypatch.setattr(transforms, "CASES", (Disturbance(), Disturbance(1.0, 0.4)))
     sar = (XY + FIELDS["affine"](XY)).round().astype(int)
     rows = [f"{s[1]},{s[0]},{int(o[1])},{int(o[0])}" for s, o in zip(sar, XY, strict=True)]
-    (tmp_path / "02_tiepoints_train_01.csv").write_text("\n".join(["sar_row,sar_col,optical_row,optical_col", *rows]) + "\n")
+    (tmp_path / "02_tiepoints_train_01.csv").write_text(
+        "\n".join(["sar_row,sar_col,optical_row,optical_col", *rows]) + "\n"
+    )
     frame = [354000.0, 0.5, 4108000.0, -0.5]
     (tmp_path / "geotransforms.json").write_text(json.dumps({"02_train_01": {"optical": frame, "sar": frame}}))
     code, *said = run("fit-benchmark", tmp_path)

@@ -27,7 +27,12 @@ def project(tmp_path) -> Path:
 
 def set_up(project: Path, **environment: str) -> subprocess.CompletedProcess:
     return subprocess.run(
-        ["bash", project / "solution/setup.sh"], cwd="/", env={**os.environ, **environment}, capture_output=True, text=True, check=False
+        ["bash", project / "solution/setup.sh"],
+        cwd="/",
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
 
@@ -54,7 +59,8 @@ def test_every_requirement_is_pinned():
 
 
 def fake_python(project: Path) -> Path:
-    """A stand-in for an interpreter that makes 'environments' of itself and logs calls to venv and pip, so that nothing is installed."""
+    """A stand-in for an interpreter that makes 'environments' of itself and logs calls to venv and pip, so that nothing
+    is installed."""
     path = project / "fake python"
     path.write_text(
         "#!/usr/bin/env bash\n"

@@ -77,7 +77,9 @@ def test_help_imports_nothing_heavy(arguments):
         "finally:\n"
         f"    print([name for name in {HEAVY} if name in sys.modules], file=sys.stderr)\n"
     )
-    done = subprocess.run([sys.executable, "-c", program, *arguments, "--help"], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments, "--help"], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0 and "Usage" in done.stdout
     assert done.stderr.strip() == "[]"
 

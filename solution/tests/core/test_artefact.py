@@ -13,7 +13,9 @@ from solution.core import artefact
 from solution.core.artefact import Manifest
 from solution.core.errors import InputError
 
-MANIFEST = Manifest("flow", 1, ("02_train_01", "03_train_01"), {"lr": 1e-3, "levels": (4, 2)}, seed=7, versions={"torch": "2"})
+MANIFEST = Manifest(
+    "flow", 1, ("02_train_01", "03_train_01"), {"lr": 1e-3, "levels": (4, 2)}, seed=7, versions={"torch": "2"}
+)
 TENSORS = {"a": np.arange(6, dtype=np.float32).reshape(2, 3).T, "b": np.array([1, 2], dtype=np.int64)}
 
 
@@ -21,7 +23,9 @@ def test_weights_and_manifest_come_back(tmp_path):
     path = tmp_path / "folds" / "1" / "flow.safetensors"
     artefact.save_weights(path, TENSORS, MANIFEST)
     tensors, manifest = artefact.load_weights(path)
-    assert {name: value.tolist() for name, value in tensors.items()} == {name: value.tolist() for name, value in TENSORS.items()}
+    assert {name: value.tolist() for name, value in tensors.items()} == {
+        name: value.tolist() for name, value in TENSORS.items()
+    }
     assert manifest.digest() == MANIFEST.digest() == artefact.read_manifest(path).digest()
     assert manifest.trained_on == MANIFEST.trained_on and manifest.versions == {"torch": "2"}
 
@@ -84,7 +88,17 @@ def _truncated(path):
         lambda path: save_file(TENSORS, path, {"manifest": json.dumps({"stage": "flow"})}),
         lambda path: save_file(TENSORS, path, {"manifest": json.dumps([1])}),
     ],
-    ids=["missing", "folder", "empty", "garbage", "truncated", "no manifest", "broken manifest", "short manifest", "list"],
+    ids=[
+        "missing",
+        "folder",
+        "empty",
+        "garbage",
+        "truncated",
+        "no manifest",
+        "broken manifest",
+        "short manifest",
+        "list",
+    ],
 )
 @pytest.mark.parametrize("read", [artefact.load_weights, artefact.read_manifest])
 def test_a_bad_file_is_one_sentence_that_names_it(tmp_path, spoil, read):

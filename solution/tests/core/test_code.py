@@ -40,7 +40,15 @@ def test_imports_are_followed_at_the_top_and_in_functions(package):
     folder = package()
     assert reached("a", package=folder) == WHOLE
     assert reached("b", package=folder) == ("b.py",) and reached(package=folder) == ()
-    assert reached("e", package=folder) == ("__init__.py", "a.py", "b.py", "c/__init__.py", "c/d.py", "c/other.py", "e.py")
+    assert reached("e", package=folder) == (
+        "__init__.py",
+        "a.py",
+        "b.py",
+        "c/__init__.py",
+        "c/d.py",
+        "c/other.py",
+        "e.py",
+    )
     assert reached("c.other", "e", package=folder) == reached("e", package=folder)
     assert reached("c", package=folder) == ("c/__init__.py",)
     with pytest.raises(FileNotFoundError):
@@ -54,7 +62,12 @@ def test_imports_are_followed_at_the_top_and_in_functions(package):
         ({"c__other": "b = 'another text'\n"}, False),
         ({"b": "# why three\nLIMIT = (\n    3\n)\n"}, True),
         ({"b": '"""A module."""\n\nLIMIT = 3\n"""Of something."""\n'}, True),
-        ({"a": 'import numpy\nfrom solution import b\ndef f():\n    """Says what it does."""\n    from solution.c.d import g\n'}, True),
+        (
+            {
+                "a": 'import numpy\nfrom solution import b\ndef f():\n    """Says what it does."""\n    from solution.c.d import g\n'
+            },
+            True,
+        ),
         ({"e": "import solution.a\nx = 1\n"}, True),
     ],
 )

@@ -35,7 +35,9 @@ def test_apply_keeps_leading_axes_and_precision():
 
 def test_similarity_turns_clockwise_on_screen_about_its_centre():
     quarter = geometry.similarity(90.0, 2.0, flip=False, centre=(10.0, 20.0))
-    assert geometry.apply(quarter, [[10, 20], [11, 20], [10, 21]]) == pytest.approx(np.array([[10, 20], [10, 22], [8, 20]]))
+    assert geometry.apply(quarter, [[10, 20], [11, 20], [10, 21]]) == pytest.approx(
+        np.array([[10, 20], [10, 22], [8, 20]])
+    )
 
 
 def test_similarity_flips_left_and_right_first():
@@ -58,17 +60,23 @@ def test_fit_affine_ignores_points_of_no_weight():
     assert geometry.apply(fitted, source[:3]) == pytest.approx(target[:3])
 
 
-@pytest.mark.parametrize("source", [[[5.0, 5.0]], [[0.0, 0.0], [9.0, 3.0]], [[0.0, 0.0], [1.0, 1.0], [2.0, 2.0], [3.0, 3.0]]])
+@pytest.mark.parametrize(
+    "source", [[[5.0, 5.0]], [[0.0, 0.0], [9.0, 3.0]], [[0.0, 0.0], [1.0, 1.0], [2.0, 2.0], [3.0, 3.0]]]
+)
 def test_fit_affine_falls_back_to_a_translation(source):
     source = np.array(source)
-    assert geometry.fit_affine(source, source + np.array([4.0, -1.0])) == pytest.approx(np.array([[1, 0, 4], [0, 1, -1], [0, 0, 1]]))
+    assert geometry.fit_affine(source, source + np.array([4.0, -1.0])) == pytest.approx(
+        np.array([[1, 0, 4], [0, 1, -1], [0, 0, 1]])
+    )
 
 
 def test_fit_affine_of_nothing_is_the_identity():
     assert geometry.fit_affine(np.empty((0, 2)), np.empty((0, 2))).tolist() == np.eye(3).tolist()
 
 
-@pytest.mark.parametrize(("shape", "tile", "overlap"), [((100, 130), 32, 0), ((100, 130), 32, 8), ((5, 7), 32, 4), ((64, 64), 32, 0)])
+@pytest.mark.parametrize(
+    ("shape", "tile", "overlap"), [((100, 130), 32, 0), ((100, 130), 32, 8), ((5, 7), 32, 4), ((64, 64), 32, 0)]
+)
 def test_tile_grid_covers_every_pixel(shape, tile, overlap):
     seen = np.zeros(shape, dtype=int)
     for window in geometry.tile_grid(shape, tile, overlap):

@@ -1,4 +1,5 @@
-"""Imports run downward only, and in no circle: read from the import statements, at the top of a file and in functions alike."""
+"""Imports run downward only, and in no circle: read from the import statements, at the top of a file and in functions
+alike."""
 
 from __future__ import annotations
 
@@ -35,7 +36,11 @@ def module_of(path: Path, package: Path) -> str:
 
 def imports(package: Path, name: str = "solution") -> dict[str, set[str]]:
     """Module -> the modules of the package that it imports; names without the package's, '' for the package itself."""
-    files = {module_of(path, package): path for path in package.rglob("*.py") if "tests" not in path.relative_to(package).parts}
+    files = {
+        module_of(path, package): path
+        for path in package.rglob("*.py")
+        if "tests" not in path.relative_to(package).parts
+    }
     found: dict[str, set[str]] = {}
     for module, path in files.items():
         said = set()
@@ -63,7 +68,8 @@ def upward(modules: dict[str, set[str]]) -> list[str]:
 
 
 def circle(modules: dict[str, set[str]]) -> None:
-    """Raise `graphlib.CycleError` where modules import each other in a circle; a package's __init__ is a module like any other."""
+    """Raise `graphlib.CycleError` where modules import each other in a circle; a package's __init__ is a module like
+    any other."""
     TopologicalSorter(modules).prepare()
 
 

@@ -36,7 +36,9 @@ class Server:
 
     content: dict[str, bytes] = field(default_factory=dict)
     honours_range: bool = True
-    cut_after: list[int] = field(default_factory=list)  # bytes sent before the connection is dropped, request by request
+    cut_after: list[int] = field(
+        default_factory=list
+    )  # bytes sent before the connection is dropped, request by request
     failures: list[int] = field(default_factory=list)  # status codes answered first
     names_length_at_416: bool = True
     claimed_start: int | None = None  # the first byte that Content-Range claims, where it is not the true one
@@ -196,7 +198,9 @@ def test_a_server_error_is_tried_again(server, tmp_path):
 
 def test_a_connection_without_progress_ends_and_keeps_what_came(server, tmp_path):
     server.cut_after = [100] + [0] * 50
-    with pytest.raises(InputError, match=rf"train\.zip: the connection failed {download.TRIES} times .*run the command again"):
+    with pytest.raises(
+        InputError, match=rf"train\.zip: the connection failed {download.TRIES} times .*run the command again"
+    ):
         fetch(server, tmp_path)
     assert (tmp_path / "train.zip.part").read_bytes() == server.content["train.zip"][:100]
     server.cut_after = []
@@ -237,7 +241,16 @@ def link_member() -> zipfile.ZipInfo:
 
 @pytest.mark.parametrize(
     "evil",
-    ["../out.txt", "train/../../out.txt", "/out.txt", "C:/out.txt", "C:out.txt", "..\\out.txt", "\\\\host\\out.txt", link_member()],
+    [
+        "../out.txt",
+        "train/../../out.txt",
+        "/out.txt",
+        "C:/out.txt",
+        "C:out.txt",
+        "..\\out.txt",
+        "\\\\host\\out.txt",
+        link_member(),
+    ],
 )
 def test_an_unsafe_member_stops_the_whole_archive(server, tmp_path, evil):
     server.content["train.zip"] = zip_of({**FILES, evil: b"/etc/passwd"})

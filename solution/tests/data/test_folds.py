@@ -15,17 +15,25 @@ OFFICIAL = "scene,aoi,fold\n02_train_01,02,0\n02_train_02,02,1\n03_train_01,03,2
 
 def pairs(*names: str, labelled: bool = True) -> list:
     """What the split needs to know of a scene pair."""
-    return [SimpleNamespace(name=name, aoi=name[:2], tiepoints_csv=Path("t.csv") if labelled else None) for name in names]
+    return [
+        SimpleNamespace(name=name, aoi=name[:2], tiepoints_csv=Path("t.csv") if labelled else None) for name in names
+    ]
 
 
 def test_the_committed_split_is_the_official_one():
     assert (folds.FOLDS / folds.SPLIT).read_text() == OFFICIAL
     table = folds.read_split(folds.FOLDS / folds.SPLIT)
-    assert table.to_dict("list") == {"scene": ["02_train_01", "02_train_02", "03_train_01"], "aoi": ["02", "02", "03"], "fold": [0, 1, 2]}
+    assert table.to_dict("list") == {
+        "scene": ["02_train_01", "02_train_02", "03_train_01"],
+        "aoi": ["02", "02", "03"],
+        "fold": [0, 1, 2],
+    }
 
 
 def test_few_scenes_are_left_out_one_by_one():
-    made = folds.make_split([*pairs("03_train_01", "02_train_02", "02_train_01"), *pairs("01_privatetest", labelled=False)])
+    made = folds.make_split(
+        [*pairs("03_train_01", "02_train_02", "02_train_01"), *pairs("01_privatetest", labelled=False)]
+    )
     assert made.to_csv(index=False) == OFFICIAL
 
 
@@ -101,7 +109,9 @@ def test_the_verb_keeps_or_makes_the_split(make_scene, run, tmp_path):
     for name in ("02_train_01", "02_train_02", "03_train_01"):
         folder = make_scene(name, shape=(32, 40)).folder
     code, out, _ = run("split", folder, "--output", path)
-    assert code == 0 and path.read_text() == OFFICIAL and "made, 3 folds" in out and "fold 2 holds out 03_train_01" in out
+    assert (
+        code == 0 and path.read_text() == OFFICIAL and "made, 3 folds" in out and "fold 2 holds out 03_train_01" in out
+    )
     code, out, _ = run("split", folder, "--output", path)
     assert code == 0 and "kept, 3 folds" in out
     make_scene("04_own", shape=(32, 40))

@@ -14,11 +14,19 @@ def test_a_file_name_and_its_parts(kind, suffix):
     name = naming.file_name("02_train_01", kind, suffix)
     parsed = naming.parse(name)
     assert name == f"02_{kind}_train_01.{suffix}"
-    assert (parsed.aoi, parsed.kind, parsed.rest, parsed.suffix, parsed.scene) == ("02", kind, "train_01", suffix, "02_train_01")
+    assert (parsed.aoi, parsed.kind, parsed.rest, parsed.suffix, parsed.scene) == (
+        "02",
+        kind,
+        "train_01",
+        suffix,
+        "02_train_01",
+    )
     assert naming.parse(name.upper()).kind == kind
 
 
-@pytest.mark.parametrize("name", ["2_optical_train_01.tif", "02_mask_train_01.tif", "02_optical_.tif", "02_optical_a.tif.aux.xml"])
+@pytest.mark.parametrize(
+    "name", ["2_optical_train_01.tif", "02_mask_train_01.tif", "02_optical_.tif", "02_optical_a.tif.aux.xml"]
+)
 def test_other_files_are_no_scene(name):
     assert naming.parse(name) is None
 

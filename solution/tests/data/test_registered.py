@@ -19,8 +19,18 @@ TERRAINS = ("agri", "barrenland", "grassland", "urban")
 LAYOUTS = [
     ("sar/a.png", "opt/a.png", "", "pairs/a"),
     ("s1/a.png", "s2/a.png", "", "pairs/a"),
-    ("urban/s1/ROIs1970_fall_s1_13_p265.png", "urban/s2/ROIs1970_fall_s2_13_p265.png", "urban", "pairs/urban/ROIs1970_fall_s1_13_p265"),
-    ("urban/s1/ROIs1970_fall_s1_13_p265.png", "urban/s2/ROIs1970_fall_s1_13_p265.png", "urban", "pairs/urban/ROIs1970_fall_s1_13_p265"),
+    (
+        "urban/s1/ROIs1970_fall_s1_13_p265.png",
+        "urban/s2/ROIs1970_fall_s2_13_p265.png",
+        "urban",
+        "pairs/urban/ROIs1970_fall_s1_13_p265",
+    ),
+    (
+        "urban/s1/ROIs1970_fall_s1_13_p265.png",
+        "urban/s2/ROIs1970_fall_s1_13_p265.png",
+        "urban",
+        "pairs/urban/ROIs1970_fall_s1_13_p265",
+    ),
     (
         "ROIs1158_spring_s1/s1_12/ROIs1158_spring_s1_12_p3.png",
         "ROIs1158_spring_s2/s2_12/ROIs1158_spring_s2_12_p3.png",
@@ -61,7 +71,8 @@ def test_pairs_are_listed_in_every_layout_without_being_opened(tmp_path, sar, op
 def test_a_missing_partner_is_named(tmp_path):
     touch(tmp_path / "s1" / "a.png", tmp_path / "s2" / "a.png", tmp_path / "s1" / "x_s1_b.png")
     with pytest.raises(
-        InputError, match=r"s1/x_s1_b\.png: has no optical partner .*s2/x_s2_b\.png; add it, or remove the SAR image \(1 such"
+        InputError,
+        match=r"s1/x_s1_b\.png: has no optical partner .*s2/x_s2_b\.png; add it, or remove the SAR image \(1 such",
     ):
         find_pairs(tmp_path)
     assert [pair.id for pair in find_pairs(tmp_path, exclude=["x_s1_b"])] == ["s1/a"]
@@ -80,7 +91,11 @@ def test_the_kaggle_set_is_dealt_out_exactly_and_evenly():
     table = deal_parts(made_up(dict.fromkeys(TERRAINS, 4000)), SHARES, seed=0)
     assert table["part"].value_counts().to_dict() == {"train": 14_000, "val": 1_000, "test": 1_000}
     each = table.groupby(["class", "part"]).size()
-    assert all(each[terrain, part] == count for terrain in TERRAINS for part, count in zip(PARTS, (3500, 250, 250), strict=True))
+    assert all(
+        each[terrain, part] == count
+        for terrain in TERRAINS
+        for part, count in zip(PARTS, (3500, 250, 250), strict=True)
+    )
     assert table["id"].is_unique and list(table.columns) == ["id", "class", "part"]
 
 
@@ -91,7 +106,9 @@ def test_the_split_follows_from_names_and_seed():
     assert not first.equals(deal_parts(found, SHARES, seed=4))
 
 
-@pytest.mark.parametrize(("count", "expected"), [(3, (1, 1, 1)), (4, (2, 1, 1)), (12, (10, 1, 1)), (110, (96, 7, 7)), (1, (1, 0, 0))])
+@pytest.mark.parametrize(
+    ("count", "expected"), [(3, (1, 1, 1)), (4, (2, 1, 1)), (12, (10, 1, 1)), (110, (96, 7, 7)), (1, (1, 0, 0))]
+)
 def test_small_folders_have_a_pair_for_every_part(count, expected):
     parts = Counter(deal_parts(made_up({"": count}), SHARES, seed=0)["part"])
     assert tuple(parts[part] for part in PARTS) == expected
@@ -115,12 +132,23 @@ def test_whole_scenes_stay_together():
     scenes = table.assign(scene=table["id"].str.replace(r"_p\d+$", "", regex=True)).groupby("scene")["part"].nunique()
     assert len(scenes) == 20 and scenes.max() == 1
     assert table["part"].value_counts().to_dict() == {"train": 140, "val": 20, "test": 40}
-    assert deal_parts(found, (0.7, 0.1, 0.2), seed=1).assign(s=lambda t: t["id"].str[:12]).groupby("s")["part"].nunique().max() > 1
+    assert (
+        deal_parts(found, (0.7, 0.1, 0.2), seed=1)
+        .assign(s=lambda t: t["id"].str[:12])
+        .groupby("s")["part"]
+        .nunique()
+        .max()
+        > 1
+    )
 
 
 @pytest.mark.parametrize(
     ("amounts", "message"),
-    [((0.5, 0.1, 0.1), "shares that add up to 1"), ((9, 1, 1), "add up to 10, the number of pairs"), ((0.5, 3, 1), "or whole numbers")],
+    [
+        ((0.5, 0.1, 0.1), "shares that add up to 1"),
+        ((9, 1, 1), "add up to 10, the number of pairs"),
+        ((0.5, 3, 1), "or whole numbers"),
+    ],
 )
 def test_amounts_that_make_no_sense_are_refused(amounts, message):
     with pytest.raises(InputError, match=message):
@@ -182,7 +210,10 @@ def test_parts_of_several_folders(tmp_path):
 def test_the_command_makes_and_keeps_a_split(tmp_path, run):
     for group in ("agri", "urban"):
         for number in range(8):
-            touch(tmp_path / "p" / group / "s1" / f"x_s1_1_p{number}.png", tmp_path / "p" / group / "s2" / f"x_s2_1_p{number}.png")
+            touch(
+                tmp_path / "p" / group / "s1" / f"x_s1_1_p{number}.png",
+                tmp_path / "p" / group / "s2" / f"x_s2_1_p{number}.png",
+            )
     out = tmp_path / "split.csv"
     code, text, _ = run("translate", "split", tmp_path / "p", "--out", out)
     assert code == 0 and "made, 14 train, 1 val, 1 test over 2 classes" in text

@@ -76,7 +76,9 @@ def test_a_dot_appears_at_the_tiepoint_shift_plus_the_centre_offset(tmp_path, gs
     )
     sigma = tuple(12 * gsd[axis] / sar_gsd[axis] for axis in (0, 1))
     shape = (int(240 * gsd[1] / sar_gsd[1]) + 60, int(320 * gsd[0] / sar_gsd[0]) + 70)
-    write_raster(sar, dot(shape, sar_index, sigma), Affine(sar_gsd[0], 0, sar_origin[0], 0, -sar_gsd[1], sar_origin[1]), UTM)
+    write_raster(
+        sar, dot(shape, sar_index, sigma), Affine(sar_gsd[0], 0, sar_origin[0], 0, -sar_gsd[1], sar_origin[1]), UTM
+    )
     write_raster(optical, grey((240, 320)), Affine(gsd[0], 0, ORIGIN[0], 0, -gsd[1], ORIGIN[1]), UTM)
     write_tiepoints(csv, np.array([[sar_index[1], sar_index[0], optical_index[1], optical_index[0]]]))
 
@@ -136,7 +138,12 @@ def test_a_sar_image_on_another_kind_of_grid_lands_at_the_right_place(make_scene
 def test_an_optical_image_in_degrees(tmp_path):
     size = (4.5e-6, 3.0e-6)
     longitude, latitude = 39.2, 45.1
-    write_raster(tmp_path / "02_optical_t.tif", grey((240, 320)), Affine(size[0], 0, longitude, 0, -size[1], latitude), "EPSG:4326")
+    write_raster(
+        tmp_path / "02_optical_t.tif",
+        grey((240, 320)),
+        Affine(size[0], 0, longitude, 0, -size[1], latitude),
+        "EPSG:4326",
+    )
     (east,), (north,) = warp_points(
         CRS.from_epsg(4326), CRS.from_user_input(UTM), [longitude + 150.5 * size[0]], [latitude - 110.5 * size[1]]
     )
@@ -181,7 +188,9 @@ def test_a_window_must_be_a_multiple_of_the_factor(make_scene):
         make_scene().open().read(Window(0, 0, 30, 32), 4)
 
 
-@pytest.mark.parametrize(("dtype", "kind"), [("uint8", "amplitude"), ("uint16", "amplitude"), ("float32", "intensity"), ("float32", "db")])
+@pytest.mark.parametrize(
+    ("dtype", "kind"), [("uint8", "amplitude"), ("uint16", "amplitude"), ("float32", "intensity"), ("float32", "db")]
+)
 def test_every_unit_and_dtype_gives_nearly_the_same_picture(make_scene, dtype, kind):
     window = Window(16, 16, 160, 128)
     amplitude = make_scene(sar_dtype="float32", speckle=0.5).open().read(window).sar

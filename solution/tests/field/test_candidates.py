@@ -66,7 +66,10 @@ def test_a_broken_write_leaves_nothing(tmp_path, monkeypatch):
     [
         (lambda t: t.drop(columns="dx"), r"lacks the column\(s\) dx"),
         (lambda t: t.assign(extra=1), r"unknown column\(s\) extra"),
-        (lambda t: t.assign(source="Flow 2"), "candidates: source 'Flow 2' is no plain name; begin it with a lower-case letter"),
+        (
+            lambda t: t.assign(source="Flow 2"),
+            "candidates: source 'Flow 2' is no plain name; begin it with a lower-case letter",
+        ),
         (lambda t: t.assign(source=""), "source '' is no plain name"),
         (lambda t: t.assign(source=None), "source 'nan' is no plain name"),
         (lambda t: t.assign(source="flow\n"), "is no plain name"),

@@ -41,8 +41,13 @@ def test_swapped_axes_a_flipped_sign_and_a_shift_of_the_shifts_show(change):
 def test_wrong_points_are_found_among_more_than_half():
     xy, shift = points(noise_px=1.0)
     rng = np.random.default_rng(3)
-    wrong_xy, wrong = rng.uniform(0, 1, (150, 2)) * np.array(SHAPE[::-1]), rng.uniform([-60, -150], [180, 100], (150, 2))
-    field, table = fitting.fit(candidates.make("s", -1, candidates.GIVEN, np.vstack([xy, wrong_xy]), np.vstack([shift, wrong])), SHAPE)
+    wrong_xy, wrong = (
+        rng.uniform(0, 1, (150, 2)) * np.array(SHAPE[::-1]),
+        rng.uniform([-60, -150], [180, 100], (150, 2)),
+    )
+    field, table = fitting.fit(
+        candidates.make("s", -1, candidates.GIVEN, np.vstack([xy, wrong_xy]), np.vstack([shift, wrong])), SHAPE
+    )
     assert error_px(field, elsewhere()).mean() < 3.0
     assert (table["outlier"][:120] == "").mean() > 0.9 and (table["outlier"][120:] != "").mean() > 0.9
 

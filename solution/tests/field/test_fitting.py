@@ -113,7 +113,9 @@ def test_every_reason_is_given():
     for row, (column, value, _) in spoilt.items():
         table.loc[row, column] = value
     result, judged = fitting.fit(table, SHAPE)
-    assert {row: judged.loc[row, "outlier"] for row in spoilt} == {row: reason for row, (_, _, reason) in spoilt.items()}
+    assert {row: judged.loc[row, "outlier"] for row in spoilt} == {
+        row: reason for row, (_, _, reason) in spoilt.items()
+    }
     assert len(judged) == 400
     assert mean_error(result) < 1.5
 
@@ -162,7 +164,9 @@ def test_all_candidates_at_one_place_give_their_median(count):
     np.testing.assert_allclose(result.shift_at(lattice()), np.tile([30, 9], (len(lattice()), 1)), atol=1.0)
 
 
-@pytest.mark.parametrize("table", [candidates.empty(), scattered(50)[0].assign(dx=np.nan), scattered(50)[0].assign(confidence=0.0)])
+@pytest.mark.parametrize(
+    "table", [candidates.empty(), scattered(50)[0].assign(dx=np.nan), scattered(50)[0].assign(confidence=0.0)]
+)
 def test_nothing_usable_is_a_loud_zero_shift(table):
     with pytest.warns(UserWarning, match="ZERO SHIFT"):
         result, judged = fitting.fit(table, SHAPE)
@@ -208,18 +212,23 @@ def two_sources(counts: tuple[int, int], apart_px: float = 4.0) -> pd.DataFrame:
     """Two sources whose errors are shared: each is off the truth by half of `apart_px`, in opposite directions."""
     tables = []
     for source, count, side in (("flow", counts[0], -0.5), ("match", counts[1], 0.5)):
-        table, _ = scattered(count, seed=count, field=lambda xy, side=side: smooth(xy) + np.array([side * apart_px, 0.0]))
+        table, _ = scattered(
+            count, seed=count, field=lambda xy, side=side: smooth(xy) + np.array([side * apart_px, 0.0])
+        )
         tables.append(table.assign(source=source))
     return candidates.concat(tables)
 
 
 def test_sources_have_their_votes_however_many_rows_they_write():
-    """A quarter of a vote for flow, on one side by 2 px, and a whole one for the matcher, on the other, leave 1.2 px."""
+    """A quarter of a vote for flow, on one side by 2 px, and a whole one for the matcher, on the other, leave 1.2
+    px."""
     offset = [
         float((fitting.fit(two_sources(counts), SHAPE)[0].shift_at(lattice()) - smooth(lattice()))[:, 0].mean())
         for counts in ((3000, 300), (300, 3000), (900, 900))
     ]
-    assert np.abs(np.array(offset) - 1.2).max() < 0.4  # by rows alone, the first two would be off by 1.6 px to either side
+    assert (
+        np.abs(np.array(offset) - 1.2).max() < 0.4
+    )  # by rows alone, the first two would be off by 1.6 px to either side
 
 
 def test_a_source_that_is_not_windowed_has_a_whole_vote():

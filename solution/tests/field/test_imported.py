@@ -18,14 +18,18 @@ def wavy(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory) -> Scene:
-    recipe = Recipe(shape=(208, 256), sar_gsd=(1.0, 1.0), sar_offset=(-30.0, 30.0), displacement=wavy, points=(9, 8), seed=1)
+    recipe = Recipe(
+        shape=(208, 256), sar_gsd=(1.0, 1.0), sar_offset=(-30.0, 30.0), displacement=wavy, points=(9, 8), seed=1
+    )
     return write_scene(tmp_path_factory.mktemp("given"), "02_train_01", recipe)
 
 
 @pytest.fixture(scope="module")
 def own(scene) -> pd.DataFrame:
     points = scene.open().tiepoints()
-    return pd.DataFrame({"x": points.xy[:, 0], "y": points.xy[:, 1], "dx": points.shift[:, 0], "dy": points.shift[:, 1]})
+    return pd.DataFrame(
+        {"x": points.xy[:, 0], "y": points.xy[:, 1], "dx": points.shift[:, 0], "dy": points.shift[:, 1]}
+    )
 
 
 def arguments(table, scene: Scene, out) -> list:
@@ -42,7 +46,9 @@ def test_a_map_from_tie_points_of_any_form(kind, scene, own, tmp_path, run):
     elif kind == "parquet":
         own.to_parquet(path)
     else:
-        own.assign(source="SIFT", tile=np.nan, confidence=np.nan).to_csv(path, index=False, sep=";" if kind == "semicolons" else ",")
+        own.assign(source="SIFT", tile=np.nan, confidence=np.nan).to_csv(
+            path, index=False, sep=";" if kind == "semicolons" else ","
+        )
     sigma = tmp_path / "sigma.tif"
     code, *said = run(*arguments(path, scene, tmp_path / "map.tif"), "--uncertainty", sigma)
     output = "".join(said)
@@ -94,7 +100,9 @@ def test_a_missing_and_a_broken_file(scene, tmp_path):
 
 def test_few_points_give_an_affine_with_a_constant_sigma(scene, own, tmp_path, run):
     own.sample(8, random_state=0).to_csv(tmp_path / "few.csv", index=False)
-    code, *said = run(*arguments(tmp_path / "few.csv", scene, tmp_path / "map.tif"), "--uncertainty", tmp_path / "sigma.tif")
+    code, *said = run(
+        *arguments(tmp_path / "few.csv", scene, tmp_path / "map.tif"), "--uncertainty", tmp_path / "sigma.tif"
+    )
     output = "".join(said)
     assert code == 4 and "fit: affine" in output and "verdict: weak" in output
     with rasterio.open(tmp_path / "sigma.tif") as written:
@@ -103,7 +111,9 @@ def test_few_points_give_an_affine_with_a_constant_sigma(scene, own, tmp_path, r
 
 def test_points_that_all_disagree_are_no_field(scene, tmp_path, run):
     rng = np.random.default_rng(0)
-    noise = pd.DataFrame(np.column_stack([rng.uniform(0, 200, (24, 2)), rng.uniform(-90, 90, (24, 2))]), columns=["x", "y", "dx", "dy"])
+    noise = pd.DataFrame(
+        np.column_stack([rng.uniform(0, 200, (24, 2)), rng.uniform(-90, 90, (24, 2))]), columns=["x", "y", "dx", "dy"]
+    )
     noise.to_csv(tmp_path / "noise.csv", index=False)
     code, *said = run(*arguments(tmp_path / "noise.csv", scene, tmp_path / "map.tif"))
     output = "".join(said)
@@ -114,9 +124,16 @@ def test_points_that_all_disagree_are_no_field(scene, tmp_path, run):
 
 def test_points_beside_the_image_fail_with_a_verdict_and_no_uncertainty(scene, own, tmp_path, run):
     own.assign(x=own["x"] + 5000).to_csv(tmp_path / "beside.csv", index=False)
-    code, *said = run(*arguments(tmp_path / "beside.csv", scene, tmp_path / "map.tif"), "--uncertainty", tmp_path / "sigma.tif")
+    code, *said = run(
+        *arguments(tmp_path / "beside.csv", scene, tmp_path / "map.tif"), "--uncertainty", tmp_path / "sigma.tif"
+    )
     output = "".join(said)
-    assert code == 3 and "verdict: failed" in output and "sigma.tif: not written" in output and not (tmp_path / "sigma.tif").exists()
+    assert (
+        code == 3
+        and "verdict: failed" in output
+        and "sigma.tif: not written" in output
+        and not (tmp_path / "sigma.tif").exists()
+    )
 
 
 def test_an_output_that_is_a_folder_is_refused_first(scene, tmp_path, run):

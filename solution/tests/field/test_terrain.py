@@ -30,12 +30,21 @@ def own() -> pd.DataFrame:
     x, y = rng.uniform(5, SHAPE[1] - 6, 80), rng.uniform(5, SHAPE[0] - 6, 80)
     hill = height(np.rint(x), np.rint(y)) - 500
     noise = rng.normal(0, 0.3, (2, 80))
-    return pd.DataFrame({"x": x, "y": y, "dx": 20 + 0.02 * x + SLOPE[0] * hill + noise[0], "dy": -9 + SLOPE[1] * hill + noise[1]})
+    return pd.DataFrame(
+        {"x": x, "y": y, "dx": 20 + 0.02 * x + SLOPE[0] * hill + noise[0], "dy": -9 + SLOPE[1] * hill + noise[1]}
+    )
 
 
 def write_dem(path, scene, values=None, **changed):
     with rasterio.open(scene.optical) as optical:
-        profile = {"crs": optical.crs, "transform": optical.transform, "width": SHAPE[1], "height": SHAPE[0], "count": 1, **changed}
+        profile = {
+            "crs": optical.crs,
+            "transform": optical.transform,
+            "width": SHAPE[1],
+            "height": SHAPE[0],
+            "count": 1,
+            **changed,
+        }
     y, x = np.mgrid[0 : SHAPE[0], 0 : SHAPE[1]]
     values = height(x, y) if values is None else values
     with rasterio.open(path, "w", driver="GTiff", dtype="float32", **profile) as dem:
@@ -54,7 +63,17 @@ def error_px(path) -> float:
 
 def arguments(scene, own, tmp_path, *more) -> list:
     own.to_csv(tmp_path / "own.csv", index=False)
-    return ["fit", tmp_path / "own.csv", "--optical", scene.optical, "--sar", scene.sar, "--out", tmp_path / "map.tif", *more]
+    return [
+        "fit",
+        tmp_path / "own.csv",
+        "--optical",
+        scene.optical,
+        "--sar",
+        scene.sar,
+        "--out",
+        tmp_path / "map.tif",
+        *more,
+    ]
 
 
 def test_heights_explain_what_few_points_cannot(scene, own, tmp_path, run):

@@ -1,4 +1,5 @@
-"""Prediction through the public command line: its three forms, what is skipped and reused, and what bad input leaves behind (nothing)."""
+"""Prediction through the public command line: its three forms, what is skipped and reused, and what bad input leaves
+behind (nothing)."""
 
 from __future__ import annotations
 
@@ -44,13 +45,21 @@ def test_one_pair_gets_its_map_with_what_led_to_it(scene, go, tmp_path):
     out = tmp_path / "new" / "map.tif"
     code, printed, _ = go(scene.optical, scene.sar, out)
     assert code == 0 and f"{out}: written in" in printed
-    assert sorted(path.name for path in out.parent.iterdir()) == ["map.candidates.parquet", "map.report.json", "map.tif"]
+    assert sorted(path.name for path in out.parent.iterdir()) == [
+        "map.candidates.parquet",
+        "map.report.json",
+        "map.tif",
+    ]
     check_map(out, scene.optical)
-    # A SAR pixel is two optical ones wide: the map must hold the index shift, which is half a pixel less than what is seen.
+    # A SAR pixel is two optical ones wide: the map must hold the index shift, which is half a pixel less than what is
+    # seen.
     seen = np.stack(slanted(*np.meshgrid(np.arange(SHAPE[1]), np.arange(SHAPE[0]))))
     error = read_map(out) - (seen - 0.5)
     assert np.abs(error.mean(axis=(1, 2))).max() < 0.25 and np.hypot(*error).mean() < 0.5
-    report, table = json.loads(out.with_suffix(".report.json").read_text()), candidates.read(out.with_suffix(".candidates.parquet"))
+    report, table = (
+        json.loads(out.with_suffix(".report.json").read_text()),
+        candidates.read(out.with_suffix(".candidates.parquet")),
+    )
     assert (report["scene"], report["fit"], report["teams"]) == ("02_publictest", "field", ["0", "1"])
     assert report["candidates"] == len(table) and report["inliers"] == (table["outlier"] == "").sum() > 0.5 * len(table)
     assert sum(report["outliers"].values()) == report["candidates"] - report["inliers"]
@@ -75,9 +84,9 @@ def test_rerankers_judge_their_own_teams_candidates(scene, trained, run, tmp_pat
     code, _, err = run(*arguments)
     assert code == 2 and "reranker.txt" in err and not out.exists()
     for team, rounds in (("0", 3), ("1", 30)):
-        train_reranker([labelled("02_a", 0, 100), labelled("03_b", 1, 100)], int(team), RerankerConfig(rounds=rounds)).save(
-            folds / team / "reranker.txt"
-        )
+        train_reranker(
+            [labelled("02_a", 0, 100), labelled("03_b", 1, 100)], int(team), RerankerConfig(rounds=rounds)
+        ).save(folds / team / "reranker.txt")
     assert run(*arguments)[0] in verdict.EXIT_CODES.values()
     table = candidates.read(tmp_path / "map.candidates.parquet")
     assert table["quality"].between(0, 1).all() and set(table["fold"]) == {0, 1}
@@ -113,7 +122,12 @@ def test_the_warped_sar_lies_on_the_optical_grid_and_on_its_ground(scene, go, tm
     assert not (tmp_path / "map.sar.tif").exists()
     assert go(scene.optical, scene.sar, out, "--warped-sar")[0] == 0
     with rasterio.open(tmp_path / "map.sar.tif") as warped, rasterio.open(scene.optical) as optical:
-        assert (warped.shape, warped.crs, warped.transform, warped.dtypes) == (optical.shape, optical.crs, optical.transform, ("uint8",))
+        assert (warped.shape, warped.crs, warped.transform, warped.dtypes) == (
+            optical.shape,
+            optical.crs,
+            optical.transform,
+            ("uint8",),
+        )
         sar, grey = warped.read(1), optical.read().mean(axis=0)
     inner = np.s_[16:-16, 16:-16]
     assert np.corrcoef(np.log(sar[inner].astype(float) + 1).ravel(), grey[inner].ravel())[0, 1] < -0.95
@@ -145,7 +159,10 @@ def test_without_test_scenes_the_unlabelled_ones_are_meant_and_all_means_all(mak
     make_scene("07_mine", shape=SHAPE, points=None)
     assert [pair.name for pair in predict.submission_pairs(discover(tmp_path / "data"), tmp_path)] == ["07_mine"]
     _, printed, _ = go(tmp_path / "data", "--out", tmp_path / "out", "--all", "--team", "0")
-    assert sorted(path.name for path in (tmp_path / "out").glob("*.tif")) == ["solution_02_train_01.tif", "solution_07_mine.tif"]
+    assert sorted(path.name for path in (tmp_path / "out").glob("*.tif")) == [
+        "solution_02_train_01.tif",
+        "solution_07_mine.tif",
+    ]
     assert "zero px" in printed and "02_train_01" in printed  # labelled scenes are scored at once
 
 
@@ -186,7 +203,9 @@ def test_noise_gives_a_finite_map(scene, go, tmp_path):
 def test_blank_images_are_refused(scene, go, tmp_path):
     with rasterio.open(scene.sar, "r+") as dataset:
         dataset.write(np.zeros((1, *dataset.shape), np.uint8))
-    check_refusal(go(scene.optical, scene.sar, tmp_path / "out" / "map.tif"), tmp_path / "out", "holds nothing but nodata")
+    check_refusal(
+        go(scene.optical, scene.sar, tmp_path / "out" / "map.tif"), tmp_path / "out", "holds nothing but nodata"
+    )
 
 
 def check_refusal(result: tuple[int, str, str], out: Path, message: str) -> None:
@@ -231,7 +250,18 @@ def test_bad_arguments_end_in_a_sentence_and_leave_nothing(scene, go, run, tmp_p
 def test_weights_that_are_none_end_in_a_sentence(scene, trained, run, tmp_path):
     folds = shutil.copytree(trained.folds, tmp_path / "folds")
     (folds / "1" / "flow.safetensors").write_bytes(b"cut")
-    result = run("predict", scene.optical, scene.sar, tmp_path / "out" / "map.tif", "--folds", folds, "--device", "cpu", "--team", "1")
+    result = run(
+        "predict",
+        scene.optical,
+        scene.sar,
+        tmp_path / "out" / "map.tif",
+        "--folds",
+        folds,
+        "--device",
+        "cpu",
+        "--team",
+        "1",
+    )
     check_refusal(result, tmp_path / "out", "is not a readable safetensors file")
 
 
@@ -244,7 +274,15 @@ def test_all_fold_teams_are_asked_and_no_other(trained, tmp_path):
 
 
 def test_more_bands_other_types_and_another_crs_are_predicted_too(tmp_path, go):
-    recipe = Recipe(shape=SHAPE, bands=4, optical_dtype="uint16", sar_dtype="float32", kind="db", points=None, displacement=(3.0, -2.0))
+    recipe = Recipe(
+        shape=SHAPE,
+        bands=4,
+        optical_dtype="uint16",
+        sar_dtype="float32",
+        kind="db",
+        points=None,
+        displacement=(3.0, -2.0),
+    )
     scene = write_scene(tmp_path / "data", "02_publictest", recipe)
     with rasterio.open(scene.sar) as dataset:
         values, transform = dataset.read(), dataset.transform

@@ -88,7 +88,9 @@ def test_a_whole_picture_and_its_tiles_agree(monkeypatch):
     monkeypatch.setattr(sar2optical, "OVERLAP_PX", 96)
     tiled = paint_image(sar, lambda *tile: translate(net, *tile)).astype(int)
     assert whole.std() > 5
-    assert np.abs(whole - tiled)[:48, :48].max() <= 1  # the first tile's corner, further than the net sees from its other borders
+    assert (
+        np.abs(whole - tiled)[:48, :48].max() <= 1
+    )  # the first tile's corner, further than the net sees from its other borders
     assert np.abs(whole - tiled).mean() < 0.1 * whole.std()
     monkeypatch.setattr(sar2optical, "OVERLAP_PX", 98)
     shifted = paint_image(sar, lambda *tile: translate(net, *tile)).astype(int)  # tiles off the net's grid
@@ -126,7 +128,14 @@ def test_a_scene_keeps_its_frame_and_its_blank_border(tmp_path, made, run):
     values[:, :, 640:] = 0
     write_raster(tmp_path / "sar.tif", values, TRANSFORM, "EPSG:32637")
     code, text, _ = run(
-        "translate", "run", tmp_path / "sar.tif", tmp_path / "out" / "rgb.tif", "--weights", made.weights, "--device", "cpu"
+        "translate",
+        "run",
+        tmp_path / "sar.tif",
+        tmp_path / "out" / "rgb.tif",
+        "--weights",
+        made.weights,
+        "--device",
+        "cpu",
     )
     assert code == 0 and "rgb.tif: 1 picture(s) written" in text
     with rasterio.open(tmp_path / "out" / "rgb.tif") as written:
@@ -165,7 +174,10 @@ def test_pngs_and_folders_of_them(tmp_path, made, run):
     assert code == 0 and "4 picture(s) written" in text
     assert sorted(contents(tmp_path / "out")) == sorted(before) and contents(folder) == before
     name = min(before)
-    assert run("translate", "run", folder / name, tmp_path / "one.png", "--weights", made.weights, "--device", "cpu")[0] == 0
+    assert (
+        run("translate", "run", folder / name, tmp_path / "one.png", "--weights", made.weights, "--device", "cpu")[0]
+        == 0
+    )
     assert (tmp_path / "one.png").read_bytes() == (tmp_path / "out" / name).read_bytes()
     picture = cv2.imread(str(tmp_path / "one.png"), cv2.IMREAD_UNCHANGED)
     assert picture.shape == (128, 128, 3) and picture.dtype == np.uint8 and picture.min() >= 1
@@ -227,7 +239,19 @@ def test_every_team_gets_a_translator_that_never_saw_its_scene(tmp_path, make_sc
     folds = tmp_path / "folds"
     assert run("split", data, "--output", folds / "split.csv")[0] == 0
     code, text, err = run(
-        "train-translator", data, "--smoke", "--steps", 1, "--folds", folds, "--device", "cpu", "--pairs", made.pairs, "--split", made.split
+        "train-translator",
+        data,
+        "--smoke",
+        "--steps",
+        1,
+        "--folds",
+        folds,
+        "--device",
+        "cpu",
+        "--pairs",
+        made.pairs,
+        "--split",
+        made.split,
     )
     assert code == 0 and text.count("wrote") == 2, err
     for fold, other, held_out in ((0, "03_train_01", "02_train_01"), (1, "02_train_01", "03_train_01")):

@@ -28,8 +28,13 @@ def test_baselines_are_what_they_say(tmp_path):
     assert baselines.colour.tolist() == [round(3 * 32.5 + 20), round(240 - 32.5), 7]
     matched = baselines.pictures(sar)["SAR, matched histogram"]
     assert np.array_equal(matched[..., 0], optical[..., 0]) and (matched[..., 2] == 7).all()
-    assert np.array_equal(np.sort(matched[..., 1].ravel()), np.sort(optical[..., 1].ravel())) and matched[0, 0, 1] < matched[-1, -1, 1]
-    (judged,) = evaluate(found, baselines, lambda s, v: np.moveaxis(images.byte_values(optical + 8), -1, 0), lambda: None)
+    assert (
+        np.array_equal(np.sort(matched[..., 1].ravel()), np.sort(optical[..., 1].ravel()))
+        and matched[0, 0, 1] < matched[-1, -1, 1]
+    )
+    (judged,) = evaluate(
+        found, baselines, lambda s, v: np.moveaxis(images.byte_values(optical + 8), -1, 0), lambda: None
+    )
     # The painter is 8 grey levels off everywhere.
     assert judged.psnr_db["translated"] == pytest.approx(20 * np.log10(255 / 8), abs=0.01)
     error = np.mean((baselines.colour / 255 - optical / 255) ** 2)
@@ -41,7 +46,16 @@ def test_baselines_are_what_they_say(tmp_path):
 def test_held_out_pairs_are_judged_by_class(made, tmp_path, run):
     options = ("--weights", made.weights, "--device", "cpu")
     code, text, _ = run(
-        "translate", "evaluate", made.pairs, "--split", made.split, *options, "--json", tmp_path / "e.json", "--picture", tmp_path / "e.png"
+        "translate",
+        "evaluate",
+        made.pairs,
+        "--split",
+        made.split,
+        *options,
+        "--json",
+        tmp_path / "e.json",
+        "--picture",
+        tmp_path / "e.png",
     )
     assert code == 0 and "mean absolute error" in made.output and "4 train, 2 val, 2 test over 2 classes" in made.output
     result = json.loads((tmp_path / "e.json").read_text())

@@ -191,7 +191,9 @@ def test_features_are_unit_vectors_of_half_resolution_and_know_their_modality(ne
 def test_the_stem_survives_a_contrast_inversion_in_its_gradients(net):
     image = torch.rand(1, 1, 64, 64, generator=torch.Generator().manual_seed(0))
     valid = torch.ones(1, 1, 64, 64)
-    gradients, inverted = (net.encoder.sar_stem._inputs(picture, valid)[:, -2 * encoder.ORIENTATIONS :] for picture in (image, 1 - image))
+    gradients, inverted = (
+        net.encoder.sar_stem._inputs(picture, valid)[:, -2 * encoder.ORIENTATIONS :] for picture in (image, 1 - image)
+    )
     torch.testing.assert_close(gradients, inverted, atol=1e-4, rtol=1e-4)
     stripes = (torch.arange(64) % 8 / 8.0).expand(1, 1, 64, 64)
     across, along = (net.encoder.sar_stem._gradients(tilt).mean(dim=(0, 2, 3)) for tilt in (stripes, stripes.mT))
@@ -225,17 +227,27 @@ def one_peak(x: float, y: float, blocks: int = 3, height: float = 20.0) -> FlowO
     logits = plane.expand(1, blocks, blocks, 11, 11).clone()
     shift, confidence, _, _ = peak_position(logits.reshape(-1, 11, 11))
     by_block = (1, blocks, blocks)
-    return FlowOutput(logits, CELL_PX * shift.reshape(*by_block, 2), torch.zeros(by_block), confidence.reshape(by_block))
+    return FlowOutput(
+        logits, CELL_PX * shift.reshape(*by_block, 2), torch.zeros(by_block), confidence.reshape(by_block)
+    )
 
 
 def truth(x: float, y: float, label: int = POSITIVE, blocks: int = 3) -> dict[str, torch.Tensor]:
     by_block = (1, blocks, blocks)
     shift = torch.tensor([x, y])[None, :, None, None].expand(1, 2, blocks, blocks).clone()
-    return {"shift": shift, "label": torch.full(by_block, label), "label_sigma": torch.full(by_block, 0.5), "index": torch.tensor([4])}
+    return {
+        "shift": shift,
+        "label": torch.full(by_block, label),
+        "label_sigma": torch.full(by_block, 0.5),
+        "index": torch.tensor([4]),
+    }
 
 
 def test_the_loss_falls_towards_the_right_answer_in_both_axes():
-    at = {(x, y): flow_loss(one_peak(x, y), truth(4.0, -2.0), CONFIG) for x, y in [(4, -2), (5, -2), (4, -4), (-2, 4), (4, 2), (0, 0)]}
+    at = {
+        (x, y): flow_loss(one_peak(x, y), truth(4.0, -2.0), CONFIG)
+        for x, y in [(4, -2), (5, -2), (4, -4), (-2, 4), (4, 2), (0, 0)]
+    }
     right = at.pop((4, -2))
     for loss in at.values():
         assert right.total < loss.total and right.place < loss.place

@@ -58,7 +58,9 @@ def test_tiles_give_what_one_tile_gives(pair):
     one = propose_gradient(pair, 0, replace(CONFIG, core_px=288), partial(flat, (8.0, -3.0)), CPU)
     many = propose_gradient(pair, 0, CONFIG, partial(flat, (8.0, -3.0)), CPU)
     both = one.merge(many, on=["x", "y"], suffixes=("", "_2"))
-    assert len(both) > 0.8 * len(one) and (both[["dx", "dy"]].to_numpy() - both[["dx_2", "dy_2"]].to_numpy()).std() < 0.3
+    assert (
+        len(both) > 0.8 * len(one) and (both[["dx", "dy"]].to_numpy() - both[["dx_2", "dy_2"]].to_numpy()).std() < 0.3
+    )
 
 
 def test_it_is_silent_where_pixels_are_small_or_nothing_is_known(pair):

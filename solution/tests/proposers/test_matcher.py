@@ -11,19 +11,13 @@ import torch
 from kornia.feature.lightglue import CrossBlock
 from torch.nn import functional as F
 
-from solution.proposers.flow.network import FlowNet
-from solution.proposers.flow.settings import FlowConfig
 from solution.proposers.matcher import network, training
 from solution.proposers.matcher.attention import cross_attention
 from solution.proposers.matcher.keypoints import Dense, Keypoints, lattice_offsets, rows_at, square_offsets
 from solution.proposers.matcher.network import MatcherNet
 from solution.proposers.matcher.settings import MatcherConfig
-from solution.proposers.matcher.training import MatcherModule, Truth, glue_loss, place_loss
-from solution.proposers.matcher.warm_start import start_from_flow
-from solution.samples import images
-from solution.samples.images import TrainingImage
-from solution.samples.tiles import IGNORE, NEGATIVE, POSITIVE, TilePairs
-from solution.samples.truth import RegisteredField
+from solution.proposers.matcher.training import Truth, glue_loss, place_loss
+from solution.samples.tiles import IGNORE, NEGATIVE, POSITIVE
 from solution.tests.handmade import handmade_matcher
 
 TINY = replace(
@@ -54,7 +48,11 @@ def random_dense(shift: tuple[int, int] = (0, 0), size: int = 32, channels: int 
 
 
 def constant_truth(shift: tuple[float, float], label: int = POSITIVE, size: int = 8, block: int = 8) -> Truth:
-    return Truth(torch.tensor(shift)[None, :, None, None].expand(1, 2, size, size).clone(), torch.full((1, size, size), label), block)
+    return Truth(
+        torch.tensor(shift)[None, :, None, None].expand(1, 2, size, size).clone(),
+        torch.full((1, size, size), label),
+        block,
+    )
 
 
 def smooth_image(seed: int, channels: int, size: int = 64) -> torch.Tensor:
@@ -63,7 +61,17 @@ def smooth_image(seed: int, channels: int, size: int = 64) -> torch.Tensor:
 
 
 def test_offsets_go_row_by_row():
-    assert square_offsets(1, "cpu").tolist() == [[-1, -1], [0, -1], [1, -1], [-1, 0], [0, 0], [1, 0], [-1, 1], [0, 1], [1, 1]]
+    assert square_offsets(1, "cpu").tolist() == [
+        [-1, -1],
+        [0, -1],
+        [1, -1],
+        [-1, 0],
+        [0, 0],
+        [1, 0],
+        [-1, 1],
+        [0, 1],
+        [1, 1],
+    ]
     assert lattice_offsets(3, 4, "cpu")[[1, 3]].tolist() == [[0, -4], [-4, 0]]
     assert lattice_offsets(1, 4, "cpu").tolist() == [[0, 0]]
 
@@ -100,7 +108,9 @@ def test_refinement_finds_the_cell_and_keeps_x_and_y_apart(net):
 
 
 def test_refinement_sees_half_a_cell(net):
-    fine = F.interpolate(random_dense(size=33).descriptor, size=(65, 65), mode="bilinear", align_corners=True)[..., :64, :64]
+    fine = F.interpolate(random_dense(size=33).descriptor, size=(65, 65), mode="bilinear", align_corners=True)[
+        ..., :64, :64
+    ]
     a, b = (
         Dense(F.normalize(image, dim=1), image[:, 0], torch.ones(1, 32, 32, dtype=torch.bool))
         for image in (fine[..., ::2, ::2], fine[..., 1::2, 0::2])
@@ -151,7 +161,9 @@ def test_cross_attention_is_kornias_where_everyone_has_a_partner_and_silent_else
         torch.testing.assert_close(found, theirs, atol=1e-5, rtol=1e-4)
     changed = y.clone()
     changed[:, 4] += 1.0
-    torch.testing.assert_close(cross_attention(block, x, changed, near)[0], ours[0])  # nobody hears a point without a partner
+    torch.testing.assert_close(
+        cross_attention(block, x, changed, near)[0], ours[0]
+    )  # nobody hears a point without a partner
     x.requires_grad_()
     sum(part.sum() for part in cross_attention(block, x, y, near)).backward()
     assert x.grad.isfinite().all()
@@ -212,7 +224,9 @@ def points_at(xy: list[list[float]]) -> Keypoints:
 
 def test_lightglue_learns_from_matches_and_loners_and_leaves_the_rest_alone():
     first = points_at([[10.0, 10.0], [30.0, 30.0], [50.0, 10.0]])
-    second = points_at([[15.0, 8.0], [42.0, 28.0], [15.0, 50.0]])  # a match; one 7 px off, neither match nor loner; a loner
+    second = points_at(
+        [[15.0, 8.0], [42.0, 28.0], [15.0, 50.0]]
+    )  # a match; one 7 px off, neither match nor loner; a loner
     truth = constant_truth((5.0, -2.0))
     both = torch.zeros(1, 3, 3, requires_grad=True)
     z_first, z_second = torch.zeros(1, 3, requires_grad=True), torch.zeros(1, 3, requires_grad=True)
@@ -236,7 +250,11 @@ def test_a_place_without_sar_data_has_no_match_and_an_unsure_one_says_nothing(la
     both = torch.zeros(1, 1, 1, requires_grad=True)
     z_first, z_second = torch.zeros(1, 1, requires_grad=True), torch.zeros(1, 1)
     loss = glue_loss([(both, z_first, z_second)], first, second, constant_truth((0.0, 0.0), label), TINY)
-    assert bool(torch.autograd.grad(loss, z_first, allow_unused=True)[0].any()) == alone if loss.requires_grad else not alone
+    assert (
+        bool(torch.autograd.grad(loss, z_first, allow_unused=True)[0].any()) == alone
+        if loss.requires_grad
+        else not alone
+    )
 
 
 def test_a_batch_is_its_images_one_by_one(net):
@@ -254,7 +272,9 @@ def test_a_batch_is_its_images_one_by_one(net):
 def test_each_modality_has_first_layers_of_its_own(net):
     image, valid = smooth_image(0, 3), torch.ones(1, 64, 64)
     with torch.no_grad():
-        assert not torch.allclose(net.dense(image, valid, "optical").descriptor, net.dense(image, valid, "translated").descriptor)
+        assert not torch.allclose(
+            net.dense(image, valid, "optical").descriptor, net.dense(image, valid, "translated").descriptor
+        )
 
 
 def test_what_lies_under_nodata_does_not_matter(net):
@@ -273,10 +293,17 @@ def test_a_blank_tile_gives_no_match_and_finite_gradients(net):
     nothing = torch.zeros(1, 64, 64)
     with torch.no_grad():
         assert len(net.match(net.dense(optical, valid, "optical"), net.dense(sar, nothing, "sar"))[0].first) == 0
-    sample = {"optical": optical, "shift": torch.zeros(1, 2, 8, 8), "label": torch.full((1, 8, 8), NEGATIVE), "index": torch.tensor([0])}
+    sample = {
+        "optical": optical,
+        "shift": torch.zeros(1, 2, 8, 8),
+        "label": torch.full((1, 8, 8), NEGATIVE),
+        "index": torch.tensor([0]),
+    }
     loss = training.matcher_loss(net, net.dense(optical, valid, "optical"), net.dense(sar, nothing, "sar"), sample)
     loss.total.backward()
-    assert torch.isfinite(loss.total) and all(torch.isfinite(p.grad).all() for p in net.parameters() if p.grad is not None)
+    assert torch.isfinite(loss.total) and all(
+        torch.isfinite(p.grad).all() for p in net.parameters() if p.grad is not None
+    )
 
 
 def test_a_flat_image_is_finite(net):
@@ -284,86 +311,6 @@ def test_a_flat_image_is_finite(net):
     with torch.no_grad():
         dense = net.dense(torch.full((1, 1, 64, 64), 0.5), valid, "sar")
     assert torch.isfinite(dense.descriptor).all() and torch.isfinite(dense.heat).all()
-
-
-@pytest.fixture
-def batch() -> dict[str, torch.Tensor]:
-    image = (255 * smooth_image(5, 1, 160)[0, 0].sub(0.3).mul(2.5).clamp(0.01, 1)).numpy().astype(np.uint8)
-    pair = TrainingImage("pairs/a", "registered", images.pyramid(np.dstack([image] * 3)), images.pyramid(255 - image), RegisteredField(0.5))
-    samples = TilePairs([pair], replace(TINY, inversion_share=0.0), 4, 0)
-    return torch.utils.data.default_collate([samples[index] for index in range(4)])
-
-
-@pytest.mark.slow
-def test_a_few_steps_teach_it_a_tile(batch):
-    torch.manual_seed(0)
-    module = MatcherModule(TINY)
-    optimizer = torch.optim.Adam(module.parameters(), 3e-3)
-    losses = []
-    for _ in range(25):
-        optical, sar = module.net.dense_pair(batch["optical"], batch["optical_valid"], batch["sar"], batch["sar_valid"], "sar")
-        loss = training.matcher_loss(module.net, optical, sar, batch)
-        optimizer.zero_grad()
-        loss.total.backward()
-        optimizer.step()
-        losses.append(float(loss.place.detach()))
-        if len(losses) == 1:
-            before = training.match_errors(module.net, optical, sar, batch)
-    after = training.match_errors(module.net, optical, sar, batch)
-    assert losses[-1] < 0.3 * losses[0]
-    assert (after < 3).float().mean() > max(0.4, 2 * (before < 3).float().mean())
-
-
-def test_gradients_reach_every_weight_that_is_used(batch):
-    torch.manual_seed(0)
-    module = MatcherModule(TINY, translate=lambda sar, valid: sar.expand(-1, 3, -1, -1))
-    module.log = lambda *_, **__: None
-    for weight in module.net.parameters():
-        if not weight.any():
-            torch.nn.init.normal_(weight, std=0.1)  # what starts at zero holds back the gradient of the layers below
-    (module._loss(batch, "train", True) + module._loss(batch, "train", False)).backward()
-    without = {name for name, p in module.net.named_parameters() if p.grad is None or not p.grad.any()}
-    assert not {name for name in without if not name.endswith("bias")}, without
-
-
-def test_a_loss_that_is_not_finite_names_the_tiles(batch):
-    module = MatcherModule(TINY)
-    module.log = lambda *_, **__: None
-    with torch.no_grad():
-        module.net.log_scale.fill_(float("nan"))
-    with pytest.raises(FloatingPointError, match=r"tiles \[0, 1, 2, 3\]"):
-        module._loss(batch, "train", False)
-
-
-def test_a_fixed_share_of_the_batches_is_translated(monkeypatch):
-    module = MatcherModule(TINY, translate=lambda sar, valid: sar)
-    seen = []
-    monkeypatch.setattr(module, "_loss", lambda sample, stage, translated: seen.append(translated))
-    for step in range(100):
-        monkeypatch.setattr(MatcherModule, "global_step", step)
-        module.training_step({}, 0)
-    assert sum(seen) == round(100 * TINY.translated_share) and sum(seen[:50]) == pytest.approx(sum(seen) / 2, abs=1)
-    seen.clear()  # a matcher without translator never asks for one
-    plain = MatcherModule(TINY)
-    monkeypatch.setattr(plain, "_loss", lambda sample, stage, translated: seen.append(translated))
-    plain.training_step({}, 0)
-    assert seen == [False]
-
-
-def test_it_starts_with_the_features_of_a_flow_regressor():
-    """Same stems, same trunk: the first channels of a descriptor point where the regressor's features do."""
-    torch.manual_seed(0)
-    flow, net = FlowNet(replace(FlowConfig(), stem_channels=16, feature_channels=12)).eval(), MatcherNet(TINY).eval()
-    start_from_flow(net, flow.state_dict())
-    optical, sar, valid = smooth_image(1, 3), smooth_image(2, 1), torch.ones(1, 64, 64)
-    with torch.no_grad():
-        expected = flow.encoder(optical, sar, valid, valid)
-        found = net.dense_pair(optical, valid, sar, valid, "sar")
-        for features, dense in zip(expected, found, strict=True):
-            torch.testing.assert_close(F.normalize(dense.descriptor[:, :12], dim=1), features, atol=1e-4, rtol=1e-3)
-        assert torch.equal(net.dense(optical, valid, "translated").descriptor, net.dense(optical, valid, "optical").descriptor)
-    with pytest.raises(RuntimeError):
-        start_from_flow(net, FlowNet(FlowConfig()).state_dict())
 
 
 def test_the_published_sizes_fit_the_published_disk():

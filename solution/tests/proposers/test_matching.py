@@ -63,7 +63,11 @@ def test_a_whole_run_gives_the_displacement_back(scene, table):
     assert len(table) > 60 and set(table["source"]) == {"match"} and set(table["fold"]) == {3}
     assert np.abs(np.median(error, axis=0)).max() < 0.3  # half a pixel of centre offset would show
     assert (np.hypot(*error.T) < 2).mean() > 0.9
-    assert table["confidence"].between(0, 1).all() and (table["sigma_px"] > 0).all() and (table["cycle_px"] <= CONFIG.max_cycle_px).all()
+    assert (
+        table["confidence"].between(0, 1).all()
+        and (table["sigma_px"] > 0).all()
+        and (table["cycle_px"] <= CONFIG.max_cycle_px).all()
+    )
 
 
 def test_both_of_the_finest_levels_are_proposed(scene, net):
@@ -96,14 +100,18 @@ def test_without_a_field_it_starts_from_geocoding_level_by_level(scene, net):
     far = replace(RECIPE, displacement=lambda x, y: (40.0 + 0.0 * x, -34.0 + 0.0 * y), sar_offset=(-90.0, 90.0))
     shifted = write_scene(scene.folder.parent / "alone", "02_train_01", far)
     seen = []
-    alone = propose_match(shifted.open(), net, 0, replace(SMALL, factors=(2,)), progress=lambda *step: seen.append(step))
+    alone = propose_match(
+        shifted.open(), net, 0, replace(SMALL, factors=(2,)), progress=lambda *step: seen.append(step)
+    )
     finest = level_rows(alone, 1)
     assert np.median(np.hypot(*shifted.error_px(finest).T)) < 1.5 and len(finest) > 30
     assert [what for what, done, total in seen if done == total] == ["match 0: level 2", "match 0: level 1"]
 
 
 def test_two_runs_and_other_tiles_agree(scene, net, table):
-    pd.testing.assert_frame_equal(propose_match(scene.open(), net, 3, SMALL, field=flat((0.0, 0.0))), table, check_exact=True)
+    pd.testing.assert_frame_equal(
+        propose_match(scene.open(), net, 3, SMALL, field=flat((0.0, 0.0))), table, check_exact=True
+    )
     many = propose_match(scene.open(), net, 3, replace(SMALL, tile_px=192), field=flat((0.0, 0.0)))
     fits = [fitting.fit(rows, RECIPE.shape)[0] for rows in (table, many)]
     xy = np.stack(np.meshgrid([40.0, 128.0, 220.0], [40.0, 104.0, 170.0]), axis=-1).reshape(-1, 2)
@@ -113,9 +121,13 @@ def test_two_runs_and_other_tiles_agree(scene, net, table):
 def test_translated_tiles_go_in_by_their_own_door(scene, net, monkeypatch):
     asked, whole = [], MatcherNet.dense
     monkeypatch.setattr(
-        MatcherNet, "dense", lambda self, image, valid, name: asked.append((name, image.shape[1])) or whole(self, image, valid, name)
+        MatcherNet,
+        "dense",
+        lambda self, image, valid, name: asked.append((name, image.shape[1])) or whole(self, image, valid, name),
     )
-    found = propose_match(scene.open(), net, 1, SMALL, flat((0.0, 0.0)), translate=lambda sar, valid: np.stack([1.0 - sar] * 3) * valid)
+    found = propose_match(
+        scene.open(), net, 1, SMALL, flat((0.0, 0.0)), translate=lambda sar, valid: np.stack([1.0 - sar] * 3) * valid
+    )
     assert set(found["source"]) == {"match_translated"} and set(asked) == {("optical", 3), ("translated", 3)}
     assert np.median(np.hypot(*scene.error_px(found).T)) < 1
 
@@ -169,7 +181,9 @@ def test_the_plan_ends_on_the_finest_level():
 def test_consensus_keeps_the_affine_and_drops_the_rest():
     rng = np.random.default_rng(0)
     position = rng.uniform(0, 300, (100, 2))
-    residual = np.array([4.0, -3.0]) + (position - 150) @ np.array([[0.02, 0.0], [0.01, -0.02]]) + rng.normal(0, 0.5, (100, 2))
+    residual = (
+        np.array([4.0, -3.0]) + (position - 150) @ np.array([[0.02, 0.0], [0.01, -0.02]]) + rng.normal(0, 0.5, (100, 2))
+    )
     wrong = rng.permutation(100)[:50]
     residual[wrong] = rng.uniform(-24, 24, (50, 2))
     keep = consensus(position, residual, CONFIG)
@@ -189,7 +203,9 @@ def test_the_network_runs_without_keeping_gradients(scene, net, monkeypatch):
     modes = []
     whole = MatcherNet.match
     monkeypatch.setattr(
-        MatcherNet, "match", lambda self, a, b, cell: modes.append(torch.is_inference_mode_enabled()) or whole(self, a, b, cell)
+        MatcherNet,
+        "match",
+        lambda self, a, b, cell: modes.append(torch.is_inference_mode_enabled()) or whole(self, a, b, cell),
     )
     matching.propose_match(scene.open(), net, 0, SMALL, field=flat((0.0, 0.0)))
     assert modes and all(modes)

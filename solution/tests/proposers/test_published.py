@@ -56,7 +56,11 @@ def test_the_published_weights_arrive_where_they_belong(folder, states, tmp_path
     out = tmp_path / "start.safetensors"
     published.convert(folder, out)
     net, manifest = stages.load_stage(stages.MATCHER, out)
-    assert manifest.trained_on == ("MegaDepth",) and manifest.fold == -1 and set(manifest.config["published"]) == set(states)
+    assert (
+        manifest.trained_on == ("MegaDepth",)
+        and manifest.fold == -1
+        and set(manifest.config["published"]) == set(states)
+    )
     assert net.config.stride == 1 and net.config.patch == 1
     for name, value in states["depth-save.pth"]["extractor"].items():
         np.testing.assert_allclose(net.disk.state_dict()[name].numpy(), value.numpy(), atol=1e-3)
@@ -76,7 +80,17 @@ def test_the_published_weights_arrive_where_they_belong(folder, states, tmp_path
 def test_training_starts_from_them(folder, tmp_path, run, trained, monkeypatch):
     small = replace(MatcherConfig().official().smoke(), tile_px=64, steps=1, batch_size=1, glue_layers=9)
     monkeypatch.setattr(MatcherConfig, "official", lambda self: small)
-    arguments = ("train-base", "--stage", "matcher", "--simulated", trained.data, "--folds", tmp_path / "folds", "--device", "cpu")
+    arguments = (
+        "train-base",
+        "--stage",
+        "matcher",
+        "--simulated",
+        trained.data,
+        "--folds",
+        tmp_path / "folds",
+        "--device",
+        "cpu",
+    )
     code, out, err = run(*arguments, "--init-weights", folder)
     assert code == 0, err
     manifest = artefact.read_manifest(tmp_path / "folds" / "base" / "matcher.safetensors")
@@ -85,7 +99,13 @@ def test_training_starts_from_them(folder, tmp_path, run, trained, monkeypatch):
 
 def test_the_table_says_what_is_there(folder, run):
     code, out, _ = run("weights", folder)
-    assert code == 0 and out.count("verified") == 2 and "Apache-2.0" in out and "https://" in out and published.DISK.sha256 in out
+    assert (
+        code == 0
+        and out.count("verified") == 2
+        and "Apache-2.0" in out
+        and "https://" in out
+        and published.DISK.sha256 in out
+    )
     assert run("weights")[0] == 0
 
 
@@ -99,7 +119,13 @@ def test_the_table_says_what_is_there(folder, run):
 def test_files_that_are_not_the_published_ones_are_refused(folder, run, tmp_path, spoil, message):
     spoil(folder / "depth-save.pth")
     code, _, err = run("weights", folder)
-    assert code == 2 and message in err and "depth-save.pth" in err and published.DISK.url in err and len(err.splitlines()) == 1
+    assert (
+        code == 2
+        and message in err
+        and "depth-save.pth" in err
+        and published.DISK.url in err
+        and len(err.splitlines()) == 1
+    )
     with pytest.raises(InputError, match="download it again"):
         published.convert(folder, tmp_path / "out" / "start.safetensors")
     assert not (tmp_path / "out").exists()
@@ -119,7 +145,8 @@ def test_pickled_code_is_not_run(folder, tmp_path, monkeypatch):
 
 def test_another_release_is_refused_by_its_first_difference(folder, tmp_path, monkeypatch, states):
     torch.save(
-        {name: value for name, value in states["disk_lightglue.pth"].items() if name != "posenc.Wr.weight"}, folder / "disk_lightglue.pth"
+        {name: value for name, value in states["disk_lightglue.pth"].items() if name != "posenc.Wr.weight"},
+        folder / "disk_lightglue.pth",
     )
     trust(monkeypatch, folder)
     with pytest.raises(InputError, match=r"posenc\.Wr\.weight"):

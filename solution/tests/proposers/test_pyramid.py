@@ -75,7 +75,9 @@ def test_the_plan_reaches_far_halves_its_way_down_and_ends_fine(shape):
     assert coarse == 8 or blocks * (2 * passes[0].radius) ** 2 < 1.1 * DEFAULT.max_coarse_volume
 
 
-@pytest.mark.parametrize(("shape", "factors"), list(zip(SHAPES, ([1, 1], [4, 2, 1], [4, 2, 1], [8, 4, 2, 1], [8, 4, 2]), strict=True)))
+@pytest.mark.parametrize(
+    ("shape", "factors"), list(zip(SHAPES, ([1, 1], [4, 2, 1], [4, 2, 1], [8, 4, 2, 1], [8, 4, 2]), strict=True))
+)
 def test_the_coarse_level_is_the_finest_that_fits(shape, factors):
     assert [p.factor for p in plan(shape, replace(DEFAULT, max_coarse_volume=20e6))] == factors
 
@@ -99,7 +101,10 @@ def test_the_inner_parts_of_the_tiles_cover_every_block_once(shape, step):
     windows = pyramid.level_tiles(shape, step, BLOCK_PX, DEFAULT)
     margin = pyramid.tile_margin(step, BLOCK_PX, DEFAULT)
     assert margin % BLOCK_PX == 0 and margin >= max(DEFAULT.margin_px, step.radius * CELL_PX)
-    assert len({(w.width, w.height) for w in windows}) == 1 and max(windows[0].width, windows[0].height) <= DEFAULT.tile_px * step.factor
+    assert (
+        len({(w.width, w.height) for w in windows}) == 1
+        and max(windows[0].width, windows[0].height) <= DEFAULT.tile_px * step.factor
+    )
     block = BLOCK_PX * step.factor
     seen = np.zeros([-(-size // block) for size in shape], dtype=int)
     for window in windows:
@@ -122,7 +127,10 @@ def test_a_whole_run_gives_the_displacement_back(scene, table):
     field = fitting.fit(table, RECIPE.shape)[0]
     # A dozen blocks whose rows are thought to share an error of 1.5 px: the field is stiffer than these good candidates
     # would allow.
-    assert np.hypot(*(field.shift_at(table[["x", "y"]].to_numpy()) - table[["dx", "dy"]].to_numpy() + error).T).mean() < 1.5
+    assert (
+        np.hypot(*(field.shift_at(table[["x", "y"]].to_numpy()) - table[["dx", "dy"]].to_numpy() + error).T).mean()
+        < 1.5
+    )
 
 
 def test_a_pass_adds_the_field_of_the_place_where_it_landed(make_scene, net):

@@ -19,7 +19,14 @@ from solution.core.errors import InputError
 from solution.core.weights import compact
 from solution.proposers.translator.network import Generator, PatchDiscriminator, translate
 from solution.proposers.translator.settings import TranslatorConfig
-from solution.proposers.translator.training import TranslatorModule, Views, adversarial_loss, loss_mask, masked_l1, write_grid
+from solution.proposers.translator.training import (
+    TranslatorModule,
+    Views,
+    adversarial_loss,
+    loss_mask,
+    masked_l1,
+    write_grid,
+)
 from solution.samples import images
 from solution.samples.images import TrainingImage
 from solution.samples.tiles import IGNORE, NEGATIVE, POSITIVE, TilePairs
@@ -217,8 +224,12 @@ def test_both_optimisers_reach_every_weight_of_their_own_network():
     fit(module, [batch()])
     assert [name for name, weight in module.named_parameters() if torch.equal(before[name], weight)] == []
     of_generator, of_critic = module.configure_optimizers()[0]
-    assert {id(w) for w in module.net.parameters()} == {id(w) for group in of_generator.param_groups for w in group["params"]}
-    assert {id(w) for w in module.critic.parameters()} == {id(w) for group in of_critic.param_groups for w in group["params"]}
+    assert {id(w) for w in module.net.parameters()} == {
+        id(w) for group in of_generator.param_groups for w in group["params"]
+    }
+    assert {id(w) for w in module.critic.parameters()} == {
+        id(w) for group in of_critic.param_groups for w in group["params"]
+    }
     assert of_generator.defaults["betas"] == of_critic.defaults["betas"] == (0.5, 0.999)
 
 
@@ -238,7 +249,12 @@ def test_the_learning_rate_warms_up_stays_and_falls_to_nothing():
     module = TranslatorModule(replace(SMOKE, steps=100, warmup_steps=10))
     for scheduler in module.configure_optimizers()[1]:
         rates = [scheduler.lr_lambdas[0](step) for step in range(101)]
-        assert rates[0] == pytest.approx(0.1) and rates[9:51] == [1.0] * 42 and rates[75] == pytest.approx(0.5) and rates[100] == 0
+        assert (
+            rates[0] == pytest.approx(0.1)
+            and rates[9:51] == [1.0] * 42
+            and rates[75] == pytest.approx(0.5)
+            and rates[100] == 0
+        )
         assert (np.diff(rates[:10]) > 0).all() and (np.diff(rates[50:]) < 0).all()
 
 
@@ -260,7 +276,9 @@ def test_a_grid_shows_sar_translated_and_optical_side_by_side(tmp_path):
 def pair() -> TrainingImage:
     rough = np.random.default_rng(0).integers(1, 255, (160, 160), dtype=np.uint8)
     smooth = cv2.GaussianBlur(rough, (0, 0), 2)
-    return TrainingImage("pairs/a", "registered", images.pyramid(np.dstack([smooth] * 3)), images.pyramid(smooth), RegisteredField(1.0))
+    return TrainingImage(
+        "pairs/a", "registered", images.pyramid(np.dstack([smooth] * 3)), images.pyramid(smooth), RegisteredField(1.0)
+    )
 
 
 def test_tiles_are_in_register_and_keep_their_colours(pair):
@@ -334,5 +352,15 @@ def test_validation_pairs_are_watched_and_not_learnt(pair, tmp_path):
     assert [image.name for image in data.train_tiles.images] == ["pairs/a"]
     assert [image.name for image in data.validation_tiles.images] == ["pairs/b"]
     out = tmp_path / "t.safetensors"
-    run.train_stage(stages.TRANSLATOR, [pair], config, out, -1, 0, tmp_path, device="cpu", validation=[replace(pair, name="pairs/b")])
+    run.train_stage(
+        stages.TRANSLATOR,
+        [pair],
+        config,
+        out,
+        -1,
+        0,
+        tmp_path,
+        device="cpu",
+        validation=[replace(pair, name="pairs/b")],
+    )
     assert artefact.read_manifest(out).trained_on == ("pairs/a",)

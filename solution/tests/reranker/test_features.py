@@ -12,7 +12,9 @@ from solution.reranker import features, neighbours
 from solution.reranker.appearance import image_features
 from solution.reranker.features import candidate_features
 
-NOT_IMAGE = [name for family, names in features.FAMILIES.items() if family not in ("image", "surface") for name in names]
+NOT_IMAGE = [
+    name for family, names in features.FAMILIES.items() if family not in ("image", "surface") for name in names
+]
 SHAPE = (400, 480)
 WRONG = 37
 
@@ -31,7 +33,9 @@ def smooth_table(count: int = 150, seed: int = 0) -> pd.DataFrame:
     half = count * 2 // 3
     confidence, sigma = rng.uniform(0.3, 1, count), rng.uniform(1, 3, count)
     parts = [
-        candidates.make("02_train_01", 0, source, xy[rows], shift[rows], confidence=confidence[rows], sigma_px=sigma[rows])
+        candidates.make(
+            "02_train_01", 0, source, xy[rows], shift[rows], confidence=confidence[rows], sigma_px=sigma[rows]
+        )
         for source, rows in (("flow", slice(0, half)), ("match", slice(half, count)))
     ]
     return candidates.concat(parts)
@@ -75,8 +79,20 @@ def test_neighbourhood_of_a_grid_is_what_can_be_counted_by_hand():
     shift[middle] += [3.0, 4.0]
     found = neighbours.agreement(xy, shift, np.repeat("flow", 81), np.full(81, 0.25), np.array([1.0, 0.0]))
     assert geometry.spacing(xy) == 10.0
-    expected = {"same8_count": 8, "same24_count": 24, "other8_count": 0, "same8_residual": 5, "same8_along": 3, "same8_across": 4}
-    expected |= {"same8_affine": 5, "same8_confidence": 0.25, "same8_distance": (1 + np.sqrt(2)) / 2, "within2_count": 8}
+    expected = {
+        "same8_count": 8,
+        "same24_count": 24,
+        "other8_count": 0,
+        "same8_residual": 5,
+        "same8_along": 3,
+        "same8_across": 4,
+    }
+    expected |= {
+        "same8_affine": 5,
+        "same8_confidence": 0.25,
+        "same8_distance": (1 + np.sqrt(2)) / 2,
+        "within2_count": 8,
+    }
     for name, value in expected.items():
         assert found[name][middle] == pytest.approx(value, abs=1e-6), name
     assert np.isnan(found["other8_residual"]).all()
@@ -114,7 +130,9 @@ def test_both_images_are_most_alike_at_the_true_shift(make_scene):
     for name in ("gradient_ncc", "mutual"):
         assert (right[f"sar_{name}_gain_1"] > 0).all(), name
         for wrong in (-truth, truth + 3.0, truth + np.array([0.0, 8.0])):
-            assert right[f"sar_{name}_after_1"].mean() > _likeness(pair, wrong)[f"sar_{name}_after_1"].mean() + 0.05, name
+            assert right[f"sar_{name}_after_1"].mean() > _likeness(pair, wrong)[f"sar_{name}_after_1"].mean() + 0.05, (
+                name
+            )
     ncc = [_likeness(pair, truth + np.array([dx, 0.0]))["sar_ncc_after_1"].mean() for dx in (-1.0, 0.0, 1.0)]
     assert ncc[1] < min(ncc[0], ncc[2]), "half a pixel must not be lost"
 
@@ -123,7 +141,11 @@ def test_patches_beyond_the_images_have_no_data(pair):
     far = np.array([[50.0, 40.0]])
     found = pd.DataFrame(image_features(pair, far, np.array([[5000.0, 0.0]]))).iloc[0]
     assert found["sar_after_valid_1"] == 0 and found["sar_before_valid_1"] == 1 and found["optical_valid_1"] == 1
-    assert np.isnan(found["sar_ncc_after_1"]) and np.isfinite(found["sar_ncc_before_1"]) and np.isnan(found["sar_after_mean_1"])
+    assert (
+        np.isnan(found["sar_ncc_after_1"])
+        and np.isfinite(found["sar_ncc_before_1"])
+        and np.isnan(found["sar_after_mean_1"])
+    )
 
 
 def test_blocks_give_what_single_rows_give(make_scene):

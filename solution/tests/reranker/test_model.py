@@ -51,7 +51,9 @@ def test_two_trainings_write_equal_bytes_and_reading_them_changes_nothing(tmp_pa
     for folder, one in (("a", trained), ("b", again)):
         one.save(tmp_path / folder / FILE)
     for end in (".txt", ".json"):
-        assert (tmp_path / "a" / FILE).with_suffix(end).read_bytes() == (tmp_path / "b" / FILE).with_suffix(end).read_bytes()
+        assert (tmp_path / "a" / FILE).with_suffix(end).read_bytes() == (tmp_path / "b" / FILE).with_suffix(
+            end
+        ).read_bytes()
     read = Reranker.load(tmp_path / "a" / FILE)
     unseen = labelled("04_d", 9).features
     np.testing.assert_array_equal(read.quality(unseen), trained.quality(unseen))
@@ -74,10 +76,16 @@ def test_rows_that_are_neither_right_nor_wrong_have_no_influence(trained):
     merged = Labelled(
         "02_a",
         pd.concat([scenes[0].features, undecided.features], ignore_index=True),
-        *(np.concatenate([getattr(s, n) for s in (scenes[0], undecided)]) for n in ("error_px", "confidence", "tie_point", "block")),
+        *(
+            np.concatenate([getattr(s, n) for s in (scenes[0], undecided)])
+            for n in ("error_px", "confidence", "tie_point", "block")
+        ),
     )
     other = train([merged, *scenes[1:]], 7, CONFIG)
-    assert other.booster.model_to_string() == trained.booster.model_to_string() and other.calibration == trained.calibration
+    assert (
+        other.booster.model_to_string() == trained.booster.model_to_string()
+        and other.calibration == trained.calibration
+    )
 
 
 def test_labels_come_from_the_nearest_tie_point_and_rows_without_one_are_dropped():
@@ -144,7 +152,9 @@ def test_metrics_of_hand_made_scores():
 def proposed(make_scene, tmp_path) -> tuple[pd.DataFrame, list, Path]:
     """Three teams, each with a table for the scene that it holds out, in which nearly a third is
     wrong: split, scenes, folds."""
-    split = pd.DataFrame({"scene": ["02_train_01", "03_train_01", "04_train_01"], "aoi": ["02", "03", "04"], "fold": [0, 1, 2]})
+    split = pd.DataFrame(
+        {"scene": ["02_train_01", "03_train_01", "04_train_01"], "aoi": ["02", "03", "04"], "fold": [0, 1, 2]}
+    )
     pairs, folds = [], tmp_path / "folds"
     for number, name in enumerate(split["scene"]):
         pair = make_scene(name, seed=number, points=(10, 8), displacement=(5.0, -3.0)).open()
@@ -167,16 +177,23 @@ def test_teams_learn_from_the_other_teams_tables(make_scene, tmp_path):
         manifest = Reranker.load(folds / str(number) / FILE).manifest
         assert manifest.fold == number and manifest.trained_on == tuple(sorted(set(split["scene"]) - {name}))
     assert Reranker.load(folds / "base" / FILE).manifest.trained_on == tuple(split["scene"])
-    assert json.loads((folds / "reranker.json").read_text()) == reports and (folds / "reranker.png").stat().st_size > 10_000
+    assert (
+        json.loads((folds / "reranker.json").read_text()) == reports
+        and (folds / "reranker.png").stat().st_size > 10_000
+    )
     kept = sorted((folds / ".work").glob("features_*.parquet"))
     before = [path.stat().st_mtime_ns for path in kept]
-    assert len(kept) == 3 and train_folds(pairs, split, folds, config=dataclasses.replace(CONFIG, min_data_in_leaf=5)) == reports
+    assert (
+        len(kept) == 3
+        and train_folds(pairs, split, folds, config=dataclasses.replace(CONFIG, min_data_in_leaf=5)) == reports
+    )
     assert [path.stat().st_mtime_ns for path in kept] == before
 
 
 def test_the_command_trains_judges_and_weighs_them_against_an_oracle(make_scene, tmp_path, run, monkeypatch):
     monkeypatch.setattr(
-        "solution.reranker.model.RerankerConfig", lambda **more: RerankerConfig(**{"rounds": 40, "min_data_in_leaf": 5, **more})
+        "solution.reranker.model.RerankerConfig",
+        lambda **more: RerankerConfig(**{"rounds": 40, "min_data_in_leaf": 5, **more}),
     )
     split, pairs, folds = proposed(make_scene, tmp_path)
     write_split(split, folds / "split.csv")
@@ -185,7 +202,9 @@ def test_the_command_trains_judges_and_weighs_them_against_an_oracle(make_scene,
     lines = [line for line in out.splitlines() if "map error" in line]
     assert len(lines) == 3 and "reranker 0: " in out and "written to" in out
     for line in lines:
-        error = {way: float(line.split(f"{way} ")[1].split()[0].rstrip(",")) for way in ("confidence", "reranker", "oracle")}
+        error = {
+            way: float(line.split(f"{way} ")[1].split()[0].rstrip(",")) for way in ("confidence", "reranker", "oracle")
+        }
         assert error["oracle"] < 2 and error["reranker"] < error["confidence"] + 0.5
 
 
@@ -198,9 +217,15 @@ def test_the_fit_sets_aside_what_the_reranker_doubts():
 def test_simulated_scenes_may_bear_the_names_of_labelled_ones(make_scene, tmp_path):
     split, pairs, folds = proposed(make_scene, tmp_path)
     extra = [(pairs[0], candidates.read(folds / "0" / "candidates.parquet"))]
-    reports = train_folds(pairs, split, folds, extra, config=dataclasses.replace(CONFIG, min_data_in_leaf=5), say=lambda line: None)
+    reports = train_folds(
+        pairs, split, folds, extra, config=dataclasses.replace(CONFIG, min_data_in_leaf=5), say=lambda line: None
+    )
     seen = Reranker.load(folds / "0" / FILE).manifest.trained_on
-    assert set(reports) == {"0", "1", "2"} and f"{pairs[0].optical.parent.name}/{pairs[0].name}" in seen and pairs[0].name not in seen
+    assert (
+        set(reports) == {"0", "1", "2"}
+        and f"{pairs[0].optical.parent.name}/{pairs[0].name}" in seen
+        and pairs[0].name not in seen
+    )
 
 
 def test_a_rerankers_digest_changes_with_what_it_learned(trained):
@@ -212,7 +237,9 @@ def test_candidates_that_a_prediction_left_are_labelled(make_scene, tmp_path):
     _, pairs, _ = proposed(make_scene, tmp_path)
     pair, maps = pairs[0], tmp_path / "maps"
     points = pair.tiepoints()
-    teams = [candidates.make(pair.name, team, "flow", points.xy, points.shift + team, confidence=0.5) for team in (1, 2)]
+    teams = [
+        candidates.make(pair.name, team, "flow", points.xy, points.shift + team, confidence=0.5) for team in (1, 2)
+    ]
     candidates.write(maps / f"solution_{pair.name}.candidates.parquet", candidates.concat(teams))
     found = predicted_tables(pair.optical.parent, maps)
     assert [table["fold"].unique().tolist() for _, table in found] == [[1]]  # one team's: every scene counts once

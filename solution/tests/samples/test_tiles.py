@@ -33,7 +33,9 @@ def wavy(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory) -> Scene:
     """A scene whose SAR pixels are 1.5 times as large as its optical ones, so that the centre offset counts."""
-    recipe = Recipe(shape=(400, 440), sar_gsd=(0.75, 0.75), sar_offset=(-20.0, 20.0), displacement=wavy, points=(12, 11))
+    recipe = Recipe(
+        shape=(400, 440), sar_gsd=(0.75, 0.75), sar_offset=(-20.0, 20.0), displacement=wavy, points=(12, 11)
+    )
     return write_scene(tmp_path_factory.mktemp("tiles"), "02_train_01", recipe)
 
 
@@ -87,7 +89,9 @@ def plain_tiles(image: images.TrainingImage, config: FlowConfig = CONFIG, seed: 
     return TilePairs([image], replace(config, photometric="none"), 64, seed)
 
 
-def whole_samples(image: images.TrainingImage, count: int, config: FlowConfig = CONFIG) -> list[dict[str, torch.Tensor]]:
+def whole_samples(
+    image: images.TrainingImage, count: int, config: FlowConfig = CONFIG
+) -> list[dict[str, torch.Tensor]]:
     """Samples that lie mostly inside both images."""
     dataset = plain_tiles(image, config)
     samples = (dataset[index] for index in range(len(dataset)))
@@ -133,7 +137,9 @@ def test_every_level_shows_the_ground_at_its_place(spacing):
     for levels, axis in ((along_x, 0), (along_y, 1)):
         values, valid = images.take(levels, xy, spacing, np.zeros(4))
         assert valid.all()
-        np.testing.assert_allclose(254 * values / 4, xy[..., axis], atol=0.3)  # 1/32 of a cell, and the rounding of the levels
+        np.testing.assert_allclose(
+            254 * values / 4, xy[..., axis], atol=0.3
+        )  # 1/32 of a cell, and the rounding of the levels
 
 
 @pytest.mark.parametrize("flip", [False, True])
@@ -151,7 +157,10 @@ def test_seen_from_solves_the_fixed_point_of_a_curved_residual():
     residuals = [random_residual(curved, rng) for _ in range(50)]
     for residual in residuals:
         np.testing.assert_allclose(residual.seen_from(p), residual.at(p + residual.seen_from(p)), atol=1e-3)
-    bend = [residual.at(p) - residual.at(residual.centre) - (p - residual.centre) @ residual.linear.T for residual in residuals]
+    bend = [
+        residual.at(p) - residual.at(residual.centre) - (p - residual.centre) @ residual.linear.T
+        for residual in residuals
+    ]
     assert np.median([np.abs(b).max() for b in bend]) > 2.0
 
 
@@ -159,7 +168,9 @@ def test_a_configuration_without_reach_gives_tiles_in_register(truth_image):
     assert TilePairs([truth_image], TileConfig(residual_slope=0.0), 1, 0)[0]["shift"].abs().max() == 0
 
 
-@pytest.mark.parametrize(("photometric", "changed"), [("both", (True, True)), ("sar", (False, True)), ("none", (False, False))])
+@pytest.mark.parametrize(
+    ("photometric", "changed"), [("both", (True, True)), ("sar", (False, True)), ("none", (False, False))]
+)
 def test_photometric_changes_touch_the_chosen_images_only(truth_image, photometric, changed):
     plain, tiles_ = plain_tiles(truth_image), TilePairs([truth_image], replace(CONFIG, photometric=photometric), 64, 1)
     for name, expected in zip(("optical", "sar"), changed, strict=True):
@@ -304,15 +315,24 @@ def test_a_truth_map_is_read_at_pixel_centres(tmp_path, scene, shape):
 def test_the_kinds_of_images_are_mixed_as_said(truth_image):
     config = replace(CONFIG, factors=(1,), labelled_share=0.2, simulated_share=0.5, registered_share=0.1)
     flat = striped_image(RegisteredField(1.0))
-    others = [replace(flat, name=f"{kind} {i}", kind=kind) for kind, count in (("simulated", 5), ("registered", 3)) for i in range(count)]
+    others = [
+        replace(flat, name=f"{kind} {i}", kind=kind)
+        for kind, count in (("simulated", 5), ("registered", 3))
+        for i in range(count)
+    ]
 
     def shares(there: list) -> dict[str, float]:
         dataset, rng = TilePairs(there, config, 1, 0), np.random.default_rng(0)
         drawn = [dataset.choose(rng)[0] for _ in range(1000)]
         assert {image.name for image in drawn} == {image.name for image in there}
-        return {kind: float(np.mean([image.kind == kind for image in drawn])) for kind in ("labelled", "simulated", "registered")}
+        return {
+            kind: float(np.mean([image.kind == kind for image in drawn]))
+            for kind in ("labelled", "simulated", "registered")
+        }
 
-    assert shares([truth_image, *others]) == pytest.approx({"labelled": 0.25, "simulated": 0.625, "registered": 0.125}, abs=0.05)
+    assert shares([truth_image, *others]) == pytest.approx(
+        {"labelled": 0.25, "simulated": 0.625, "registered": 0.125}, abs=0.05
+    )
     assert shares(others) == pytest.approx({"labelled": 0.0, "simulated": 0.833, "registered": 0.167}, abs=0.05)
 
 

@@ -69,7 +69,9 @@ FAULTS = [
 ]
 
 
-@pytest.mark.parametrize(("kind", "spoil", "sentence"), FAULTS, ids=[f"{kind}: {sentence[:30]}" for kind, _, sentence in FAULTS])
+@pytest.mark.parametrize(
+    ("kind", "spoil", "sentence"), FAULTS, ids=[f"{kind}: {sentence[:30]}" for kind, _, sentence in FAULTS]
+)
 def test_a_fault_is_one_sentence_in_its_row_and_the_others_are_still_listed(make_scene, run, kind, spoil, sentence):
     made = make_scene(**SMALL)
     path = {"optical": made.optical, "sar": made.sar, "tiepoints": made.tiepoints_csv}[kind]
@@ -77,7 +79,9 @@ def test_a_fault_is_one_sentence_in_its_row_and_the_others_are_still_listed(make
     spoil(path)
     code, out, err = run("data", made.folder)
     assert code == 2 and err == ""
-    bad, good = (next(line for line in out.splitlines() if line.startswith(name)) for name in ("02_train_01", "03_train_01"))
+    bad, good = (
+        next(line for line in out.splitlines() if line.startswith(name)) for name in ("02_train_01", "03_train_01")
+    )
     assert sentence in bad and path.name in bad
     assert good.endswith("  ok")
     assert out.splitlines()[-1].startswith("2 pairs, ") and out.splitlines()[-1].endswith(", 1 with a problem")

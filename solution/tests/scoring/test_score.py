@@ -1,4 +1,5 @@
-"""The scorer against hand-made numbers, against a literal restatement of its definition, and through the command line."""
+"""The scorer against hand-made numbers, against a literal restatement of its definition, and through the command
+line."""
 
 from __future__ import annotations
 
@@ -19,7 +20,7 @@ from solution.core.errors import InputError
 from solution.scoring import score
 
 HEADER = "sar_row,sar_col,optical_row,optical_col"
-SHARED = Path(__file__).parents[3] / "shared" / "data"
+SHARED = Path(__file__).parents[4] / "shared" / "data"
 OPTICAL_GT = (500_000.0, 0.5, 5_000_000.0, -0.5)
 SAR_GT = (500_003.0, 1.0, 4_999_998.0, -1.0)
 POINTS = ((0, 0, 0, 0), (9, 6, 20, 10), (7, 11, 3, 30), (30, 3, 39, 59), (12, 12, 25, 25))
@@ -31,10 +32,20 @@ By hand, dx = (3 + sar_col - 0.5 col) / 0.5 and dy = (-2 - sar_row + 0.5 row) / 
 SHIFTS = np.array([(6, 4), (8, 2), (-2, 15), (-47, 25), (5, 3)], dtype=float)
 
 
-def write_raster(path: Path, bands: np.ndarray, gt: tuple = OPTICAL_GT, crs: str | None = "EPSG:32637", **profile) -> Path:
+def write_raster(
+    path: Path, bands: np.ndarray, gt: tuple = OPTICAL_GT, crs: str | None = "EPSG:32637", **profile
+) -> Path:
     count, height, width = bands.shape
     transform = Affine(gt[1], 0, gt[0], 0, gt[3], gt[2])
-    options = {"driver": "GTiff", "count": count, "height": height, "width": width, "dtype": bands.dtype, "crs": crs, **profile}
+    options = {
+        "driver": "GTiff",
+        "count": count,
+        "height": height,
+        "width": width,
+        "dtype": bands.dtype,
+        "crs": crs,
+        **profile,
+    }
     with rasterio.open(path, "w", transform=transform, **options) as dataset:
         dataset.write(bands)
     return path
@@ -146,7 +157,9 @@ def literal_score(files: dict[str, Path], bands: np.ndarray) -> float:
 @pytest.mark.parametrize("dtype", ["float32", "float64", "int16"])
 def test_equals_the_literal_definition_to_the_last_digit(tmp_path, dtype):
     rng = np.random.default_rng(7)
-    columns = [rng.integers(0, limit, 300) for limit in (40, 40, 40, 60)]  # 300 points on 2400 pixels: some fall on one pixel
+    columns = [
+        rng.integers(0, limit, 300) for limit in (40, 40, 40, 60)
+    ]  # 300 points on 2400 pixels: some fall on one pixel
     gt = (499_997.0703162972, 0.4090703162972, 5_000_001.4087920091, -0.409016470777)
     files = write_pair(tmp_path / "data", tuple(zip(*columns, strict=True)), sar_gt=gt)
     bands = (rng.normal(0, 30, (2, 40, 60))).astype(dtype)
@@ -176,7 +189,9 @@ def test_sar_in_another_crs(tmp_path):
     (lon, lat) = (values[0] for values in warp_points("EPSG:32637", "EPSG:4326", [500_003.0], [4_999_998.0]))
     files = write_pair(tmp_path / "data", sar_gt=(lon, 1.2e-5, lat, -0.9e-5), sar_crs="EPSG:4326")
     sar_rows, sar_cols, rows, cols = np.array(POINTS).T
-    x, y = warp_points("EPSG:4326", "EPSG:32637", (lon + sar_cols * 1.2e-5).tolist(), (lat - sar_rows * 0.9e-5).tolist())
+    x, y = warp_points(
+        "EPSG:4326", "EPSG:32637", (lon + sar_cols * 1.2e-5).tolist(), (lat - sar_rows * 0.9e-5).tolist()
+    )
     shifts = np.column_stack([(np.array(x) - 500_000 - 0.5 * cols) / 0.5, (5_000_000 - 0.5 * rows - np.array(y)) / 0.5])
     errors = errors_px(files, write_raster(tmp_path / "m.tif", perfect_bands(shifts=np.rint(shifts))))
     assert errors.tolist() == [0.0] * 5
@@ -197,7 +212,11 @@ def test_georeferencing_of_the_map_plays_no_part(files, tmp_path, recwarn):
 
 
 def test_official_command_line(files, tmp_path):
-    path, score_file, numbers = write_raster(tmp_path / "m.tif", perfect_bands() + np.float32(3)), tmp_path / "s.txt", tmp_path / "n.json"
+    path, score_file, numbers = (
+        write_raster(tmp_path / "m.tif", perfect_bands() + np.float32(3)),
+        tmp_path / "s.txt",
+        tmp_path / "n.json",
+    )
     arguments = [*official_arguments(files, path), "--score_file", str(score_file), "--json", str(numbers)]
     for _ in range(2):
         result = CliRunner().invoke(app, arguments)
@@ -213,8 +232,14 @@ def test_official_command_line(files, tmp_path):
 
 @pytest.mark.parametrize("shape", [(2, 39, 60), (2, 60, 40), (1, 40, 60), (3, 40, 60)])
 def test_map_of_wrong_size_or_band_count_gets_minus_one(files, tmp_path, shape):
-    path, score_file, numbers = write_raster(tmp_path / "m.tif", np.zeros(shape, np.float32)), tmp_path / "s.txt", tmp_path / "n.json"
-    result = CliRunner().invoke(app, [*official_arguments(files, path), "--score_file", str(score_file), "--json", str(numbers)])
+    path, score_file, numbers = (
+        write_raster(tmp_path / "m.tif", np.zeros(shape, np.float32)),
+        tmp_path / "s.txt",
+        tmp_path / "n.json",
+    )
+    result = CliRunner().invoke(
+        app, [*official_arguments(files, path), "--score_file", str(score_file), "--json", str(numbers)]
+    )
     assert result.exit_code == 1
     assert score_file.read_text() == "-1\n"
     assert f"{path}: " in result.output.replace("\n", "")
@@ -227,7 +252,9 @@ def test_nan_at_a_tie_point_makes_the_score_nan_and_says_so(files, tmp_path):
     bands = perfect_bands()
     bands[0, 25, 25] = np.nan
     path, score_file, numbers = write_raster(tmp_path / "m.tif", bands), tmp_path / "s.txt", tmp_path / "n.json"
-    result = CliRunner().invoke(app, [*official_arguments(files, path), "--score_file", str(score_file), "--json", str(numbers)])
+    result = CliRunner().invoke(
+        app, [*official_arguments(files, path), "--score_file", str(score_file), "--json", str(numbers)]
+    )
     assert result.exit_code == 1
     assert score_file.read_text() == "nan\n"
     assert "is NaN at 1 of 5 tie-points" in result.output
@@ -248,9 +275,14 @@ def test_unreadable_input_ends_in_one_sentence_and_minus_one(files, tmp_path, mo
     bad_csv.write_text("a,b\n1,2\n")
     far_csv = tmp_path / "far.csv"
     far_csv.write_text(f"{HEADER}\n0,0,40,0\n")
-    cases = {torn: (files, torn), absent: (files, absent)} | {c: ({**files, "tiepoints_csv": c}, good) for c in (bad_csv, far_csv)}
+    cases = {torn: (files, torn), absent: (files, absent)} | {
+        c: ({**files, "tiepoints_csv": c}, good) for c in (bad_csv, far_csv)
+    }
     for number, (culprit, (inputs, map_path)) in enumerate(cases.items(), start=1):
-        assert exit_of_main(monkeypatch, [*official_arguments(inputs, map_path), "--score_file", str(tmp_path / "s.txt")]) == 2
+        assert (
+            exit_of_main(monkeypatch, [*official_arguments(inputs, map_path), "--score_file", str(tmp_path / "s.txt")])
+            == 2
+        )
         message = capsys.readouterr().err
         assert message.startswith(f"error: {culprit}: ")
         assert message.count("\n") == 1
@@ -271,63 +303,12 @@ def test_no_tie_points_is_no_crash(tmp_path):
     assert "holds no tie-point" in verdict.problem
 
 
-@pytest.fixture
-def folders(tmp_path: Path) -> tuple[Path, Path]:
-    """Two labelled scenes and one without labels; maps whose errors are 3 px and 0 px."""
-    data, maps = tmp_path / "data", tmp_path / "maps"
-    maps.mkdir()
-    for scene in ("train_01", "train_02", "publictest"):
-        write_pair(data, scene=scene)
-    (data / "02_tiepoints_publictest.csv").unlink()
-    write_raster(maps / "solution_02_train_01.tif", perfect_bands() + np.array([3, 0], np.float32)[:, None, None])
-    write_raster(maps / "offset_02_train_02.tif", perfect_bands())
-    return data, maps
-
-
-def test_folder_prints_one_table_with_the_leaderboard_of_the_mean(folders, tmp_path):
-    numbers = tmp_path / "n.json"
-    result = CliRunner().invoke(app, ["score", *map(str, folders), "--json", str(numbers)])
-    assert result.exit_code == 0, result.output
-    rows = {line.split()[0]: line.split() for line in result.output.splitlines() if line.strip()}
-    assert rows["02_train_01"][1:3] == ["5", "3.00"]
-    assert rows["02_train_02"][1:3] == ["5", "0.00"]
-    assert rows["mean"][1:4] == ["10", "1.50", "0.75"]
-    assert "publictest" not in result.output
-    zero = np.hypot(*SHIFTS.T).mean()
-    assert rows["mean"][-3:] == ["98.52", f"{zero:.2f}", f"{100 / (1 + 0.01 * zero):.2f}"]
-    assert json.loads(numbers.read_text())["mean"]["map"]["leaderboard"] == 100 / 1.015
-
-
-def test_folder_table_is_whole_in_a_narrow_terminal(folders, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "40")
-    output = CliRunner().invoke(app, ["score", *map(str, folders)]).output
-    assert "…" not in output
-    assert "zero score" in output
-
-
-def test_missing_and_rejected_maps_are_named_and_the_exit_tells(folders):
-    data, maps = folders
-    (maps / "offset_02_train_02.tif").unlink()
-    result = CliRunner().invoke(app, ["score", str(data), str(maps)])
-    assert result.exit_code == 1
-    assert f"{maps / 'solution_02_train_02.tif'}: no such map" in result.output
-    assert next(line for line in result.output.splitlines() if line.startswith(" mean")).split()[2] == "-"
-
-
-@pytest.mark.parametrize("arguments", [[], ["only_data"], ["--optical_image", "a.tif"], ["data", "maps", "--score_file", "s.txt"]])
+@pytest.mark.parametrize(
+    "arguments", [[], ["only_data"], ["--optical_image", "a.tif"], ["data", "maps", "--score_file", "s.txt"]]
+)
 def test_half_a_command_line_is_refused(arguments, monkeypatch, capsys):
     assert exit_of_main(monkeypatch, ["score", *arguments]) == 2
     assert "DATA_DIR and MAPS_DIR, or all of --evaluation_tiepoints" in capsys.readouterr().err
-
-
-def test_folders_without_labels_or_maps_are_refused(folders, tmp_path):
-    data, maps = folders
-    with pytest.raises(InputError, match="no such folder"):
-        score.score_folder(data, tmp_path / "none")
-    for csv in data.glob("*.csv"):
-        csv.unlink()
-    with pytest.raises(InputError, match="holds no labelled scene"):
-        score.score_folder(data, maps)
 
 
 def test_large_map_is_read_at_the_points_only(tmp_path):
@@ -336,7 +317,9 @@ def test_large_map_is_read_at_the_points_only(tmp_path):
     sizes = {"height": side, "width": side, "tiled": True, "sparse_ok": True, "driver": "GTiff"}
     with rasterio.open(tmp_path / "m.tif", "w", count=2, dtype="float32", transform=Affine.scale(0.5, -0.5), **sizes):
         pass
-    truth = score.Reference(np.array([0, side - 1]), np.array([5, side - 1]), np.array([3.0, 0]), np.array([4.0, 0]), (side, side), 1.0)
+    truth = score.Reference(
+        np.array([0, side - 1]), np.array([5, side - 1]), np.array([3.0, 0]), np.array([4.0, 0]), (side, side), 1.0
+    )
     predicted = score.predicted_shift(tmp_path / "m.tif", truth)
     assert score.distances_px(predicted, truth).tolist() == [5.0, 0.0]
 
@@ -351,8 +334,17 @@ def test_zero_shift_of_the_real_challenge_scenes(tmp_path, scene, zero_px, point
     for kind, shape in (("optical", (3990, 10155)), ("sar", (2929, 7477))):
         x0, dx, y0, dy = transforms[kind]
         paths[kind] = tmp_path / f"{kind}.tif"
-        options = {"driver": "GTiff", "count": 1, "dtype": "uint8", "crs": "EPSG:32637", "sparse_ok": True, "tiled": True}
-        with rasterio.open(paths[kind], "w", height=shape[0], width=shape[1], transform=Affine(dx, 0, x0, 0, dy, y0), **options):
+        options = {
+            "driver": "GTiff",
+            "count": 1,
+            "dtype": "uint8",
+            "crs": "EPSG:32637",
+            "sparse_ok": True,
+            "tiled": True,
+        }
+        with rasterio.open(
+            paths[kind], "w", height=shape[0], width=shape[1], transform=Affine(dx, 0, x0, 0, dy, y0), **options
+        ):
             pass
     errors = score.zero_shift_errors_px(folder / f"02_tiepoints_{scene[3:]}.csv", **paths)
     assert len(errors) == points

@@ -48,7 +48,9 @@ def test_missing_empty_and_no_maps_are_refused_and_leave_the_old_zip(maps, tmp_p
     with pytest.raises(InputError, match="no map to pack"):
         submission.build_zip({}, target)
     maps["02_publictest"].write_bytes(b"")
-    with pytest.raises(InputError, match=r"solution_02_publictest\.tif: the map of scene 02_publictest is missing or empty"):
+    with pytest.raises(
+        InputError, match=r"solution_02_publictest\.tif: the map of scene 02_publictest is missing or empty"
+    ):
         submission.build_zip(maps, target)
     assert target.read_bytes() == before
 

@@ -38,7 +38,9 @@ def _views(**changes) -> sensors.SceneViews:
 
 def _flat(shape) -> tuple[sensors.Grids, sensors.Displacement]:
     still = CoarseField(np.zeros(coarse_shape(shape), np.float32))
-    return sensors.Grids(shape, shape, (0.0, 0.0), shape, (0, 0)), sensors.Displacement(still, still, still, still, still)
+    return sensors.Grids(shape, shape, (0.0, 0.0), shape, (0, 0)), sensors.Displacement(
+        still, still, still, still, still
+    )
 
 
 def _one_building(height_m: float = 10.0) -> tuple[GroundCells, np.ndarray]:
@@ -74,7 +76,11 @@ def test_files_have_the_layout_of_the_challenge(written):
     assert pair.name == "01_train_01" and pair.shape == SIZE
     assert pair.sar_to_optical[0, 0] != 1.0 and (pair.sar_to_optical[:2, 2] != 0).all()
     pair.check()
-    with rasterio.open(written.optical) as optic, rasterio.open(written.sar) as radar, rasterio.open(written.truth) as truth:
+    with (
+        rasterio.open(written.optical) as optic,
+        rasterio.open(written.sar) as radar,
+        rasterio.open(written.truth) as truth,
+    ):
         assert optic.count == 3 and radar.count == 1 and truth.count == 2
         assert optic.dtypes[0] == radar.dtypes[0] == "uint8" and truth.dtypes[0] == "float32"
         assert optic.crs == radar.crs == truth.crs and truth.transform == optic.transform
@@ -109,16 +115,23 @@ def test_both_images_show_a_beacon_where_the_truth_says():
     grids, displacement = sensors.build((512, 640), preset, views, rng)
     ground = GroundCells.empty(grids.ground_shape)
     ground.colour[:] = 40
-    beacons = np.stack(np.meshgrid(np.arange(90, 600, 60), np.arange(60, 480, 60)), axis=-1).reshape(-1, 2) - grids.ground_origin
+    beacons = (
+        np.stack(np.meshgrid(np.arange(90, 600, 60), np.arange(60, 480, 60)), axis=-1).reshape(-1, 2)
+        - grids.ground_origin
+    )
     for x, y in beacons:
         ground.backscatter[y - 1 : y + 2, x - 1 : x + 2], ground.colour[y - 1 : y + 2, x - 1 : x + 2] = 220, 250
     photo, _ = optical.render(ground, displacement, grids, views, optical.draw_look(rng), rng)
     radar, _ = sar.intensity(sar.accumulate(ground, displacement, views, sar.draw_look(rng)), grids, views)
-    scene = writer.SimulatedScene(views, grids, displacement, photo, radar, np.zeros((512, 640), np.uint8), np.zeros((0, 2)))
+    scene = writer.SimulatedScene(
+        views, grids, displacement, photo, radar, np.zeros((512, 640), np.uint8), np.zeros((0, 2))
+    )
     truth = np.concatenate([strip for _, strip in writer.truth_strips(scene)], axis=1)
     spots = _spots(photo.mean(axis=-1))
     shift = np.stack([cv2.remap(band, *spots.T.astype(np.float32), cv2.INTER_LINEAR)[:, 0] for band in truth], axis=-1)
-    seen = _spots(radar) * scene.gsd_ratio + np.array(grids.sar_origin_m) / views.cell_m  # by the index convention, not by pixel centres
+    seen = (
+        _spots(radar) * scene.gsd_ratio + np.array(grids.sar_origin_m) / views.cell_m
+    )  # by the index convention, not by pixel centres
     error = (spots + shift)[:, None] - seen[None]
     nearest = error[np.arange(len(spots)), np.linalg.norm(error, axis=-1).argmin(axis=1)]
     found = nearest[np.linalg.norm(nearest, axis=-1) < 5]
@@ -162,12 +175,16 @@ def test_roofs_lean_away_and_sun_shadows_fall_away_from_the_sun():
     ground, footprint = _one_building()
     views = _views()
     grids, displacement = _flat(ground.height.shape)
-    look = dataclasses.replace(optical.draw_look(np.random.default_rng(0)), haze=0.0, noise=0.0, blur_px=0.5, sharpen=0.0)
+    look = dataclasses.replace(
+        optical.draw_look(np.random.default_rng(0)), haze=0.0, noise=0.0, blur_px=0.5, sharpen=0.0
+    )
     photo, seen = optical.render(ground, displacement, grids, views, look, np.random.default_rng(0))
     top = (seen == optical.VIEW["roof"]) | (seen == optical.VIEW["occlusion"])
     lean = _centroid(top) - _centroid(footprint)
     assert lean == pytest.approx([0.0, 10.0 * 0.4 / 0.5], abs=2.0)
-    assert seen[110, 128] == optical.VIEW["facade"] and seen[153, 128] == optical.VIEW["occlusion"] and seen[20, 20] == 0
+    assert (
+        seen[110, 128] == optical.VIEW["facade"] and seen[153, 128] == optical.VIEW["occlusion"] and seen[20, 20] == 0
+    )
     row = photo[128].mean(axis=-1)
     assert row[90:106].mean() < 0.6 * row[150:166].mean()
 
@@ -206,7 +223,9 @@ def test_the_sn9_like_displacement_has_the_statistics_of_the_real_tiepoints():
         rng = np.random.default_rng(seed)
         views = sensors.draw_views(preset, rng)
         grids, displacement = sensors.build((3000, 6000), preset, views, rng)
-        scene = writer.SimulatedScene(views, grids, displacement, None, None, np.zeros((3000, 6000), np.uint8), np.zeros((0, 2)))
+        scene = writer.SimulatedScene(
+            views, grids, displacement, None, None, np.zeros((3000, 6000), np.uint8), np.zeros((0, 2))
+        )
         table = writer.tiepoints(scene, 4.0, rng)
         position = (table[:, [1, 0]] * views.sar_gsd_m + np.array(grids.sar_origin_m)) / views.cell_m
         found.append(statistics.describe(str(seed), table[:, [3, 2]].astype(float), position - table[:, [3, 2]]))

@@ -61,7 +61,9 @@ def rows(xy: list, shift: list, source: str = "flow") -> pd.DataFrame:
     return candidates.make("07_coast", 0, source, np.array(xy, float), np.array(shift, float))
 
 
-@pytest.mark.parametrize(("x", "dx", "wet"), [(200.0, 0.0, False), (400.0, 0.0, True), (200.0, 200.0, True), (400.0, -200.0, False)])
+@pytest.mark.parametrize(
+    ("x", "dx", "wet"), [(200.0, 0.0, False), (400.0, 0.0, True), (200.0, 200.0, True), (400.0, -200.0, False)]
+)
 def test_where_a_candidate_ends_decides(pair, x, dx, wet):
     table = rows([[x, 200.0]], [[dx, 0.0]])
     assert Ground.of(pair).moves(table).tolist() == [wet]
@@ -80,7 +82,9 @@ def test_coarse_sar_pixels_are_met_in_the_frame_of_offset_maps(make_scene):
     coarse = make_scene(shape=(480, 560), displacement=(0.0, 0.0), sar_gsd=(8.0, 8.0), sar_offset=(0.0, 0.0)).open()
     number = np.arange(coarse.sar_shape[0] * coarse.sar_shape[1], dtype=np.float32).reshape(coarse.sar_shape)
     ground = Ground(coarse, (), (CellGrid(number, 1, coarse.sar_shape),) * len(MEASURES))
-    found = ground.features(rows([[48.0, 32.0], [40.1, 24.1], [55.9, 39.9], [39.9, 32.0]], np.zeros((4, 2))))["surface_dark"]
+    found = ground.features(rows([[48.0, 32.0], [40.1, 24.1], [55.9, 39.9], [39.9, 32.0]], np.zeros((4, 2))))[
+        "surface_dark"
+    ]
     assert found.tolist() == [number[2, 3]] * 3 + [number[2, 2]]
 
 
@@ -92,7 +96,9 @@ def test_measures_are_those_of_the_ground(pair):
         land = sar.read(1)[:, : SHORE - 40].mean()
     assert found["surface_dark"][0] == pytest.approx(8 * 0.97 / land, rel=0.3) and 0.6 < found["surface_dark"][1] < 1.1
     assert found["surface_variation"][0] == pytest.approx(0.25, abs=0.03)
-    assert found["surface_structure"][0] == pytest.approx(np.sqrt(2) / 8, rel=0.3) and found["surface_structure"][1] > 0.3
+    assert (
+        found["surface_structure"][0] == pytest.approx(np.sqrt(2) / 8, rel=0.3) and found["surface_structure"][1] > 0.3
+    )
     assert all(np.isnan(found[name][2]) for name in GROUND_FEATURES)
 
 
@@ -116,8 +122,24 @@ def test_a_classifier_reads_a_sar_image_of_another_crs(pair, tmp_path):
         west, south, east, north = transform_bounds(sar.crs, crs, *sar.bounds)
         transform = rasterio.transform.from_bounds(west, south, east, north, 700, 700)
         warped = np.zeros((700, 700), np.uint8)
-        reproject(sar.read(1), warped, src_transform=sar.transform, src_crs=sar.crs, dst_transform=transform, dst_crs=crs, src_nodata=0)
-        profile = {"driver": "GTiff", "height": 700, "width": 700, "count": 1, "dtype": "uint8", "crs": crs, "transform": transform}
+        reproject(
+            sar.read(1),
+            warped,
+            src_transform=sar.transform,
+            src_crs=sar.crs,
+            dst_transform=transform,
+            dst_crs=crs,
+            src_nodata=0,
+        )
+        profile = {
+            "driver": "GTiff",
+            "height": 700,
+            "width": 700,
+            "count": 1,
+            "dtype": "uint8",
+            "crs": crs,
+            "transform": transform,
+        }
     with rasterio.open(target, "w", **profile, nodata=0) as file:
         file.write(warped, 1)
     table = rows([[120.0, 200.0], [440.0, 200.0]], [[0, 0], [0, 0]])
@@ -135,8 +157,13 @@ def test_a_classifier_of_other_bands_and_a_tiny_image_are_refused(pair, make_sce
 
 def test_an_image_smaller_than_a_cell_says_nothing(pair, tmp_path):
     with rasterio.open(pair.sar) as sar:
-        profile, corner = sar.profile | {"height": 12, "width": 40, "tiled": False, "blockysize": 1}, sar.read(1)[:12, :40]
-    with rasterio.open(tmp_path / "sar.tif", "w", **{key: profile[key] for key in profile if "block" not in key}) as file:
+        profile, corner = (
+            sar.profile | {"height": 12, "width": 40, "tiled": False, "blockysize": 1},
+            sar.read(1)[:12, :40],
+        )
+    with rasterio.open(
+        tmp_path / "sar.tif", "w", **{key: profile[key] for key in profile if "block" not in key}
+    ) as file:
         file.write(corner, 1)
     corner_pair = open_pair(pair.optical, tmp_path / "sar.tif")
     with pytest.raises(InputError, match="40 x 12 px, smaller than a patch"):
@@ -148,7 +175,10 @@ def test_an_image_smaller_than_a_cell_says_nothing(pair, tmp_path):
 
 def test_features_hold_the_ground_and_take_one_that_is_known(pair):
     table = rows([[120.0, 200.0], [440.0, 200.0], [np.nan, 200.0]], np.zeros((3, 2)))
-    own, known = candidate_features(pair, table), candidate_features(pair, table, ground=Ground.of(pair, net(), by_statistics=False))
+    own, known = (
+        candidate_features(pair, table),
+        candidate_features(pair, table, ground=Ground.of(pair, net(), by_statistics=False)),
+    )
     assert own["surface_moving"].tolist()[:2] == [0.0, 1.0] and np.isnan(own["surface_moving"][2])
     assert known["surface_moving"].tolist()[:2] == [1.0, 0.0]
     only = candidate_features(pair, table, rows=np.array([False, True, False]))
@@ -186,7 +216,18 @@ def test_the_fit_sets_them_aside_and_says_so():
 def test_a_prediction_reports_what_lay_on_water(pair, trained, run, tmp_path):
     out = tmp_path / "map.tif"
     code, _, err = run(
-        "predict", pair.optical, pair.sar, out, "--folds", trained.folds, "--device", "cpu", "--team", "0", "--source", "flow"
+        "predict",
+        pair.optical,
+        pair.sar,
+        out,
+        "--folds",
+        trained.folds,
+        "--device",
+        "cpu",
+        "--team",
+        "0",
+        "--source",
+        "flow",
     )
     assert code in (0, 3, 4), err
     table = candidates.read(out.with_suffix(".candidates.parquet"))
@@ -231,6 +272,10 @@ def test_a_surface_model_that_does_not_fit_is_refused_before_the_work(pair, trai
         weights, said = tmp_path / "three.safetensors", "surface sample --bands 1"
         config = SurfaceConfig().smoke()
         tensors = {name: value.numpy() for name, value in PatchClassifier(config).state_dict().items()}
-        artefact.save_weights(weights, tensors, Manifest(STAGE, -1, ("patches",), {**vars(config), "widths": list(config.widths)}, 0))
-    code, _, err = run("predict", pair.optical, pair.sar, tmp_path / "map.tif", "--folds", trained.folds, "--surface-model", weights)
+        artefact.save_weights(
+            weights, tensors, Manifest(STAGE, -1, ("patches",), {**vars(config), "widths": list(config.widths)}, 0)
+        )
+    code, _, err = run(
+        "predict", pair.optical, pair.sar, tmp_path / "map.tif", "--folds", trained.folds, "--surface-model", weights
+    )
     assert code == 2 and said in err and not list(tmp_path.glob("map*")) and not (tmp_path / ".work").exists()

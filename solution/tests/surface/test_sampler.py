@@ -56,7 +56,9 @@ def test_a_position_is_the_first_column_and_row(scene, tmp_path):
     assert len(rows) == 15 and any(int(x) > 260 - 64 for _, x, _, _ in rows)
     for number, x, y, _ in rows:
         picture = cv2.imread(str(tmp_path / "out" / "images" / f"{number}.png"), cv2.IMREAD_UNCHANGED)
-        assert np.array_equal(np.moveaxis(picture[..., ::-1], -1, 0), image[:, int(y) : int(y) + 64, int(x) : int(x) + 64])
+        assert np.array_equal(
+            np.moveaxis(picture[..., ::-1], -1, 0), image[:, int(y) : int(y) + 64, int(x) : int(x) + 64]
+        )
 
 
 def test_consecutive_patches_are_all_that_are_labelled_and_carry_data(tmp_path):
@@ -70,7 +72,11 @@ def test_consecutive_patches_are_all_that_are_labelled_and_carry_data(tmp_path):
 
 def test_random_patches_keep_to_the_maximum_and_repeat(scene, tmp_path):
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
-        assert sampler.sample([scene[0]], [scene[1]], tmp_path / name, Sampling(per_class=9, seed=seed)) == {"W": 9, "I": 9, "L": 9}
+        assert sampler.sample([scene[0]], [scene[1]], tmp_path / name, Sampling(per_class=9, seed=seed)) == {
+            "W": 9,
+            "I": 9,
+            "L": 9,
+        }
     tables = [(tmp_path / name / "meta.csv").read_text() for name in "abc"]
     assert tables[0] == tables[1] != tables[2]
 
@@ -83,7 +89,9 @@ def test_attempts_are_limited(scene, tmp_path):
 def test_polygons_are_reprojected_and_words_understood(tmp_path):
     image = polar.write_scene(tmp_path / "images", "a")
     polar.write_polygons(tmp_path / "charts" / "chart.shp", ("Sea", "ICE ", "land"), "Surface", crs="EPSG:4326")
-    invoke("surface", "sample", image, tmp_path / "charts", tmp_path / "out", "--per-class", 20, "--attribute", "surface")
+    invoke(
+        "surface", "sample", image, tmp_path / "charts", tmp_path / "out", "--per-class", 20, "--attribute", "surface"
+    )
     found = read_patches(tmp_path / "out")
     # Straight edges bend a little when they are reprojected, so single pixels at an edge may differ.
     assert (middle_class(found.pixels) == found.labels).mean() > 0.95
@@ -116,9 +124,15 @@ def test_only_some_bands_are_those_of_an_image_that_has_no_others(scene, tmp_pat
     for image, out in ((scene[0], "some"), (alone, "all")):
         invoke("surface", "sample", image, scene[1], tmp_path / out, "--bands", 1)
     some, all_there = read_patches(tmp_path / "some"), read_patches(tmp_path / "all")
-    assert some.pixels.shape[1] == 1 and np.array_equal(some.pixels, all_there.pixels) and np.array_equal(some.labels, all_there.labels)
+    assert (
+        some.pixels.shape[1] == 1
+        and np.array_equal(some.pixels, all_there.pixels)
+        and np.array_equal(some.labels, all_there.labels)
+    )
     code, _, error = run("surface", "sample", alone, scene[1], tmp_path / "more", "--bands", 2)
-    assert code == 2 and "scene.tif: has 1 band(s) and not the 2 asked for" in error and not (tmp_path / "more").exists()
+    assert (
+        code == 2 and "scene.tif: has 1 band(s) and not the 2 asked for" in error and not (tmp_path / "more").exists()
+    )
 
 
 def test_the_ratio_is_that_of_the_public_patches():
@@ -165,7 +179,11 @@ def broken_cases(folder: Path) -> dict[str, tuple[Path, Path, str]]:
         "no image": (folder / "nothing.tif", chart, "nothing.tif"),
         "no polygons": (image, folder / "nothing.shp", "nothing.shp"),
         "image without CRS": (no_crs, chart, "no_crs.tif: has no coordinate system"),
-        "polygons without CRS": (image, polar.write_polygons(folder / "bare.shp", prj=False), "bare.shp: has no coordinate system"),
+        "polygons without CRS": (
+            image,
+            polar.write_polygons(folder / "bare.shp", prj=False),
+            "bare.shp: has no coordinate system",
+        ),
         "apart": (far, chart, "far.tif: no polygon of chart.shp lies on it"),
         "bands": (other, chart, "other.tif: has 4 bands"),
         "truncated image": (cut, chart, "cut.tif"),
@@ -175,7 +193,11 @@ def broken_cases(folder: Path) -> dict[str, tuple[Path, Path, str]]:
             polar.write_polygons(folder / "odd.shp", ("W", "slush", "L")),
             "odd.shp: attribute 'poly_type' holds slush",
         ),
-        "no attribute": (image, polar.write_polygons(folder / "name.shp", column="kind"), "name.shp: has no attribute for the class"),
+        "no attribute": (
+            image,
+            polar.write_polygons(folder / "name.shp", column="kind"),
+            "name.shp: has no attribute for the class",
+        ),
         "only NaN": (nan, chart, "nan.tif: holds no data at all"),
         "no data": (blank, chart, "blank.tif: no patch"),
         "small": (small, chart, "small.tif: is 40 x 40 px"),
@@ -206,7 +228,11 @@ def test_a_zip_reads_like_its_folder(tmp_path):
     folder = polar.write_patches(tmp_path / "patches")
     archive = shutil.make_archive(str(tmp_path / "packed"), "zip", tmp_path, "patches")
     one, two = read_patches(folder), read_patches(Path(archive))
-    assert np.array_equal(one.pixels, two.pixels) and np.array_equal(one.labels, two.labels) and np.array_equal(one.groups, two.groups)
+    assert (
+        np.array_equal(one.pixels, two.pixels)
+        and np.array_equal(one.labels, two.labels)
+        and np.array_equal(one.groups, two.groups)
+    )
 
 
 def test_groups_are_blocks_of_ids_where_no_scenes_are_known(tmp_path):
@@ -242,7 +268,11 @@ def test_broken_pictures_and_zips_are_named(tmp_path):
     (tmp_path / "empty.zip").write_bytes(b"")
     with zipfile.ZipFile(tmp_path / "other.zip", "w") as other:
         other.writestr("readme.txt", "")
-    for path, words in ((archive, "truncated"), (tmp_path / "empty.zip", "truncated"), (tmp_path / "other.zip", "holds no meta.csv")):
+    for path, words in (
+        (archive, "truncated"),
+        (tmp_path / "empty.zip", "truncated"),
+        (tmp_path / "other.zip", "holds no meta.csv"),
+    ):
         with pytest.raises(InputError, match=f"{path.name}: .*{words}"):
             read_patches(path)
     (folder / "images" / "3.png").write_bytes(b"no picture")

@@ -37,14 +37,18 @@ def net() -> PatchClassifier:
 @pytest.fixture(scope="module")
 def weights(net, tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("weights") / "surface.safetensors"
-    artefact.save_weights(path, compact(net), Manifest(STAGE, -1, ("handmade",), dataclasses.asdict(SurfaceConfig().smoke()), 0))
+    artefact.save_weights(
+        path, compact(net), Manifest(STAGE, -1, ("handmade",), dataclasses.asdict(SurfaceConfig().smoke()), 0)
+    )
     return path
 
 
 def noisy(path: Path, shape: tuple[int, int]) -> np.ndarray:
     """Write an image of two bands -> its channels."""
     rough = np.random.default_rng(1).integers(1, 256, (2, *shape), dtype=np.uint8)
-    values = np.stack([np.maximum(cv2.GaussianBlur(band, (0, 0), 6) * np.uint8(1) - 90, 1).astype(np.uint8) * 3 for band in rough])
+    values = np.stack(
+        [np.maximum(cv2.GaussianBlur(band, (0, 0), 6) * np.uint8(1) - 90, 1).astype(np.uint8) * 3 for band in rough]
+    )
     write_raster(path, values, polar.TRANSFORM, polar.CRS, nodata=0)
     return as_channels(values)
 
@@ -135,9 +139,13 @@ def test_bad_input_leaves_nothing(tmp_path, weights, run):
         (small, "smaller than a patch"),
         (cut, "cut.tif"),
     ):
-        code, _, error = run("surface", "segment", image, tmp_path / "out" / "map.tif", "--weights", weights, "--device", "cpu")
+        code, _, error = run(
+            "surface", "segment", image, tmp_path / "out" / "map.tif", "--weights", weights, "--device", "cpu"
+        )
         assert code == 2 and image.name in error and words in error and len(error.strip().splitlines()) == 1, error
         assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
     for out, stride, words in ((tmp_path / "map.png", 32, "ends in .tif"), (tmp_path / "map.tif", 65, "--stride 65")):
-        code, _, error = run("surface", "segment", good, out, "--stride", stride, "--weights", weights, "--device", "cpu")
+        code, _, error = run(
+            "surface", "segment", good, out, "--stride", stride, "--weights", weights, "--device", "cpu"
+        )
         assert code == 2 and words in error and not out.exists()

@@ -23,7 +23,7 @@ from solution.surface.patchset import PatchSet, read_patches
 from solution.tests import polar
 from solution.tests.conftest import invoke
 
-REAL = Path(__file__).parents[2].parent / "shared" / "data" / "polar" / "polar-patch-train.zip"
+REAL = Path(__file__).parents[3].parent / "shared" / "data" / "polar" / "polar-patch-train.zip"
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,20 @@ def made(tmp_path_factory):
     """Patches, and a classifier that the command line trained on them; a test that changes them works on a copy."""
     root = tmp_path_factory.mktemp("surface")
     patches, weights = polar.write_patches(root / "patches", scenes=5, each=24), root / "surface.safetensors"
-    output = invoke("surface", "train", patches, "--smoke", "--epochs", 6, "--out", weights, "--run", root / "run", "--device", "cpu")
+    output = invoke(
+        "surface",
+        "train",
+        patches,
+        "--smoke",
+        "--epochs",
+        6,
+        "--out",
+        weights,
+        "--run",
+        root / "run",
+        "--device",
+        "cpu",
+    )
     return patches, weights, root / "run", output
 
 
@@ -83,7 +96,9 @@ def test_a_killed_run_goes_on_to_the_same_weights(tmp_path, monkeypatch):
         training.train(found, config, tmp_path / "resumed.safetensors", tmp_path / "resumed", device="cpu")
     assert not (tmp_path / "resumed.safetensors").exists()
     seen = []
-    monkeypatch.setattr(training.ClassifierModule, "training_step", lambda *arguments: seen.append(1) or step(*arguments))
+    monkeypatch.setattr(
+        training.ClassifierModule, "training_step", lambda *arguments: seen.append(1) or step(*arguments)
+    )
     training.train(found, config, tmp_path / "resumed.safetensors", tmp_path / "resumed", device="cpu")
     assert len(seen) == 96 // config.batch_size
     assert (tmp_path / "whole.safetensors").read_bytes() == (tmp_path / "resumed.safetensors").read_bytes()
@@ -94,7 +109,19 @@ def test_evaluation_is_the_same_for_folder_and_zip(made, tmp_path):
     archive = shutil.make_archive(str(tmp_path / "packed"), "zip", patches)
     for place in (patches, archive):
         json_file, picture = tmp_path / "out.json", tmp_path / "out.png"
-        invoke("surface", "evaluate", place, "--weights", weights, "--json", json_file, "--picture", picture, "--device", "cpu")
+        invoke(
+            "surface",
+            "evaluate",
+            place,
+            "--weights",
+            weights,
+            "--json",
+            json_file,
+            "--picture",
+            picture,
+            "--device",
+            "cpu",
+        )
         numbers = json.loads(json_file.read_text())
         assert np.sum(numbers["confusion"]) == 120 and picture.stat().st_size > 5000
         if place is patches:
@@ -119,13 +146,23 @@ def test_rare_classes_weigh_more():
 
 
 def test_augmentation_turns_and_keeps_the_ratio():
-    pixels = torch.arange(64 * 64, dtype=torch.int64).reshape(1, 1, 64, 64).remainder(100).to(torch.uint8).repeat(16, 3, 1, 1)
+    pixels = (
+        torch.arange(64 * 64, dtype=torch.int64)
+        .reshape(1, 1, 64, 64)
+        .remainder(100)
+        .to(torch.uint8)
+        .repeat(16, 3, 1, 1)
+    )
     turned = training.augmented(pixels, 0.0, 1.0, torch.Generator().manual_seed(0))
     whole = {tuple(image.flatten().tolist()) for image in turned[:, 0].int()}
     assert len(whole) > 4 and all(sorted(image) == sorted(pixels[0, 0].flatten().tolist()) for image in whole)
-    louder = training.augmented(torch.full((8, 3, 64, 64), 50, dtype=torch.uint8), 1.5, 3.0, torch.Generator().manual_seed(0))[:, :, 0, 0]
+    louder = training.augmented(
+        torch.full((8, 3, 64, 64), 50, dtype=torch.uint8), 1.5, 3.0, torch.Generator().manual_seed(0)
+    )[:, :, 0, 0]
     assert torch.allclose(louder[:, 2], 50 * louder[:, 1] / louder[:, 0], atol=2.5) and louder[:, 0].std() > 2
-    again = training.augmented(torch.full((8, 3, 64, 64), 50, dtype=torch.uint8), 1.5, 3.0, torch.Generator().manual_seed(0))[:, :, 0, 0]
+    again = training.augmented(
+        torch.full((8, 3, 64, 64), 50, dtype=torch.uint8), 1.5, 3.0, torch.Generator().manual_seed(0)
+    )[:, :, 0, 0]
     assert torch.equal(louder, again)
 
 
@@ -136,7 +173,12 @@ def test_magnified_patches_keep_their_middle_and_half_stay_as_they_are():
     as_they_are = (seen - pixels).abs().amax(dim=(1, 2, 3)) < 1e-3
     assert 10 < as_they_are.sum() < 30
     step_x, step_y = (seen[:, 0, 32, 40] - seen[:, 0, 32, 24]) / 16, (seen[:, 1, 40, 32] - seen[:, 1, 24, 32]) / 16
-    assert torch.allclose(step_x, step_y, atol=1e-4) and (step_x >= 0.25).all() and (step_x <= 1 + 1e-4).all() and step_x.min() < 0.4
+    assert (
+        torch.allclose(step_x, step_y, atol=1e-4)
+        and (step_x >= 0.25).all()
+        and (step_x <= 1 + 1e-4).all()
+        and step_x.min() < 0.4
+    )
     assert torch.allclose(seen[:, :, 31:33, 31:33].mean(dim=(2, 3)), torch.full((40, 2), 31.5), atol=1e-3)
 
 
@@ -160,9 +202,24 @@ def test_folds_keep_groups_whole():
 def test_methods_are_compared_on_every_patch(made, tmp_path):
     json_file = tmp_path / "out.json"
     patches = made[0]
-    invoke("surface", "compare", patches, "--folds", 2, "--smoke", "--run", tmp_path / "run", "--json", json_file, "--device", "cpu")
+    invoke(
+        "surface",
+        "compare",
+        patches,
+        "--folds",
+        2,
+        "--smoke",
+        "--run",
+        tmp_path / "run",
+        "--json",
+        json_file,
+        "--device",
+        "cpu",
+    )
     numbers = json.loads(json_file.read_text())
-    assert set(numbers) == set(comparison.METHODS) and all(np.sum(method["confusion"]) == 120 for method in numbers.values())
+    assert set(numbers) == set(comparison.METHODS) and all(
+        np.sum(method["confusion"]) == 120 for method in numbers.values()
+    )
     assert numbers["forest on statistics"]["accuracy"] > 0.95 > numbers["commonest class"]["accuracy"]
 
 
@@ -171,14 +228,19 @@ def test_wrong_weights_and_bands_are_named(made, tmp_path, run):
     other = tmp_path / "other.safetensors"
     artefact.save_weights(other, {"a": np.zeros(3)}, Manifest("flow", 0, (), {}, 0))
     grey = polar.write_patches(tmp_path / "grey", channels=1)
-    for place, file, words in ((patches, other, "other.safetensors: holds the weights of a flow"), (grey, weights, "grey: has one band")):
+    for place, file, words in (
+        (patches, other, "other.safetensors: holds the weights of a flow"),
+        (grey, weights, "grey: has one band"),
+    ):
         code, _, error = run("surface", "evaluate", place, "--weights", file, "--device", "cpu")
         assert code == 2 and words in error
 
 
 def test_one_scene_cannot_be_trained_on(tmp_path, run):
     patches = polar.write_patches(tmp_path / "patches", scenes=1)
-    code, _, error = run("surface", "train", patches, "--smoke", "--out", tmp_path / "w.safetensors", "--run", tmp_path / "run")
+    code, _, error = run(
+        "surface", "train", patches, "--smoke", "--out", tmp_path / "w.safetensors", "--run", tmp_path / "run"
+    )
     assert code == 2 and "sample more scenes" in error and not (tmp_path / "w.safetensors").exists()
 
 

@@ -50,8 +50,16 @@ def ground(dark: str, looks: float = 1) -> np.ndarray:
 
 def write(path: Path, amplitude: np.ndarray, dtype: str = "uint16") -> Path:
     values = np.clip(np.rint(amplitude * 20), 1, 65_535) if dtype == "uint16" else np.clip(np.rint(amplitude), 0, 255)
-    values = 20 * np.log10(np.maximum(amplitude, 1e-3)) - 60 if dtype == "decibel" else amplitude / 500 if dtype == "below 1" else values
-    write_raster(path, values[None].astype("float32" if dtype in ("decibel", "below 1") else dtype), polar.TRANSFORM, polar.CRS)
+    values = (
+        20 * np.log10(np.maximum(amplitude, 1e-3)) - 60
+        if dtype == "decibel"
+        else amplitude / 500
+        if dtype == "below 1"
+        else values
+    )
+    write_raster(
+        path, values[None].astype("float32" if dtype in ("decibel", "below 1") else dtype), polar.TRANSFORM, polar.CRS
+    )
     return path
 
 
@@ -89,7 +97,11 @@ def test_decibels_are_filled_with_zeros_that_are_not_bright(tmp_path):
 
 
 def test_each_condition_is_needed(tmp_path):
-    lax = {"furrows": {"structure": 9.0, "speckle": 9.0}, "smooth but bright": {"dark": 9.0}, "blocks": {"structure": 9.0, "speckle": 9.0}}
+    lax = {
+        "furrows": {"structure": 9.0, "speckle": 9.0},
+        "smooth but bright": {"dark": 9.0},
+        "blocks": {"structure": 9.0, "speckle": 9.0},
+    }
     for kind, loosened in lax.items():
         path = write(tmp_path / "sar.tif", ground(kind))
         assert share(from_statistics(path, dataclasses.replace(WaterConfig(), **loosened)), INNER) > 0.9, kind
@@ -105,7 +117,9 @@ def test_small_dark_spots_are_left_out_unless_asked_for(tmp_path):
 def test_positions_are_looked_up_in_x_and_y(tmp_path):
     found = from_statistics(write(tmp_path / "sar.tif", ground("water")), WaterConfig())
     assert (
-        found.at(np.array([[700, 400], [400, 700], [700, 100], [100, 700], [-1, 400], [400, SIZE], [np.nan, 3]]), False).tolist()
+        found.at(
+            np.array([[700, 400], [400, 700], [700, 100], [100, 700], [-1, 400], [400, SIZE], [np.nan, 3]]), False
+        ).tolist()
         == [True, True] + [False] * 5
     )
     edge = CellGrid(np.array([[True, False]]), 16, (16, 24))
@@ -155,4 +169,9 @@ def test_a_classifier_says_where_water_or_ice_is(tmp_path, moving):
 
     found = water.mask(polar.write_scene(tmp_path, nodata_columns=100), DarkIsMoving(SurfaceConfig().smoke()))
     assert found.cell_px == 32 and found.values.shape == (9, 14)
-    assert found.at(np.array([[250, 200], [60, 20], [60, 220], [410, 120]]), False).tolist() == [True, False, False, False]
+    assert found.at(np.array([[250, 200], [60, 20], [60, 220], [410, 120]]), False).tolist() == [
+        True,
+        False,
+        False,
+        False,
+    ]

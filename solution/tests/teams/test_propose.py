@@ -83,7 +83,8 @@ def test_every_family_of_a_team_saw_the_other_scenes_only(whole):
             manifest = artefact.read_manifest(whole.folds / str(fold) / f"{stage}.safetensors")
             assert (manifest.stage, manifest.fold, manifest.trained_on) == (stage, fold, (other,))
         matcher, translator = (
-            artefact.read_manifest(whole.folds / str(fold) / f"{stage}.safetensors") for stage in ("matcher", "translator")
+            artefact.read_manifest(whole.folds / str(fold) / f"{stage}.safetensors")
+            for stage in ("matcher", "translator")
         )
         assert matcher.config["translator"] == translator.digest()
     assert whole.output.count("wrote") == 4
@@ -107,7 +108,9 @@ def test_what_the_translator_saw_counts_as_seen_by_the_matcher(whole):
 def test_a_prediction_has_all_sources_and_says_what_each_took(whole, scene, run, tmp_path):
     out = tmp_path / "map.tif"
     asked = [part for source in NAMES for part in ("--source", source)]
-    code, printed, err = run("predict", scene.optical, scene.sar, out, "--folds", whole.folds, "--device", "cpu", "--team", "0", *asked)
+    code, printed, err = run(
+        "predict", scene.optical, scene.sar, out, "--folds", whole.folds, "--device", "cpu", "--team", "0", *asked
+    )
     assert code == 0, err
     table = candidates.read(out.with_suffix(".candidates.parquet"))
     assert list(dict.fromkeys(table["source"])) == ["flow", "match", "match_translated"]
@@ -124,7 +127,16 @@ def test_gradients_join_in_where_pixels_are_large(whole, make_scene, run, tmp_pa
     everywhere = replace(GRADIENT, settings=GradientConfig(least_gsd_m=0.1, spacing_px=24, core_px=120))
     monkeypatch.setattr(every, "PROPOSERS", proposers_with(QUICK_FLOW, everywhere))
     code, printed, err = run(
-        "predict", scene.optical, scene.sar, tmp_path / "map.tif", "--folds", whole.folds, "--device", "cpu", "--team", "0"
+        "predict",
+        scene.optical,
+        scene.sar,
+        tmp_path / "map.tif",
+        "--folds",
+        whole.folds,
+        "--device",
+        "cpu",
+        "--team",
+        "0",
     )
     assert code in verdict.EXIT_CODES.values(), err
     table = candidates.read(tmp_path / "map.candidates.parquet")
@@ -139,14 +151,18 @@ def test_gradients_join_in_where_pixels_are_large(whole, make_scene, run, tmp_pa
 def test_sources_can_be_chosen(whole, scene, run, tmp_path, sources):
     out = tmp_path / "map.tif"
     options = [part for source in sources for part in ("--source", source)]
-    code, _, err = run("predict", scene.optical, scene.sar, out, "--folds", whole.folds, "--device", "cpu", "--team", "0", *options)
+    code, _, err = run(
+        "predict", scene.optical, scene.sar, out, "--folds", whole.folds, "--device", "cpu", "--team", "0", *options
+    )
     assert code in verdict.EXIT_CODES.values(), err
     assert set(candidates.read(out.with_suffix(".candidates.parquet"))["source"]) == set(sources or LEARNED)
 
 
 def test_an_unknown_source_and_missing_weights_are_named(whole, trained, scene, run, tmp_path):
     def refused(folds: Path, *options: str) -> str:
-        code, _, err = run("predict", scene.optical, scene.sar, tmp_path / "map.tif", "--folds", folds, "--device", "cpu", *options)
+        code, _, err = run(
+            "predict", scene.optical, scene.sar, tmp_path / "map.tif", "--folds", folds, "--device", "cpu", *options
+        )
         assert code == 2 and len(err.splitlines()) == 1 and not (tmp_path / "map.tif").exists()
         return err
 
@@ -226,7 +242,18 @@ def test_no_team_begins_with_what_saw_its_scenes(whole, tmp_path, run):
     folds = shutil.copytree(whole.folds, tmp_path / "folds")
     before = (folds / "0" / "matcher.safetensors").read_bytes()
     own = folds / "1" / "matcher.safetensors"  # saw 02_train_01, which team 0 holds out
-    arguments = ("train-matcher", whole.data, "--smoke", "--folds", folds, "--device", "cpu", "--replace", "--team", "0")
+    arguments = (
+        "train-matcher",
+        whole.data,
+        "--smoke",
+        "--folds",
+        folds,
+        "--device",
+        "cpu",
+        "--replace",
+        "--team",
+        "0",
+    )
     code, _, err = run(*arguments, "--init", own)
     assert code == 2 and "was trained on scene 02_train_01, which team 0 holds out" in err
     assert (folds / "0" / "matcher.safetensors").read_bytes() == before

@@ -25,7 +25,9 @@ from solution.tests.handmade import QUICK_FLOW, handmade_net, proposers_with
 from solution.training import stages
 from solution.training.stages import FLOW
 
-SN9 = pd.DataFrame({"scene": ["02_train_01", "02_train_02", "03_train_01"], "aoi": ["02", "02", "03"], "fold": [0, 1, 2]})
+SN9 = pd.DataFrame(
+    {"scene": ["02_train_01", "02_train_02", "03_train_01"], "aoi": ["02", "02", "03"], "fold": [0, 1, 2]}
+)
 WHOLE_AOIS = pd.DataFrame({"scene": ["02_a", "02_b", "03_a"], "aoi": ["02", "02", "03"], "fold": [0, 0, 1]})
 ONE_AOI = pd.DataFrame({"scene": ["02_a", "02_b"], "aoi": ["02", "02"], "fold": [0, 1]})
 
@@ -37,13 +39,18 @@ def folds(trained, tmp_path) -> Path:
 
 @pytest.fixture
 def good_teams(monkeypatch) -> None:
-    """The networks find the truth of the fixture's scenes; weights and manifests stay those of the smoke run. One pass is enough for small shifts."""
+    """The networks find the truth of the fixture's scenes; weights and manifests stay those of the smoke run. One pass
+    is enough for small shifts."""
     monkeypatch.setattr(propose, "load_stage", lambda stage, path: (handmade_net(), stages.load_stage(stage, path)[1]))
     monkeypatch.setattr(every, "PROPOSERS", proposers_with(QUICK_FLOW))
 
 
 def test_a_fold_is_a_team_and_so_is_an_aoi_that_no_fold_holds_out():
-    assert fold_teams(SN9) == [Team("0", 0, ("02_train_01",)), Team("1", 1, ("02_train_02",)), Team("2", 2, ("03_train_01",))]
+    assert fold_teams(SN9) == [
+        Team("0", 0, ("02_train_01",)),
+        Team("1", 1, ("02_train_02",)),
+        Team("2", 2, ("03_train_01",)),
+    ]
     assert aoi_teams(SN9) == [Team("aoi_02", 1002, ("02_train_01", "02_train_02"))]
     assert aoi_teams(WHOLE_AOIS) == [] and aoi_teams(ONE_AOI) == []
 
@@ -79,7 +86,16 @@ def test_training_hands_every_team_what_it_may_see(trained, make_scene, monkeypa
     monkeypatch.setattr(training, "train_stage", note)
     shared = training.scene_image(discover(trained.data)[0], "simulated")
     training.train_teams(
-        lambda _: FLOW, discover(tmp_path / "data"), SN9, tmp_path / "folds", None, lambda: [shared], None, "cpu", True, lambda _: None
+        lambda _: FLOW,
+        discover(tmp_path / "data"),
+        SN9,
+        tmp_path / "folds",
+        None,
+        lambda: [shared],
+        None,
+        "cpu",
+        True,
+        lambda _: None,
     )
     extra = "simulated/02_train_01"
     assert seen == {
@@ -104,7 +120,10 @@ def test_proposals_and_scores_are_out_of_fold(trained, folds, run):
     scores = json.loads((folds / "score.json").read_text())
     assert list(scores) == ["leave_one_scene_out", "leave_one_aoi_out"]
     for rows in scores.values():
-        assert list(rows) == ["02_train_01", "03_train_01", "mean"] and [rows[s]["team"] for s in list(rows)[:2]] == ["0", "1"]
+        assert list(rows) == ["02_train_01", "03_train_01", "mean"] and [rows[s]["team"] for s in list(rows)[:2]] == [
+            "0",
+            "1",
+        ]
         for scene in ("02_train_01", "03_train_01"):
             row = rows[scene]
             assert row["zero_shift_px"] == pytest.approx(np.hypot(9, 6), abs=0.6)
@@ -114,7 +133,9 @@ def test_proposals_and_scores_are_out_of_fold(trained, folds, run):
                 and row["fit"] == "field"
                 and row["tiepoints"] == 30
             )
-            assert row["sources"]["flow"]["candidates"] == row["candidates"] and row["sources"]["flow"]["within_3px"] > 0.8
+            assert (
+                row["sources"]["flow"]["candidates"] == row["candidates"] and row["sources"]["flow"]["within_3px"] > 0.8
+            )
         mean = rows["mean"]
         assert mean["pipeline_px"] == pytest.approx(np.mean([rows[s]["pipeline_px"] for s in list(rows)[:2]]), abs=1e-4)
         assert mean["leaderboard"] == pytest.approx(score.leaderboard(mean["pipeline_px"]), abs=1e-3)
@@ -162,7 +183,9 @@ def test_code_that_changed_proposes_again_and_scores_of_stale_tables_say_so(trai
     labels = data / "02_tiepoints_train_01.csv"
     labels.write_text("".join(labels.read_text().splitlines(keepends=True)[:-1]))
     told = score_all()[1]
-    assert "STALE, the files of scene 02_train_01 have changed" in told and told.count("STALE") == 2  # under both protocols
+    assert (
+        "STALE, the files of scene 02_train_01 have changed" in told and told.count("STALE") == 2
+    )  # under both protocols
     assert json.loads((folds / "score.json").read_text())["leave_one_scene_out"]["02_train_01"]["stale"]
     assert propose_all()[1].count("candidates for") == 1 and "STALE" not in score_all()[1]
 
@@ -175,7 +198,9 @@ def test_a_team_does_not_propose_for_what_it_saw(trained, folds, run):
     assert not (folds / "1" / "candidates.parquet").exists()
 
 
-@pytest.mark.parametrize(("lost", "message"), [("0/flow.safetensors", "no such weights"), ("split.csv", "no such split")])
+@pytest.mark.parametrize(
+    ("lost", "message"), [("0/flow.safetensors", "no such weights"), ("split.csv", "no such split")]
+)
 def test_a_missing_file_ends_in_a_sentence(trained, folds, run, lost, message):
     (folds / lost).unlink()
     code, _, err = run("propose", trained.data, "--folds", folds, "--device", "cpu")

@@ -1,4 +1,5 @@
-"""Training: what an artefact says of itself, what is skipped, refused and resumed, and that no team saw what it is judged on."""
+"""Training: what an artefact says of itself, what is skipped, refused and resumed, and that no team saw what it is
+judged on."""
 
 from __future__ import annotations
 
@@ -40,7 +41,15 @@ def folds(trained, tmp_path) -> Path:
 def sources() -> list[TrainingImage]:
     image = np.random.default_rng(0).integers(1, 255, (160, 160), dtype=np.uint8)
     smooth = cv2.GaussianBlur(image, (0, 0), 2)
-    return [TrainingImage("pairs/a", "registered", images.pyramid(np.dstack([smooth] * 3)), images.pyramid(smooth), RegisteredField(1.0))]
+    return [
+        TrainingImage(
+            "pairs/a",
+            "registered",
+            images.pyramid(np.dstack([smooth] * 3)),
+            images.pyramid(smooth),
+            RegisteredField(1.0),
+        )
+    ]
 
 
 @pytest.fixture
@@ -66,7 +75,9 @@ def test_weights_are_small_and_load_again(trained):
     path = trained.folds / "0" / "flow.safetensors"
     tensors, _ = artefact.load_weights(path)
     assert {value.dtype for value in tensors.values() if value.ndim >= 2} == {np.dtype(np.float16)}
-    assert {value.dtype for value in tensors.values() if value.ndim == 1 and value.dtype.kind == "f"} == {np.dtype(np.float32)}
+    assert {value.dtype for value in tensors.values() if value.ndim == 1 and value.dtype.kind == "f"} == {
+        np.dtype(np.float32)
+    }
     net, manifest = stages.load_stage(stages.FLOW, path)
     assert not net.training and manifest.fold == 0
     assert all(value.dtype == torch.float32 for value in net.parameters())
@@ -104,7 +115,11 @@ def test_only_what_is_missing_is_trained_and_comes_out_the_same(trained, folds, 
 def test_other_settings_are_refused_unless_told(trained, folds, run):
     before = contents(folds)
     code, _, err = run("train-flow", trained.data, "--smoke", "--steps", 1, "--folds", folds, "--device", "cpu")
-    assert code == 2 and "was trained with other settings, data or code; pass --replace" in err and len(err.splitlines()) == 1
+    assert (
+        code == 2
+        and "was trained with other settings, data or code; pass --replace" in err
+        and len(err.splitlines()) == 1
+    )
     assert contents(folds) == before
 
 
@@ -112,7 +127,9 @@ def test_replace_overwrites_what_has_other_settings(sources, tmp_path):
     out = tmp_path / "flow.safetensors"
     artefact.save_weights(out, {"a": np.zeros(1)}, Manifest("flow", 0, (), {}, 0))
     one_step = dataclasses.replace(SMOKE, steps=1)
-    assert "wrote" in train.train_stage(stages.FLOW, sources, one_step, out, 0, 0, tmp_path / "work", device="cpu", replace=True)
+    assert "wrote" in train.train_stage(
+        stages.FLOW, sources, one_step, out, 0, 0, tmp_path / "work", device="cpu", replace=True
+    )
     assert artefact.read_manifest(out).config["steps"] == 1
 
 
@@ -132,7 +149,8 @@ def test_other_data_and_other_code_are_another_run(sources, tmp_path, monkeypatc
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--init", "nothing.safetensors"], ["--device", "gpu"], ["--pairs", "nowhere"], ["--simulated", "nowhere"]]
+    "arguments",
+    [["--init", "nothing.safetensors"], ["--device", "gpu"], ["--pairs", "nowhere"], ["--simulated", "nowhere"]],
 )
 def test_bad_arguments_end_in_a_sentence(trained, tmp_path, run, arguments):
     folds = tmp_path / "folds"
@@ -182,7 +200,14 @@ def record_tiles(monkeypatch) -> list[int]:
 def test_a_killed_run_goes_on_to_the_same_weights(sources, tmp_path, monkeypatch):
     def go(name: str) -> str:
         return train.train_stage(
-            stages.FLOW, sources, SMOKE, tmp_path / name / "flow.safetensors", 0, 0, tmp_path / name / "work", device="cpu"
+            stages.FLOW,
+            sources,
+            SMOKE,
+            tmp_path / name / "flow.safetensors",
+            0,
+            0,
+            tmp_path / name / "work",
+            device="cpu",
         )
 
     with monkeypatch.context() as patch:
@@ -223,7 +248,15 @@ def test_a_start_is_inherited_with_what_it_saw(sources, tmp_path):
     artefact.save_weights(tmp_path / "base.safetensors", weights.compact(net), base)
     still = dataclasses.replace(config, learning_rate=0.0)
     train.train_stage(
-        stages.FLOW, sources, still, tmp_path / "out.safetensors", 0, 0, tmp_path / "work", tmp_path / "base.safetensors", "cpu"
+        stages.FLOW,
+        sources,
+        still,
+        tmp_path / "out.safetensors",
+        0,
+        0,
+        tmp_path / "work",
+        tmp_path / "base.safetensors",
+        "cpu",
     )
     tensors, manifest = artefact.load_weights(tmp_path / "out.safetensors")
     assert manifest.trained_on == ("02_train_02", "pairs/a", "pairs/z") and manifest.config["init"] == base.digest()
@@ -238,7 +271,19 @@ def test_the_base_model_is_trained_on_pairs_and_never_on_the_excluded(tmp_path, 
         for kind, shape in (("s1", (140, 150)), ("s2", (140, 150, 3))):
             (tmp_path / "pairs" / kind).mkdir(parents=True, exist_ok=True)
             cv2.imwrite(str(tmp_path / "pairs" / kind / f"{name}.png"), rng.integers(1, 255, shape, dtype=np.uint8))
-    common = ("--pairs", tmp_path / "pairs", "--exclude", "b", "--folds", tmp_path / "folds", "--device", "cpu", "--smoke", "--steps", 1)
+    common = (
+        "--pairs",
+        tmp_path / "pairs",
+        "--exclude",
+        "b",
+        "--folds",
+        tmp_path / "folds",
+        "--device",
+        "cpu",
+        "--smoke",
+        "--steps",
+        1,
+    )
     code, out, _ = run("train-base", *common)
     assert code == 0 and "flow fold -1: wrote" in out
     manifest = artefact.read_manifest(tmp_path / "folds" / "base" / "flow.safetensors")
@@ -276,7 +321,9 @@ def test_weights_of_another_network_are_refused():
 
 def test_the_settings_come_back_from_a_manifest():
     config = dataclasses.replace(SMOKE, factors=(2, 4))
-    content = {name: list(value) if isinstance(value, tuple) else value for name, value in dataclasses.asdict(config).items()}
+    content = {
+        name: list(value) if isinstance(value, tuple) else value for name, value in dataclasses.asdict(config).items()
+    }
     assert stages.config_of(Manifest("flow", 0, (), {**content, "init": "abc", "of an older version": 1}, 0)) == config
 
 
@@ -295,12 +342,16 @@ def test_devices(monkeypatch):
             devices.trainer_device(wrong)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert devices.trainer_device("auto") == devices.trainer_device("cuda") == ("cuda", "auto")
-    assert devices.trainer_device("cuda:1") == ("cuda", [1]) and devices.torch_device("cuda:1") == torch.device("cuda:1")
+    assert devices.trainer_device("cuda:1") == ("cuda", [1]) and devices.torch_device("cuda:1") == torch.device(
+        "cuda:1"
+    )
 
 
 def test_the_shipped_teams_never_saw_what_they_hold_out():
     table = split.read_split(split.FOLDS / split.SPLIT)
-    found = [team for team in [*fold_teams(table), *aoi_teams(table)] if (SHIPPED / team.name / "flow.safetensors").is_file()]
+    found = [
+        team for team in [*fold_teams(table), *aoi_teams(table)] if (SHIPPED / team.name / "flow.safetensors").is_file()
+    ]
     if not found:
         pytest.skip("no weights are shipped yet")
     for team in found:
