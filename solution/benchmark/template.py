@@ -18,9 +18,8 @@ from solution.field import candidates, fitting
 from solution.proposers.gradient.oriented import oriented, peak, window_norm
 
 WINDOW_PX = 300  # side of a template, optical px
-_LARGEST_PX = (
-    6000  # longest side beyond which all levels are coarser, for the features of a whole level must fit into memory
-)
+# Longest side beyond which all levels are coarser, for the features of a whole level must fit into memory
+_LARGEST_PX = 6000
 _MIN_VALID = 0.5  # share of a template's pixels that must carry data
 
 

@@ -34,9 +34,8 @@ from solution.field.shiftfield import Fit, from_affine, within_limits
 _MIN_PROBABILITY = 0.2  # that a point belongs to the field: with less it is set aside, else it keeps it as a weight
 _GATE_SIGMAS = 5.0  # a point is set aside so many noise scales off the fitted field ...
 _MIN_GATE_PX = 4.0  # ... but never nearer than this
-_MAX_EXACT = (
-    600  # points of people's own that are fitted exactly: the exact process takes time with the cube of their number
-)
+# Points of people's own that are fitted exactly: the exact process takes time with the cube of their number
+_MAX_EXACT = 600
 _RIGHT = 0.5  # least probability of such a point that is kept; by design: more likely right than wrong
 _SHARED_PX, _SHARED_M = 1.5, 1.0  # chosen on: s12, vhr_check, simulated
 """Standard deviation per axis of what the proposed rows of a block get wrong alike: in pixels, and on the ground."""

@@ -25,9 +25,8 @@ QUICK_FLOW = replace(
 """The flow proposer in one pass over small tiles, with a search radius of 8 cells on the finest level: enough for the
 small shifts of the fixtures."""
 MATCHER_CONFIG = replace(MatcherConfig(), glue_layers=1, patch=1)
-_PEAK = (
-    12.0  # logit of a perfect match: low enough to leave the neighbouring cells the weight that places it between cells
-)
+# Logit of a perfect match: low enough to leave the neighbouring cells the weight that places it between cells
+_PEAK = 12.0
 
 
 def proposers_with(*changed: Proposer) -> tuple[Proposer, ...]:

@@ -20,9 +20,8 @@ class GradientConfig:
         min_valid: share of valid px that a template needs, in both images.
     """
 
-    least_gsd_m: float = (
-        3.0  # by design: between 10 m, where gradients help, and sub-metre scenes, where they add noise
-    )
+    # By design: between 10 m, where gradients help, and sub-metre scenes, where they add noise
+    least_gsd_m: float = 3.0
     window_px: int = 64
     spacing_px: int = 40
     reach_px: int = 8

@@ -19,12 +19,10 @@ from solution.proposers.optimisation import adamw_one_cycle
 from solution.samples.tiles import NEGATIVE, POSITIVE
 
 _GLUE_WEIGHT = 0.3  # of LightGlue in the loss, beside the place and the detector
-_LONER_WEIGHT = (
-    0.5  # of each image's keypoints without a match, as published: both images' weigh as much as the matches
-)
-_LEAST_MASS = (
-    0.5  # sum of the soft target within the window; with less, the partner lies outside, and the place teaches nothing
-)
+# Of each image's keypoints without a match, as published: both images' weigh as much as the matches
+_LONER_WEIGHT = 0.5
+# Sum of the soft target within the window; with less, the partner lies outside, and the place teaches nothing
+_LEAST_MASS = 0.5
 _BACK_ROUNDS = 4
 
 

@@ -26,6 +26,8 @@ from solution.surface.ground import GROUND_FEATURES, Ground
 from solution.surface.network import STAGE, PatchClassifier, SurfaceConfig
 from solution.tests.conftest import Recipe, write_scene
 
+FLOW_OF_TEAM_0 = ["--device", "cpu", "--team", "0", "--source", "flow"]
+
 SHAPE = (480, 560)
 SHORE = 300  # SAR px; the water lies right of it
 SPECKLE = 0.25
@@ -215,27 +217,14 @@ def test_the_fit_sets_them_aside_and_says_so():
 @pytest.mark.slow
 def test_a_prediction_reports_what_lay_on_water(pair, trained, run, tmp_path):
     out = tmp_path / "map.tif"
-    code, _, err = run(
-        "predict",
-        pair.optical,
-        pair.sar,
-        out,
-        "--folds",
-        trained.folds,
-        "--device",
-        "cpu",
-        "--team",
-        "0",
-        "--source",
-        "flow",
-    )
+    asked = ["--folds", trained.folds, *FLOW_OF_TEAM_0]
+    code, _, err = run("predict", pair.optical, pair.sar, out, *asked)
     assert code in (0, 3, 4), err
     table = candidates.read(out.with_suffix(".candidates.parquet"))
     aside = (table["outlier"] == "surface").to_numpy()
     assert json.loads(out.with_suffix(".report.json").read_text())["outliers"].get("surface", 0) == aside.sum() > 0
     assert Ground.of(pair).moves(table)[aside].all()
-    asked = ["--folds", trained.folds, "--device", "cpu", "--team", "0", "--source", "flow", "--keep-water"]
-    code, told, _ = run("predict", pair.optical, pair.sar, out, *asked)
+    code, told, _ = run("predict", pair.optical, pair.sar, out, *asked, "--keep-water")
     assert code in (0, 3, 4) and "written" in told and "skipped" not in told
     assert not (candidates.read(out.with_suffix(".candidates.parquet"))["outlier"] == "surface").any()
 
@@ -245,18 +234,7 @@ def test_a_prediction_asks_the_surface_model(pair, trained, run, tmp_path, monke
     monkeypatch.setattr(predict, "load_classifier", lambda path, device: (net(), None))
     (tmp_path / "surface.safetensors").write_bytes(b"weights")
     out = tmp_path / "map.tif"
-    asked = [
-        "--folds",
-        trained.folds,
-        "--device",
-        "cpu",
-        "--team",
-        "0",
-        "--source",
-        "flow",
-        "--surface-model",
-        tmp_path / "surface.safetensors",
-    ]
+    asked = ["--folds", trained.folds, *FLOW_OF_TEAM_0, "--surface-model", tmp_path / "surface.safetensors"]
     code, _, err = run("predict", pair.optical, pair.sar, out, *asked)
     assert code in (0, 3, 4), err
     table = candidates.read(out.with_suffix(".candidates.parquet"))
