@@ -64,6 +64,15 @@ def file_facts(path: Path) -> dict:
     return {"name": Path(path).name, "bytes": Path(path).stat().st_size, "sha256": file_hash(path)}
 
 
+def read_noted(path: Path) -> dict:
+    """What an earlier run noted in a JSON file; empty where there is none, or none that holds an object."""
+    try:
+        noted = json.loads(Path(path).read_text())
+    except (OSError, ValueError):
+        return {}
+    return noted if isinstance(noted, dict) else {}
+
+
 def is_whole(path: Path, facts: object) -> bool:
     """Whether a file is still the one that `file_facts` described: not truncated, not replaced, not another's."""
     try:

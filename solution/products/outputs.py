@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from solution.core.artefact import file_facts, is_whole, write_text
+from solution.core.artefact import file_facts, is_whole, read_noted, write_text
 from solution.core.errors import InputError
 from solution.data.scene import ScenePair
 from solution.field import candidates, offset_map
@@ -50,11 +50,8 @@ class Outputs:
     def finished(self, key: str) -> dict | None:
         """The report of an earlier run with the same key, where all that is asked for is there, and each file is the
         one that the report describes."""
-        try:
-            report = json.loads(self.report.read_text())
-        except (OSError, ValueError):
-            return None
-        if not isinstance(report, dict) or report.get("key") != key or "verdict" not in report:
+        report = read_noted(self.report)
+        if report.get("key") != key or "verdict" not in report:
             return None
         described = report.get("files") or {}
         wanted = {"map": self.map, "candidates": self.table}

@@ -13,7 +13,7 @@ import numpy as np
 import rasterio
 from rasterio import Affine
 
-from solution.core.artefact import atomic_path, file_facts, is_whole, write_text
+from solution.core.artefact import atomic_path, file_facts, is_whole, read_noted, write_text
 from solution.core.code import code_digest
 from solution.core.errors import InputError
 from solution.data import naming
@@ -306,13 +306,10 @@ def ensure_scene(folder: Path, name: str, size: tuple[int, int], seed: int, *set
 
 def _holds(receipt: Path, wanted: list) -> bool:
     """Whether a receipt speaks of such a scene, and of files that are still what they were."""
-    try:
-        found = json.loads(receipt.read_text())
-        return found["made_from"] == wanted and all(
-            is_whole(receipt.with_name(facts["name"]), facts) for facts in found["files"]
-        )
-    except (OSError, ValueError, KeyError, TypeError):
+    noted = read_noted(receipt)
+    if noted.get("made_from") != wanted or not noted.get("files"):
         return False
+    return all(is_whole(receipt.with_name(one["name"]), one) for one in noted["files"])
 
 
 def plan(scenes: int, seed: int) -> Iterator[tuple[str, int]]:

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from solution.core.artefact import WORK, file_facts, file_hash, is_whole, write_text
+from solution.core.artefact import WORK, file_facts, file_hash, is_whole, read_noted, write_text
 from solution.data.scene import ScenePair
 
 
@@ -29,7 +29,7 @@ def forget(folds: Path, team: str) -> None:
 
 def is_current(folds: Path, team: str, made_from: Mapping, table: Path) -> bool:
     """Whether the table is whole, and just these facts would make it again."""
-    noted = _read(folds, team)
+    noted = read_noted(_stamp(folds, team))
     return is_whole(table, noted.pop("table", None)) and noted == json.loads(json.dumps(made_from))
 
 
@@ -40,7 +40,7 @@ def why_stale(folds: Path, team: str, code: str, scenes: Sequence[ScenePair], ta
         code: digest of the code that would propose now.
         scenes: those that are about to be judged by the table.
     """
-    noted = _read(folds, team)
+    noted = read_noted(_stamp(folds, team))
     if not is_whole(table, noted.get("table")):
         return "nothing is noted of what it was made from"
     if noted.get("code") != code:
@@ -52,11 +52,3 @@ def why_stale(folds: Path, team: str, code: str, scenes: Sequence[ScenePair], ta
 
 def _stamp(folds: Path, team: str) -> Path:
     return folds / WORK / f"{team}.done"
-
-
-def _read(folds: Path, team: str) -> dict:
-    try:
-        noted = json.loads(_stamp(folds, team).read_text())
-    except (OSError, ValueError):
-        return {}
-    return noted if isinstance(noted, dict) else {}

@@ -21,7 +21,6 @@ from solution.core.code import code_digest
 from solution.core.devices import trainer_device
 from solution.core.errors import InputError
 from solution.core.weights import as_floats, compact, load_network
-from solution.proposers.matcher.warm_start import start_from_flow
 from solution.samples.images import TrainingImage
 from solution.training.stage import Config, Stage
 
@@ -66,7 +65,7 @@ def train_stage(
         {**dataclasses.asdict(config), **dict(stage.facts), "init": init_manifest.digest() if init else None},
         seed,
         data=artefact.digest(sorted((image.name, image.data) for image in images)),
-        code=code_digest(stage.module, stage.samples, alone=("training.run",)),
+        code=code_digest(train_stage, stage.module, stage.samples, *dict(stage.starts).values()),
     )
     if not needs_work(out, manifest, replace):
         return f"{stage.name} fold {fold}: {out} is up to date, skipped"
@@ -90,15 +89,16 @@ def train_stage(
 
 
 def _begin_with(stage: Stage, net: nn.Module, tensors: dict[str, np.ndarray], manifest: Manifest, path: Path) -> None:
-    """Load the weights to start from: the stage's own, or for the matcher those of a flow regressor."""
+    """Load the weights to start from: the stage's own, or those of another that it can start from."""
+    others = dict(stage.starts)
     if manifest.stage == stage.name:
         load_network(net, tensors, path)
-    elif (stage.name, manifest.stage) == ("matcher", "flow"):
+    elif manifest.stage in others:
         try:
-            start_from_flow(net, as_floats(tensors))
+            others[manifest.stage](net, as_floats(tensors))
         except (RuntimeError, KeyError, AttributeError) as error:
             raise InputError(
-                f"{path}: its encoder does not fit the matcher's ({str(error).splitlines()[-1].strip()})"
+                f"{path}: its encoder does not fit the {stage.name}'s ({str(error).splitlines()[-1].strip()})"
             ) from error
     else:
         raise InputError(

@@ -107,3 +107,23 @@ def test_a_bad_file_is_one_sentence_that_names_it(tmp_path, spoil, read):
     with pytest.raises(InputError) as error:
         read(path)
     assert str(error.value).startswith(f"{path}: ") and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(("text", "noted"), [(None, {}), ("", {}), ("[1]", {}), ('{"a"', {}), ('{"a": 1}', {"a": 1})])
+def test_what_an_earlier_run_noted_is_an_object_or_nothing(tmp_path, text, noted):
+    path = tmp_path / "noted.json"
+    if text is not None:
+        path.write_text(text)
+    assert artefact.read_noted(path) == noted
+
+
+def test_a_file_is_whole_only_as_it_was_described(tmp_path):
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"0123456789")
+    facts = artefact.file_facts(path)
+    assert artefact.is_whole(path, facts) and not artefact.is_whole(path, None)
+    for content in (b"01234", b"0123456780", b""):
+        path.write_bytes(content)
+        assert not artefact.is_whole(path, facts)
+    path.unlink()
+    assert not artefact.is_whole(path, facts)

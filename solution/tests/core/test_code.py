@@ -9,6 +9,8 @@ import pytest
 from solution.benchmark.methods import METHODS
 from solution.core import code
 from solution.core.code import PACKAGE, code_digest, module_name, reached
+from solution.training.run import train_stage
+from solution.training.stages import FLOW, MATCHER
 
 FILES = {
     "__init__.py": "",
@@ -85,6 +87,15 @@ def test_what_stands_alone_counts_without_what_it_imports(package):
 def test_a_function_a_class_a_partial_and_a_module_name_their_file():
     assert module_name(partial(partial(code_digest), alone=())) == module_name(code) == "core.code"
     assert module_name(type(next(iter(METHODS.values())))) == "benchmark.methods"
+
+
+def test_a_training_run_depends_on_its_own_family_and_on_how_weights_are_kept():
+    def files(stage):
+        return set(reached(train_stage, stage.module, stage.samples, *dict(stage.starts).values()))
+
+    shared = {"training/run.py", "core/weights.py", "samples/tiles.py", "samples/truth.py"}
+    assert shared | {"proposers/flow/network.py"} <= files(FLOW) and "proposers/matcher/network.py" not in files(FLOW)
+    assert shared | {"proposers/matcher/network.py", "proposers/matcher/warm_start.py"} <= files(MATCHER)
 
 
 def test_the_rows_of_the_benchmark_depend_on_what_decides_them():

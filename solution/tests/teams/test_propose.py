@@ -25,6 +25,8 @@ from solution.tests.conftest import Scene, invoke
 from solution.tests.handmade import QUICK_FLOW, handmade_matcher, handmade_net, proposers_with
 from solution.training import stages
 
+TEAM_0 = ("--device", "cpu", "--team", "0")
+
 SHAPE = (160, 176)
 pytestmark = pytest.mark.slow  # of two trainings that come first
 
@@ -126,18 +128,7 @@ def test_gradients_join_in_where_pixels_are_large(whole, make_scene, run, tmp_pa
     scene = make_scene("02_publictest", shape=SHAPE, points=None, displacement=(7.0, -5.0))
     everywhere = replace(GRADIENT, settings=GradientConfig(least_gsd_m=0.1, spacing_px=24, core_px=120))
     monkeypatch.setattr(every, "PROPOSERS", proposers_with(QUICK_FLOW, everywhere))
-    code, printed, err = run(
-        "predict",
-        scene.optical,
-        scene.sar,
-        tmp_path / "map.tif",
-        "--folds",
-        whole.folds,
-        "--device",
-        "cpu",
-        "--team",
-        "0",
-    )
+    code, printed, err = run("predict", scene.optical, scene.sar, tmp_path / "map.tif", "--folds", whole.folds, *TEAM_0)
     assert code in verdict.EXIT_CODES.values(), err
     table = candidates.read(tmp_path / "map.candidates.parquet")
     found = table[table["source"] == "gradient"]
@@ -151,9 +142,7 @@ def test_gradients_join_in_where_pixels_are_large(whole, make_scene, run, tmp_pa
 def test_sources_can_be_chosen(whole, scene, run, tmp_path, sources):
     out = tmp_path / "map.tif"
     options = [part for source in sources for part in ("--source", source)]
-    code, _, err = run(
-        "predict", scene.optical, scene.sar, out, "--folds", whole.folds, "--device", "cpu", "--team", "0", *options
-    )
+    code, _, err = run("predict", scene.optical, scene.sar, out, "--folds", whole.folds, *TEAM_0, *options)
     assert code in verdict.EXIT_CODES.values(), err
     assert set(candidates.read(out.with_suffix(".candidates.parquet"))["source"]) == set(sources or LEARNED)
 
@@ -195,10 +184,7 @@ def test_a_proposer_more_is_one_object(whole, scene, run, tmp_path, monkeypatch)
         tmp_path / "map.tif",
         "--folds",
         whole.folds,
-        "--device",
-        "cpu",
-        "--team",
-        "0",
+        *TEAM_0,
         "--source",
         "flow",
         "--source",

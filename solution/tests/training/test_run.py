@@ -143,7 +143,7 @@ def test_other_data_and_other_code_are_another_run(sources, tmp_path, monkeypatc
     assert "wrote" in go("simulated once") and "up to date" in go("simulated once")
     with pytest.raises(InputError, match="other settings, data or code"):
         go("simulated again")
-    monkeypatch.setattr(train, "code_digest", lambda *behind, alone: "of other code")
+    monkeypatch.setattr(train, "code_digest", lambda *behind: "of other code")
     with pytest.raises(InputError, match="other settings, data or code"):
         go("simulated once")
 
