@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 import pandas as pd
@@ -17,7 +17,7 @@ from solution.field import candidates
 from solution.products.settings import Settings
 from solution.reranker.model import Reranker, rank
 from solution.surface.ground import Ground
-from solution.teams.propose import ProposingTeam
+from solution.teams.propose import JointField, ProposingTeam
 
 
 @dataclass(frozen=True)
@@ -39,11 +39,18 @@ class Proposals:
 
     def of_team(self, folder: Path, judge: Reranker | None) -> pd.DataFrame:
         """A team's candidates, judged by its reranker if there is one."""
-        at_work = ProposingTeam(folder, self.settings.proposing, torch_device(self.settings.device), self.progress)
+        device = torch_device(self.settings.device)
+        at_work = ProposingTeam(folder, self.settings.proposing, device, self.progress, self._field)
         table = at_work.propose(self.pair, partial(self._kept, folder.name))
         if judge is None or table.empty:
             return table
         return self._kept(folder.name, "rerank", lambda: rank(self.pair, table, judge, ground=self.ground))
+
+    @cached_property
+    def _field(self) -> JointField:
+        """All teams find one field together."""
+        settings = self.settings
+        return JointField(settings.folders(), settings.proposing, torch_device(settings.device), self.progress)
 
     def _kept(self, team: str, source: str, make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
         part = self.work / f"{source}_{team}.parquet"

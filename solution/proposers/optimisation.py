@@ -10,8 +10,12 @@ import torch
 from solution.samples.settings import TileConfig
 
 
-def adamw_one_cycle(parameters: Iterable[torch.nn.Parameter], config: TileConfig) -> dict:
-    """AdamW; linear warm-up, then a cosine to zero; in the form that Lightning's `configure_optimizers` returns."""
+def adamw_one_cycle(parameters: Iterable[torch.nn.Parameter] | list[dict], config: TileConfig) -> dict:
+    """AdamW; linear warm-up, then a cosine to zero; in the form that Lightning's `configure_optimizers` returns.
+
+    Args:
+        parameters: or groups of them, as torch takes those, which may have a learning rate of their own.
+    """
     optimizer = torch.optim.AdamW(parameters, lr=config.learning_rate, weight_decay=config.weight_decay)
     steps, warmup = config.steps, config.warmup_steps
 

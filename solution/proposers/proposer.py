@@ -34,6 +34,7 @@ class Context:
         device: that does the work.
         load: name of a stage in `Proposer.needs` -> the team's network, in evaluation mode and on `device`. Raises
             `InputError` for missing or foreign weights.
+        field: gives the scene's joint field, which is found when it is first asked for.
         around: gives the field to look around, which is fitted when it is asked for; None = geocoding alone is known.
         finest: level to end on, 1 = every optical pixel; None chooses by the scene's size.
         progress: called with (what, done, total).
@@ -43,6 +44,7 @@ class Context:
     fold: int
     device: torch.device
     load: Callable[[str], torch.nn.Module]
+    field: Callable[[], Fit]
     around: Callable[[], Fit | None]
     finest: int | None = None
     progress: Progress | None = None

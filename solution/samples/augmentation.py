@@ -12,7 +12,7 @@ import albumentations
 
 
 class OpticalAugmentation:
-    """Random brightness, contrast, gamma, colours, blur and noise of an optical tile, and at times its negative."""
+    """Random brightness, contrast, gamma, colours, blur, softness, noise and JPEG of an optical tile, and at times its negative."""
 
     def __init__(self) -> None:
         self._changes = albumentations.Compose(
@@ -22,7 +22,9 @@ class OpticalAugmentation:
                 albumentations.HueSaturationValue(hue_shift_limit=20, sat_shift_limit=40, val_shift_limit=0, p=0.5),
                 albumentations.ToGray(p=0.1),
                 albumentations.GaussianBlur(blur_limit=(3, 5), p=0.2),
+                albumentations.Downscale(scale_range=(0.4, 0.8), p=0.1),
                 albumentations.GaussNoise(std_range=(0.01, 0.05), p=0.2),
+                albumentations.ImageCompression(quality_range=(40, 90), p=0.2),
             ]
         )
 
@@ -57,8 +59,8 @@ def augment_sar(sar: np.ndarray, valid: np.ndarray, inversion_share: float, rng:
 
 
 def _speckled(sar: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Gamma, blur, and extra speckle (Gamma-distributed intensity, which is additive after the logarithm) on (h, w) in
-    [0, 1]."""
+    """Gamma, blur, extra speckle (Gamma-distributed intensity, which is additive after the logarithm), and at times
+    stripes, on (h, w) in [0, 1]."""
     if rng.random() < 0.5:
         sar = sar ** np.float32(2.0 ** rng.uniform(-0.8, 0.8))
     if rng.random() < 0.3:
@@ -67,4 +69,14 @@ def _speckled(sar: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         looks = 2.0 ** rng.uniform(0, 4)
         noise = np.log(rng.gamma(looks, 1.0 / looks, sar.shape) + 1e-3) / 2.0
         sar = sar + (rng.uniform(0.1, 0.4) * noise).astype(np.float32)
+    if rng.random() < 0.15:
+        sar = _striped(sar, rng)
     return np.clip(sar, 0.0, 1.0)
+
+
+def _striped(sar: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Lines that are brighter or darker than they should be (scalloping, ambiguities), along one of the axes."""
+    lines = rng.normal(0, rng.uniform(0.01, 0.06), max(sar.shape)).astype(np.float32)
+    lines = cv2.GaussianBlur(lines[:, None], (1, 0), rng.uniform(0.5, 4.0))[:, 0]
+    axis = rng.integers(2)
+    return sar + (lines[: sar.shape[0], None] if axis else lines[: sar.shape[1]])

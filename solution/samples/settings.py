@@ -19,6 +19,7 @@ class TileConfig:
     Attributes:
         tile_px: side of a training tile at its level.
         factors: levels that training tiles are drawn from.
+        magnify: range of the power of two by which a tile's pixels are larger (or, below 0, smaller) than its level's.
         block_cells: side of a block.
         residual_slope: standard deviation of the residual shift's linear change over a tile, px per px.
         residual_wave: standard deviation of the steepest slope of a wave that makes the residual curved, px per px; 0 =
@@ -40,6 +41,7 @@ class TileConfig:
 
     tile_px: int = 256
     factors: tuple[int, ...] = (1, 2, 4, 8)
+    magnify: tuple[float, float] = (-0.25, 0.25)
     block_cells: int = 8
     residual_slope: float = 0.02
     residual_wave: float = 0.0

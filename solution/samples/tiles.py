@@ -29,7 +29,6 @@ _ROUNDS = 12
 _WAVE_LENGTH = (0.7, 2.0)  # of the residual, in tiles
 _MAX_WAVE_SLOPE = 0.3  # of the residual's wave, px per px, so that its fixed point is found
 _MAX_TRIM_PX = 40  # that are hidden at a border of an image, px of the tile's level
-_MAX_ZOOM = 0.25  # powers of two by which a tile's pixels are larger or smaller than those of its level
 _ANCHORED_SHARE = 0.5  # of the tiles of an image with tie-points are centred near one
 _ANCHOR_REACH = 0.25  # how far from it at most, in tiles
 _LEAST_SHARE = 0.75  # of a tile's side that an image must have at a level which is drawn from
@@ -147,7 +146,7 @@ def random_matrix(
     size = config.tile_px
     middle = ((size - 1) / 2, (size - 1) / 2)
     angle, flip, zoom = (
-        (rng.uniform(0, 360), rng.random() < 0.5, rng.uniform(-_MAX_ZOOM, _MAX_ZOOM)) if augment else (0.0, False, 0.0)
+        (rng.uniform(0, 360), rng.random() < 0.5, rng.uniform(*config.magnify)) if augment else (0.0, False, 0.0)
     )
     matrix = geometry.similarity(angle, factor * 2.0**zoom, flip, middle)
     if len(image.anchors) and rng.random() < _ANCHORED_SHARE:

@@ -1,12 +1,12 @@
-"""All that a team proposes for a scene: flow first, around its field the matches on SAR and on translated SAR, and
-around the field of all these gradients.
+"""All that a team proposes for a scene: flow around the scene's joint field, around the field of that the matches on SAR
+and on translated SAR, and around the field of all these gradients.
 
 Which proposers there are, and in which order they work, is said in `solution.proposers.every`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cache, partial
 from pathlib import Path
@@ -22,7 +22,8 @@ from solution.field import candidates, fitting
 from solution.field.fitting import Fit
 from solution.proposers import every
 from solution.proposers.proposer import Context, Proposer
-from solution.training.stages import STAGES, load_stage
+from solution.proposers.warped import finest_level
+from solution.training.stages import FLOW, STAGES, load_stage
 
 
 @dataclass(frozen=True)
@@ -93,9 +94,22 @@ def _made(source: str, make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
 class ProposingTeam:
     """One team at work. Networks are loaded when they are needed, and kept."""
 
-    def __init__(self, team: Path, config: Proposing, device: torch.device, progress: Progress | None = None) -> None:
-        """team: its folder, which holds the weights."""
+    def __init__(
+        self,
+        team: Path,
+        config: Proposing,
+        device: torch.device,
+        progress: Progress | None = None,
+        field: Callable[[ScenePair], Fit] | None = None,
+    ) -> None:
+        """One team.
+
+        Args:
+            team: its folder, which holds the weights.
+            field: gives the joint field of a scene; None = the team finds its own.
+        """
         self._team, self._config, self._device, self._progress = team, config, device, progress
+        self._field = field or JointField((team,), config, device, progress)
         self._loaded: dict[str, torch.nn.Module] = {}
 
     def propose(self, pair: ScenePair, through: Through = _made) -> pd.DataFrame:
@@ -121,14 +135,46 @@ class ProposingTeam:
     def _one(self, proposer: Proposer, pair: ScenePair, around: Callable[[], Fit | None]) -> pd.DataFrame:
         config = self._config
         path = _weights(self._team, proposer.needs[0]) if proposer.needs else config.weights(self._team)[0]
-        fold = read_manifest(path).fold
-        return proposer.propose(Context(pair, fold, self._device, self._load, around, config.finest, self._progress))
+        fold, field = read_manifest(path).fold, partial(self._field, pair)
+        return proposer.propose(
+            Context(pair, fold, self._device, self._load, field, around, config.finest, self._progress)
+        )
 
     def _load(self, stage: str) -> torch.nn.Module:
         if stage not in self._loaded:
-            net, _ = load_stage(STAGES[stage], _weights(self._team, stage))
-            self._loaded[stage] = net.to(self._device)
+            self._loaded[stage] = _network(self._team, stage, self._device)
         return self._loaded[stage]
+
+
+class JointField:
+    """The joint field of a scene by the evidence of some teams; found once, when it is first asked for."""
+
+    def __init__(
+        self, teams: Sequence[Path], config: Proposing, device: torch.device, progress: Progress | None = None
+    ) -> None:
+        """teams: their folders."""
+        self._teams, self._config, self._device, self._progress = tuple(teams), config, device, progress
+        self._found: dict[str, Fit] = {}
+
+    def __call__(self, pair: ScenePair) -> Fit:
+        """Raises `InputError` for missing or foreign weights."""
+        if pair.name not in self._found:
+            self._found[pair.name] = self._find(pair)
+        return self._found[pair.name]
+
+    def _find(self, pair: ScenePair) -> Fit:
+        from solution.proposers.encoder.frozen import FrozenFeatures
+        from solution.proposers.flow.search import find_field
+
+        nets = [_network(team, FLOW.name, self._device) for team in self._teams]
+        frozen = FrozenFeatures(nets[0].config.trunk).to(self._device)
+        settings = next(proposer.settings for proposer in self._config.proposers if proposer.name == FLOW.name)
+        finest = finest_level(pair.shape, self._config.finest)
+        return find_field(pair, frozen, nets, settings.search, finest, self._progress)[0]
+
+
+def _network(team: Path, stage: str, device: torch.device) -> torch.nn.Module:
+    return load_stage(STAGES[stage], _weights(team, stage))[0].to(device)
 
 
 def _field(pair: ScenePair, table: pd.DataFrame | None) -> Fit | None:

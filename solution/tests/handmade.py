@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from solution.proposers.encoder.cells import STRIDE_PX
 from solution.proposers.every import PROPOSERS
 from solution.proposers.flow.network import FlowNet
 from solution.proposers.flow.proposer import FLOW
-from solution.proposers.flow.settings import FlowConfig, PyramidConfig
+from solution.proposers.flow.settings import FineConfig, FlowConfig, SearchConfig
 from solution.proposers.matcher.network import MatcherNet
 from solution.proposers.matcher.settings import MatcherConfig
 from solution.proposers.proposer import Proposer
@@ -20,10 +20,9 @@ from solution.samples.settings import CELL_PX
 
 CONFIG = replace(FlowConfig(), windows_blocks=(1, 3))
 QUICK_FLOW = replace(
-    FLOW, settings=PyramidConfig(reach_px=16.0, max_coarse_volume=math.inf, fine_passes=0, margin_px=16)
+    FLOW, settings=FineConfig(margin_px=32, search=SearchConfig(reach_px=16.0))
 )
-"""The flow proposer in one pass over small tiles, with a search radius of 8 cells on the finest level: enough for the
-small shifts of the fixtures."""
+"""The flow proposer with a search that is enough for the small shifts of the fixtures."""
 MATCHER_CONFIG = replace(MatcherConfig(), glue_layers=1, patch=1)
 # Logit of a perfect match: low enough to leave the neighbouring cells the weight that places it between cells
 _PEAK = 12.0
@@ -37,14 +36,20 @@ def proposers_with(*changed: Proposer) -> tuple[Proposer, ...]:
 
 class GradientDirections(nn.Module):
     """Unit features that see the direction of the brightness gradient but not its sign, which differs between the
-    fixture's two images."""
+    fixture's two images; in cells of any size."""
 
-    def forward(self, optical: Tensor, sar: Tensor, optical_valid: Tensor, sar_valid: Tensor) -> tuple[Tensor, Tensor]:
-        return tuple(self._features(image.mean(dim=1, keepdim=True)) for image in (optical, sar))
+    def __init__(self, cell_px: int = STRIDE_PX) -> None:
+        super().__init__()
+        self.cell_px = cell_px
+
+    def optical(self, image: Tensor, valid: Tensor) -> Tensor:
+        return self.features(image.mean(dim=1, keepdim=True), self.cell_px)
+
+    sar = optical
 
     @staticmethod
-    def _features(grey: Tensor) -> Tensor:
-        cells = F.avg_pool2d(grey, CELL_PX)
+    def features(grey: Tensor, cell_px: int) -> Tensor:
+        cells = F.avg_pool2d(grey, cell_px)
         padded = F.pad(cells, (1, 1, 1, 1), mode="replicate")
         x = padded[..., 1:-1, 2:] - padded[..., 1:-1, :-2]
         y = padded[..., 2:, 1:-1] - padded[..., :-2, 1:-1]
@@ -68,7 +73,7 @@ class _GradientPatches(nn.Module):
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """(B, C, H, W) -> heat (B, 1, h, w) and descriptors (B, 2 SIDE^2, h, w)."""
-        direction = GradientDirections._features(image.mean(dim=1, keepdim=True))
+        direction = GradientDirections.features(image.mean(dim=1, keepdim=True), CELL_PX)
         patches = F.unfold(direction, self.SIDE, padding=self.SIDE // 2)
         return direction[:, :1], patches.unflatten(2, direction.shape[-2:])
 

@@ -20,7 +20,7 @@ from solution.core.artefact import Manifest, needs_work
 from solution.core.code import code_digest
 from solution.core.devices import trainer_device
 from solution.core.errors import InputError
-from solution.core.weights import as_floats, compact, load_network
+from solution.core.weights import compact, load_network
 from solution.samples.images import TrainingImage
 from solution.training.stage import Config, Stage
 
@@ -65,13 +65,15 @@ def train_stage(
         {**dataclasses.asdict(config), **dict(stage.facts), "init": init_manifest.digest() if init else None},
         seed,
         data=artefact.digest(sorted((image.name, image.data) for image in images)),
-        code=code_digest(train_stage, stage.module, stage.samples, *dict(stage.starts).values()),
+        code=code_digest(train_stage, stage.module, stage.samples),
     )
     if not needs_work(out, manifest, replace):
         return f"{stage.name} fold {fold}: {out} is up to date, skipped"
     lightning.seed_everything(seed, workers=True, verbose=False)
     module = stage.module(config)
-    if start is not None:
+    if start is None and stage.begin is not None:
+        stage.begin(module.net)
+    elif start is not None:
         _begin_with(stage, module.net, start, init_manifest, init)
     run = work / f"{stage.name}_{fold}_{manifest.digest()}"
     last = run / "last.ckpt"
@@ -89,21 +91,12 @@ def train_stage(
 
 
 def _begin_with(stage: Stage, net: nn.Module, tensors: dict[str, np.ndarray], manifest: Manifest, path: Path) -> None:
-    """Load the weights to start from: the stage's own, or those of another that it can start from."""
-    others = dict(stage.starts)
-    if manifest.stage == stage.name:
-        load_network(net, tensors, path)
-    elif manifest.stage in others:
-        try:
-            others[manifest.stage](net, as_floats(tensors))
-        except (RuntimeError, KeyError, AttributeError) as error:
-            raise InputError(
-                f"{path}: its encoder does not fit the {stage.name}'s ({str(error).splitlines()[-1].strip()})"
-            ) from error
-    else:
+    """Load the weights to start from."""
+    if manifest.stage != stage.name:
         raise InputError(
             f"{path}: holds the weights of a {manifest.stage}, from which a {stage.name} cannot start; pass other weights to --init"
         )
+    load_network(net, tensors, path)
 
 
 class _Metrics(dict):

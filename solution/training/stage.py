@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from typing import ClassVar, Protocol
 
 import lightning
-import torch
 from torch import nn
 
 from solution.samples.images import TrainingImage
@@ -46,8 +45,7 @@ class Stage:
         samples: makes those of a run, from the images to learn from, the settings, the seed, and the images to watch.
         facts: more that the result depends on, for the manifest.
         seen: what frozen networks that help in training were trained on.
-        starts: names of other stages whose weights a run may start from too, and what puts those into the network; it
-            raises RuntimeError, KeyError or AttributeError where they do not fit.
+        begin: puts what a network knows before any training into it, where there is such a thing.
     """
 
     name: str
@@ -56,7 +54,7 @@ class Stage:
     samples: Callable[[Sequence[TrainingImage], Config, int, Sequence[TrainingImage]], Samples]
     facts: tuple[tuple[str, str], ...] = ()
     seen: tuple[str, ...] = ()
-    starts: tuple[tuple[str, Callable[[nn.Module, dict[str, torch.Tensor]], None]], ...] = ()
+    begin: Callable[[nn.Module], None] | None = None
 
     @property
     def file(self) -> str:

@@ -1,24 +1,25 @@
 """The direct flow regressor: features of both images, their local correlation, a shift and its doubt for every block.
 
 The network follows the usual correlation-volume recipe (FlowNetC, Dosovitskiy et al. 2015; PWC-Net, Sun et al. 2018)
-with two changes that SAR needs. First, oriented gradient magnitudes are fed in beside the pixels, because they survive
-a contrast inversion (CFOG, Ye et al. 2019). Second, correlations are averaged over windows of several sizes before the
-head reads them, because a patch of a few pixels carries next to no signal under speckle. The head works on the
-displacement plane alone, so that the search radius is free at prediction.
+with two changes that SAR needs. First, the features come from a trunk that knows the world already: what is learned
+from nothing on the pairs that there are does not carry over to other sensors. Second, correlations are averaged over
+windows of several sizes before the head reads them, because a patch of a few pixels carries next to no signal under
+speckle. The head works on the displacement plane alone, so that the search radius is free at prediction.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from solution.proposers.encoder import Features, Stem, cell_valid
+from solution.proposers.encoder.cells import STRIDE_PX, cell_valid
+from solution.proposers.encoder.features import Encoder
 from solution.proposers.flow.correlation import block_correlation, pair_counts, window_means
 from solution.proposers.flow.settings import FlowConfig
-from solution.samples.settings import CELL_PX
 
 HEAD_CHUNK = 2**20  # displacements that the head looks at together in a prediction
 _SCALE = 40.0  # by which the correlations, in [-1, 1], become logits before any training; shared among the windows
@@ -26,21 +27,6 @@ _PLANE_SCALE = 10.0  # and the output of the convolutions, which starts at zero
 _INPUT_SCALE = 4.0  # of the correlations that the layers read
 _LOG_SIGMA = (-3.0, 5.0)  # least and largest
 PEAK_CELLS = 2  # half side of the window around a peak in which its position and its probability are taken
-
-
-class Encoder(Features):
-    """Two stems before the shared features."""
-
-    def __init__(self, config: FlowConfig) -> None:
-        super().__init__(config.trunk, config.stem_channels, config.feature_channels)
-        self.optical_stem = Stem(3, config.stem_channels)
-        self.sar_stem = Stem(1, config.stem_channels)
-
-    def forward(self, optical: Tensor, sar: Tensor, optical_valid: Tensor, sar_valid: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, 3, H, W), (B, 1, H, W) and their validity (B, H, W) -> two sets of unit features (B, C, H / 2, W / 2)."""
-        # One batch for both modalities, so that batch normalisation sees in training what it is used on later.
-        stems = torch.cat([self.optical_stem(optical, optical_valid), self.sar_stem(sar, sar_valid)])
-        return tuple(F.normalize(self.features(stems), dim=1).chunk(2))
 
 
 @dataclass
@@ -67,6 +53,7 @@ class Head(nn.Module):
         super().__init__()
         windows = len(config.windows_blocks)
         self.mix = nn.Parameter(torch.full((windows,), _SCALE / windows))
+        self.sharpness = nn.Parameter(torch.full((windows,), math.log(_SCALE / 2)))  # logarithms, of one window alone
         self.plane = nn.Sequential(
             nn.Conv2d(windows, 16, 3, padding=1),
             nn.ReLU(inplace=True),
@@ -78,20 +65,28 @@ class Head(nn.Module):
         nn.init.zeros_(self.plane[-1].bias)
         self.spread = nn.Sequential(nn.Linear(3 + windows, 32), nn.ReLU(inplace=True), nn.Linear(32, 1))
 
-    def forward(self, means: Tensor) -> FlowOutput:
-        """(B, h, w, windows, D, D) -> FlowOutput."""
+    def forward(self, means: Tensor, prior_cells: float = math.inf) -> FlowOutput:
+        """(B, h, w, windows, D, D), and as `FlowNet.match` -> FlowOutput."""
         batch, rows, columns, windows, span, _ = means.shape
         flat = means.reshape(-1, windows, span, span)
         # The hidden layers are wide; without gradients to keep, a few blocks at a time are enough.
         chunk = len(flat) if torch.is_grad_enabled() else max(1, HEAD_CHUNK // span**2)
-        parts = [torch.cat(part) for part in zip(*map(self._blocks, flat.split(chunk)), strict=True)]
+        axis = torch.arange(span, device=flat.device) - span // 2
+        prior = -0.5 * (axis[:, None] ** 2 + axis**2) / prior_cells**2
+        blocks = [self._blocks(part, prior) for part in flat.split(chunk)]
+        parts = [torch.cat(part) for part in zip(*blocks, strict=True)]
         logits, shift, log_sigma, confidence = (part.reshape(batch, rows, columns, *part.shape[1:]) for part in parts)
-        return FlowOutput(logits, CELL_PX * shift, log_sigma, confidence)
+        return FlowOutput(logits, STRIDE_PX * shift, log_sigma, confidence)
 
-    def _blocks(self, flat: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """(N, windows, D, D) -> logits (N, D, D), shift in cells (N, 2), log_sigma (N,), confidence (N,)."""
+    def by_window(self, means: Tensor) -> Tensor:
+        """(B, h, w, windows, D, D) -> logits of each window alone, of the same shape."""
+        return means * self.sharpness.exp()[:, None, None]
+
+    def _blocks(self, flat: Tensor, prior: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """(N, windows, D, D), prior (D, D) -> logits (N, D, D), shift in cells (N, 2), log_sigma (N,), confidence (N,)."""
         windows = flat.shape[1]
         logits = (flat * self.mix[:, None, None]).sum(dim=1) + _PLANE_SCALE * self.plane(flat * _INPUT_SCALE).squeeze(1)
+        logits = logits + prior
         shift, confidence, deviation, peak = peak_position(logits)
         at_peak = flat.flatten(2).gather(2, peak[:, None, None].expand(-1, windows, 1)).squeeze(2)
         entropy = torch.special.entr(logits.flatten(1).softmax(dim=1)).sum(dim=1)
@@ -133,27 +128,48 @@ class FlowNet(nn.Module):
     def __init__(self, config: FlowConfig) -> None:
         super().__init__()
         self.config = config
-        self.encoder = Encoder(config)
+        self.encoder = Encoder(config.trunk, config.width, config.feature_channels)
         self.head = Head(config)
 
+    def start(self) -> None:
+        """Begin with what the trunk knows. Raises `InputError` where its ImageNet weights are missing."""
+        self.encoder.start()
+
     def forward(self, optical: Tensor, sar: Tensor, optical_valid: Tensor, sar_valid: Tensor) -> FlowOutput:
-        """Match two tiles on one grid.
+        """Match two tiles on one grid, as `means` takes them."""
+        return self.head(self.means(optical, sar, optical_valid, sar_valid))
+
+    def means(self, optical: Tensor, sar: Tensor, optical_valid: Tensor, sar_valid: Tensor) -> Tensor:
+        """Window means (B, h, w, windows, D, D) of two tiles on one grid.
 
         Args:
-            optical: (B, 3, H, W) in [0, 1]; H and W multiples of block_cells * CELL_PX.
+            optical: (B, 3, H, W) in [0, 1]; H and W multiples of a block.
             sar: (B, 1, H, W).
             optical_valid, sar_valid: (B, H, W), 0 or 1.
         """
-        features = self.encoder(optical, sar, optical_valid, sar_valid)
-        return self.match(*features, cell_valid(optical_valid), cell_valid(sar_valid), self.config.radius_cells)
+        features = self.encoder.optical(optical, optical_valid), self.encoder.sar(sar, sar_valid)
+        return self.volume(*features, cell_valid(optical_valid), cell_valid(sar_valid), self.config.radius_cells)
 
-    def match(self, optical: Tensor, sar: Tensor, optical_valid: Tensor, sar_valid: Tensor, radius: int) -> FlowOutput:
-        """From features (B, C, H, W) and validity (B, 1, H, W) in cells; SAR cells beyond the border are invalid."""
-        return self.head(self.volume(optical, sar, optical_valid, sar_valid, radius))
+    def match(
+        self,
+        optical: Tensor,
+        sar: Tensor,
+        optical_valid: Tensor,
+        sar_valid: Tensor,
+        radius: int,
+        prior_cells: float = math.inf,
+    ) -> FlowOutput:
+        """From features (B, C, H, W) and validity (B, 1, H, W) in cells; SAR cells beyond the border are invalid.
+
+        Args:
+            radius: of the search, cells.
+            prior_cells: standard deviation per axis of the shift that is believed in beforehand; inf = all are alike.
+        """
+        return self.head(self.volume(optical, sar, optical_valid, sar_valid, radius), prior_cells)
 
     def volume(self, optical: Tensor, sar: Tensor, optical_valid: Tensor, sar_valid: Tensor, radius: int) -> Tensor:
         """Window means (B, h, w, windows, D, D), in float32."""
-        block = self.config.block_cells
+        block = self.config.stride_cells
         margin = (radius,) * 4
         with torch.autocast(optical.device.type, enabled=False):
             optical, sar = optical.float() * optical_valid, F.pad(sar.float() * sar_valid, margin)

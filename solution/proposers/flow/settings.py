@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import ClassVar
 
+from solution.proposers.encoder.cells import STRIDE_PX
 from solution.samples.settings import CELL_PX, TileConfig
 
 
@@ -12,25 +14,36 @@ class FlowConfig(TileConfig):
     """The direct flow regressor's network, beside what `TileConfig` says of tiles and optimisation (AdamW, one cycle).
 
     Attributes:
-        trunk: timm encoder shared by both modalities behind their own stems.
-        stem_channels: width of a modality's own first layers and of the feature pyramid.
-        feature_channels: length of a feature vector; every cell has one.
-        radius_cells: search radius in training, in cells; a prediction may use any other.
+        trunk: timm encoder shared by both modalities, see `encoder.trunk`.
+        trunk_rate: its learning rate, as a share of that of the new layers: it shall stay near what it knows.
+        width: channels of the feature pyramid.
+        feature_channels: length of a feature vector; every feature cell has one.
+        radius_cells: search radius in training, in feature cells; a prediction may use any other.
         windows_blocks: sides, in blocks, of the windows over which block correlations are averaged (template sizes).
-        label_sigma_cells: standard deviation of the soft target around the true displacement, in cells.
+        label_sigma_cells: standard deviation of the soft target around the true displacement, in feature cells.
     """
 
-    trunk: str = "resnet18d"
-    stem_channels: int = 32
+    SIZES: ClassVar[tuple[str, ...]] = ("trunk", "width", "feature_channels", "windows_blocks")
+
+    tile_px: int = 192
+    magnify: tuple[float, float] = (-0.7, 0.5)
+    trunk: str = "tf_efficientnet_lite0"
+    trunk_rate: float = 0.2
+    width: int = 48
     feature_channels: int = 32
-    radius_cells: int = 6
+    radius_cells: int = 8
     windows_blocks: tuple[int, ...] = (1, 3, 5, 9)
     label_sigma_cells: float = 0.6
 
     @property
+    def stride_cells(self) -> int:
+        """Side of a block in feature cells."""
+        return self.block_cells * CELL_PX // STRIDE_PX
+
+    @property
     def reach_px(self) -> float:
         """Largest residual shift that is left in a tile: the search radius."""
-        return float(CELL_PX * self.radius_cells)
+        return float(STRIDE_PX * self.radius_cells)
 
     def fine_tuned(self) -> FlowConfig:
         """A fold's own run, starting from the base model."""
@@ -42,28 +55,48 @@ class FlowConfig(TileConfig):
 
 
 @dataclass(frozen=True)
-class PyramidConfig:
-    """How a flow regressor goes over a whole scene.
+class SearchConfig:
+    """How the joint field of a scene is found.
 
     Attributes:
-        reach_px: shifts that the coarse pass must find, optical px.
-        max_coarse_volume: the coarse pass takes the finest of the levels 8, 4, 2, 1 that has no more blocks x
-            displacements than this.
-        refine_radius_cells: search radius of the passes between the coarse level and the finest one, in cells.
-        finest_radius_cells: search radius of the passes on the finest level, in cells.
-        tile_px: side of a tile at its level, margin included.
-        margin_px: border of a tile whose blocks are left to its neighbours, level px; no less than the search radius.
-        fine_passes: how often the finest level is matched; every pass starts from the field of the one before.
-        min_confidence: blocks below are not proposed.
-        min_valid: share of valid px that a block needs.
+        reach_px: shifts that the first level must find, optical px.
+        first_px: the first level is the finest one on which the scene has no more px than this.
+        whole_px: scenes of no more px than this are searched down to every pixel, others to every second one.
+        refine_radius_px: of the search on the levels after the first, px of the level.
+        starts: likely shifts that the first level begins with.
+        frozen_weight, trained_weight: of the evidence of the frozen features, and of all teams' together.
+        tile_px: side of the tiles that are held in memory, px of the level.
     """
 
     reach_px: float = 300.0
-    max_coarse_volume: float = 4e6
-    refine_radius_cells: int = 8
-    finest_radius_cells: int = 6
+    first_px: float = 6e5
+    whole_px: float = 2.5e6
+    refine_radius_px: float = 32.0
+    starts: int = 6
+    frozen_weight: float = 1.0
+    trained_weight: float = 1.0
+    tile_px: int = 1024
+
+
+@dataclass(frozen=True)
+class FineConfig:
+    """How a flow regressor goes over a scene around the joint field.
+
+    Attributes:
+        radius_cells: search radius, in feature cells.
+        tile_px: side of a tile, margin included, px of its level.
+        margin_px: border of a tile whose blocks are left to its neighbours, level px; no less than the search radius.
+        prior_px: standard deviation per axis of what is believed to be left of the joint field's error, level px:
+            where the images say little, the field stays where it is.
+        min_confidence: blocks below are not proposed.
+        min_valid: share of valid px that a block needs.
+        search: how the joint field is found.
+    """
+
+    radius_cells: int = 6
     tile_px: int = 1024
     margin_px: int = 64
-    fine_passes: int = 1
+    prior_px: float = 8.0
     min_confidence: float = 0.05
     min_valid: float = 0.5
+    search: SearchConfig = field(default_factory=SearchConfig)

@@ -9,12 +9,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from solution.proposers.encoder.cells import STRIDE_PX
 from solution.proposers.flow.network import PEAK_CELLS, FlowNet, FlowOutput
 from solution.proposers.flow.settings import FlowConfig
 from solution.proposers.optimisation import adamw_one_cycle
-from solution.samples.settings import CELL_PX
 from solution.samples.tiles import NEGATIVE, POSITIVE
 
+_WINDOWS_WEIGHT = 0.7  # of the windows alone, beside the place that the head reads from all of them
 _SIGMA_WEIGHT = 0.2  # of the claimed standard deviation in the loss, beside the place and the shift
 _FLAT_WEIGHT = 0.1  # of the cross-entropy that flattens blocks without SAR data
 _LABEL_DOUBT = 0.5  # share of the truth's own standard deviation that widens the soft target
@@ -28,6 +29,7 @@ class FlowLoss:
     Attributes:
         total: what is minimised.
         place: cross-entropy of the displacement over positive blocks.
+        windows: the same of each window alone, so that the features answer for themselves at every window size.
         shift: smooth L1 of the sub-cell shift, px, over blocks whose peak is right.
         sigma: Laplace negative log-likelihood of the error under log_sigma.
         error_px: median error over positive blocks.
@@ -36,32 +38,32 @@ class FlowLoss:
 
     total: Tensor
     place: Tensor
+    windows: Tensor
     shift: Tensor
     sigma: Tensor
     error_px: Tensor
     near: Tensor
 
 
-def flow_loss(output: FlowOutput, sample: dict[str, Tensor], config: FlowConfig) -> FlowLoss:
-    """Three-state supervision: positive blocks are placed, negative ones are flattened, ignored ones are left alone."""
-    span = output.logits.shape[-1]
+def flow_loss(output: FlowOutput, by_window: Tensor, sample: dict[str, Tensor], config: FlowConfig) -> FlowLoss:
+    """Three-state supervision: positive blocks are placed, negative ones are flattened, ignored ones are left alone.
+
+    Args:
+        by_window: (B, h, w, windows, D, D) logits of each window alone.
+    """
     log_probability = output.logits.flatten(3).log_softmax(dim=-1)
     positive, negative = sample["label"] == POSITIVE, sample["label"] == NEGATIVE
     truth = sample["shift"].permute(0, 2, 3, 1)
     count = positive.sum().clamp_min(1)
-
-    spread = (config.label_sigma_cells**2 + (_LABEL_DOUBT * sample["label_sigma"] / CELL_PX) ** 2)[..., None]
-    axis = torch.arange(span, device=truth.device) - span // 2
-    near_x = torch.exp(-((axis - truth[..., :1] / CELL_PX) ** 2) / (2 * spread))
-    near_y = torch.exp(-((axis - truth[..., 1:] / CELL_PX) ** 2) / (2 * spread))
-    target = (near_y[..., :, None] * near_x[..., None, :]).flatten(3)
-    target = target / target.sum(dim=-1, keepdim=True).clamp_min(1e-12)
+    target = _target(truth, sample["label_sigma"], output.logits.shape[-1], config)
     place = (-(target * log_probability).sum(dim=-1) * positive).sum() / count
+    each = -(target[..., None, :] * by_window.flatten(4).log_softmax(dim=-1)).sum(dim=-1).mean(dim=-1)
+    windows = (each * positive).sum() / count
     flat = (-log_probability.mean(dim=-1) * negative).sum() / negative.sum().clamp_min(1)
 
     difference = output.shift - truth
     error = difference.square().sum(dim=-1).clamp_min(1e-12).sqrt()
-    right = positive & (error.detach() < PEAK_CELLS * CELL_PX)
+    right = positive & (error.detach() < PEAK_CELLS * STRIDE_PX)
     shift = (F.smooth_l1_loss(output.shift, truth, reduction="none").sum(dim=-1) * right).sum() / right.sum().clamp_min(
         1
     )
@@ -71,7 +73,18 @@ def flow_loss(output: FlowOutput, sample: dict[str, Tensor], config: FlowConfig)
         errors = error[positive]
         median = errors.median() if len(errors) else error.new_zeros(())
         near = (errors < _NEAR_PX).float().mean() if len(errors) else error.new_zeros(())
-    return FlowLoss(place + shift + _SIGMA_WEIGHT * sigma + _FLAT_WEIGHT * flat, place, shift, sigma, median, near)
+    total = place + _WINDOWS_WEIGHT * windows + shift + _SIGMA_WEIGHT * sigma + _FLAT_WEIGHT * flat
+    return FlowLoss(total, place, windows, shift, sigma, median, near)
+
+
+def _target(truth: Tensor, doubt_px: Tensor, span: int, config: FlowConfig) -> Tensor:
+    """(B, h, w, D * D) soft target around true shifts (B, h, w, 2) of standard deviation (B, h, w), both in px."""
+    spread = (config.label_sigma_cells**2 + (_LABEL_DOUBT * doubt_px / STRIDE_PX) ** 2)[..., None]
+    axis = torch.arange(span, device=truth.device) - span // 2
+    near_x = torch.exp(-((axis - truth[..., :1] / STRIDE_PX) ** 2) / (2 * spread))
+    near_y = torch.exp(-((axis - truth[..., 1:] / STRIDE_PX) ** 2) / (2 * spread))
+    target = (near_y[..., :, None] * near_x[..., None, :]).flatten(3)
+    return target / target.sum(dim=-1, keepdim=True).clamp_min(1e-12)
 
 
 class FlowModule(lightning.LightningModule):
@@ -88,12 +101,12 @@ class FlowModule(lightning.LightningModule):
         self.net = FlowNet(config)
 
     def _loss(self, sample: dict[str, Tensor], stage: str) -> Tensor:
-        output = self.net(sample["optical"], sample["sar"], sample["optical_valid"], sample["sar_valid"])
-        loss = flow_loss(output, sample, self.config)
+        means = self.net.means(sample["optical"], sample["sar"], sample["optical_valid"], sample["sar_valid"])
+        loss = flow_loss(self.net.head(means), self.net.head.by_window(means), sample, self.config)
         if not torch.isfinite(loss.total):
             raise FloatingPointError(f"{stage}: the loss is not finite on tiles {sample['index'].tolist()}")
         size = len(sample["index"])
-        for name in ("place", "shift", "sigma", "error_px", "near"):
+        for name in ("place", "windows", "shift", "sigma", "error_px", "near"):
             self.log(
                 f"{stage}_{name}",
                 getattr(loss, name),
@@ -113,5 +126,9 @@ class FlowModule(lightning.LightningModule):
         self._loss(sample, "val")
 
     def configure_optimizers(self):
-        """AdamW, one cycle."""
-        return adamw_one_cycle(self.parameters(), self.config)
+        """AdamW, one cycle; the trunk at a rate of its own."""
+        trunk = list(self.net.encoder.trunk.parameters())
+        known = set(map(id, trunk))
+        others = [parameter for parameter in self.parameters() if id(parameter) not in known]
+        rate = self.config.trunk_rate * self.config.learning_rate
+        return adamw_one_cycle([{"params": others}, {"params": trunk, "lr": rate}], self.config)

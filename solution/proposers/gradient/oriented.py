@@ -2,7 +2,7 @@
 
 In the manner of CFOG (Ye et al. 2019). Nothing here is trained.
 
-There is a second bank of oriented gradients in `solution.proposers.encoder`, and neither can take the other's place.
+There is a second bank of oriented gradients in `solution.proposers.matcher.encoder`, and neither can take the other's place.
 That one feeds networks: its filters (a derivative of a Gaussian of 1 px, 6 directions, absolute slopes, differentiable
 and on a GPU) are a part of what the shipped weights learned from. This one is matched as it is, so that it is smoothed
 more, has 8 directions, and is freed from its length and its mean.

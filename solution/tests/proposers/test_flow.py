@@ -10,16 +10,16 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from solution.proposers import encoder
+from solution.proposers.encoder.cells import STRIDE_PX, cell_valid, faded
 from solution.proposers.flow import correlation, network
 from solution.proposers.flow.correlation import block_correlation, pair_counts, window_means
 from solution.proposers.flow.network import FlowNet, FlowOutput, peak_position
 from solution.proposers.flow.settings import FlowConfig
-from solution.proposers.flow.training import FlowModule, flow_loss
-from solution.samples.settings import CELL_PX
+from solution.proposers.flow.training import FlowLoss, FlowModule, flow_loss
 from solution.samples.tiles import IGNORE, NEGATIVE, POSITIVE
 
 CONFIG = replace(FlowConfig().smoke(), radius_cells=5)
+BLOCK_PX = 16
 
 
 @pytest.fixture(scope="module")
@@ -126,12 +126,12 @@ def displaced(features: torch.Tensor, dx: int, dy: int) -> torch.Tensor:
 @pytest.mark.parametrize(("dx", "dy"), [(3, 0), (0, -4), (4, -2), (-5, 5)])
 @pytest.mark.parametrize("grad", [True, False])
 def test_matching_finds_whole_cells_in_both_axes(net, dx, dy, grad):
-    optical = unit_texture(32, 40)
-    valid = torch.ones(1, 1, 32, 40)
+    optical = unit_texture(16, 20)
+    valid = torch.ones(1, 1, 16, 20)
     with torch.set_grad_enabled(grad):
         found = net.match(optical, displaced(optical, dx, dy), valid, valid, radius=6)
     inner = found.shift[0, 1:-1, 1:-1].detach()
-    torch.testing.assert_close(inner, torch.tensor([2.0 * dx, 2.0 * dy]).expand_as(inner), atol=0.02, rtol=0)
+    torch.testing.assert_close(inner, torch.tensor([4.0 * dx, 4.0 * dy]).expand_as(inner), atol=0.02, rtol=0)
     assert found.confidence[0, 1:-1, 1:-1].min() > 0.99
     assert found.shift.shape == (1, 4, 5, 2) and found.logits.shape == (1, 4, 5, 13, 13)
 
@@ -156,7 +156,7 @@ def test_invalid_cells_have_no_say(net):
     with torch.no_grad():
         kept, replaced = (net.match(optical, image, valid, hole, 4) for image in (sar, spoiled))
     assert torch.equal(kept.logits, replaced.logits)
-    assert kept.shift[0, 1, 1].tolist() == pytest.approx([4.0, 2.0], abs=0.05)
+    assert kept.shift[0, 1, 1].tolist() == pytest.approx([8.0, 4.0], abs=0.05)
 
 
 def test_blank_tiles_are_valid_input(net):
@@ -178,58 +178,65 @@ def test_a_batch_is_its_tiles(net):
     assert together.shift.shape == (3, 4, 6, 2)
 
 
-def test_features_are_unit_vectors_of_half_resolution_and_know_their_modality(net):
+def test_features_are_unit_vectors_of_a_quarter_and_know_their_modality(net):
     grey = torch.rand(1, 1, 64, 96, generator=torch.Generator().manual_seed(0))
-    valid = torch.ones(1, 64, 96)
+    valid, fresh = torch.ones(1, 64, 96), FlowNet(CONFIG).eval()
+    torch.nn.init.normal_(fresh.encoder.adapter.layers[-1].weight)
     with torch.no_grad():
-        optical, sar = net.encoder(grey.expand(-1, 3, -1, -1), grey, valid, valid)
-    assert optical.shape == sar.shape == (1, CONFIG.feature_channels, 32, 48)
-    torch.testing.assert_close(optical.norm(dim=1), torch.ones(1, 32, 48))
+        optical, sar = fresh.encoder.optical(grey.expand(-1, 3, -1, -1), valid), fresh.encoder.sar(grey, valid)
+    assert optical.shape == sar.shape == (1, CONFIG.feature_channels, 16, 24)
+    torch.testing.assert_close(optical.norm(dim=1), torch.ones(1, 16, 24))
     assert (optical - sar).abs().max() > 0.1
 
 
-def test_the_stem_survives_a_contrast_inversion_in_its_gradients(net):
-    image = torch.rand(1, 1, 64, 64, generator=torch.Generator().manual_seed(0))
-    valid = torch.ones(1, 1, 64, 64)
-    gradients, inverted = (
-        net.encoder.sar_stem._inputs(picture, valid)[:, -2 * encoder.ORIENTATIONS :] for picture in (image, 1 - image)
-    )
-    torch.testing.assert_close(gradients, inverted, atol=1e-4, rtol=1e-4)
-    stripes = (torch.arange(64) % 8 / 8.0).expand(1, 1, 64, 64)
-    across, along = (net.encoder.sar_stem._gradients(tilt).mean(dim=(0, 2, 3)) for tilt in (stripes, stripes.mT))
-    assert across.argmax() == 0 and along.argmax() == encoder.ORIENTATIONS // 2
+def test_before_training_both_images_go_the_same_way(net):
+    grey, valid = torch.rand(1, 1, 64, 64, generator=torch.Generator().manual_seed(0)), torch.ones(1, 64, 64)
+    with torch.no_grad():
+        optical, sar = net.encoder.optical(grey.expand(-1, 3, -1, -1), valid), net.encoder.sar(grey, valid)
+    torch.testing.assert_close(optical, sar)
 
 
-def test_the_border_of_the_data_is_not_to_be_seen(net):
-    valid = torch.ones(1, 1, 96, 96)
-    valid[..., :40, 30:60] = 0
-    flat = net.encoder.sar_stem._inputs(0.3 * valid, valid)
-    torch.testing.assert_close(flat, flat[..., :1, :1].expand_as(flat), atol=1e-5, rtol=0)
+def test_the_trunk_keeps_its_batch_statistics_in_training():
+    fresh = FlowNet(CONFIG).train()
+    before = {name: value.clone() for name, value in fresh.encoder.trunk.named_buffers()}
+    fresh.encoder.optical(torch.rand(2, 3, 64, 64), torch.ones(2, 64, 64))
+    assert fresh.training and all(torch.equal(before[name], value) for name, value in fresh.encoder.trunk.named_buffers())
+
+
+def test_the_border_of_the_data_is_not_to_be_seen():
+    valid = torch.ones(1, 96, 96)
+    valid[0, :40, 30:60] = 0
+    flat = faded(0.3 * valid[:, None], valid)
+    torch.testing.assert_close(flat, torch.full_like(flat, 0.3), atol=1e-5, rtol=0)
     rng = torch.Generator().manual_seed(0)
-    picture, other = torch.rand(1, 1, 96, 96, generator=rng), torch.rand(1, 1, 96, 96, generator=rng)
-    filled = torch.where(valid > 0, picture, other)
-    assert torch.equal(net.encoder.sar_stem._inputs(picture, valid), net.encoder.sar_stem._inputs(filled, valid))
+    picture, other = torch.rand(1, 3, 96, 96, generator=rng), torch.rand(1, 3, 96, 96, generator=rng)
+    filled = torch.where(valid[:, None] > 0, picture, other)
+    torch.testing.assert_close(faded(picture, valid), faded(filled, valid))
 
 
 def test_a_cell_is_valid_where_no_pixel_near_it_lacks_data():
     valid = torch.ones(1, 64, 64)
     valid[0, 31, 20] = 0
-    rows, columns = np.nonzero(encoder.cell_valid(valid)[0, 0].numpy() == 0)
-    # Within 8 px: rows 23 to 39 and columns 12 to 28, so cells 11 to 19 and 6 to 14; the tile's own border does not
-    # count.
-    assert (rows.min(), rows.max(), columns.min(), columns.max(), len(rows)) == (11, 19, 6, 14, 81)
+    rows, columns = np.nonzero(cell_valid(valid)[0, 0].numpy() == 0)
+    # Within 8 px: rows 23 to 39 and columns 12 to 28, so cells 5 to 9 and 3 to 7; the tile's own border does not count.
+    assert (rows.min(), rows.max(), columns.min(), columns.max(), len(rows)) == (5, 9, 3, 7, 25)
 
 
 def one_peak(x: float, y: float, blocks: int = 3, height: float = 20.0) -> FlowOutput:
     """What a net that is sure of the shift (x, y) px says of blocks x blocks blocks."""
     axis = torch.arange(-5, 6).float()
-    plane = -((axis[None, :] - x / CELL_PX) ** 2 + (axis[:, None] - y / CELL_PX) ** 2) / 2 * height / 10
+    plane = -((axis[None, :] - x / STRIDE_PX) ** 2 + (axis[:, None] - y / STRIDE_PX) ** 2) / 2 * height / 10
     logits = plane.expand(1, blocks, blocks, 11, 11).clone()
     shift, confidence, _, _ = peak_position(logits.reshape(-1, 11, 11))
     by_block = (1, blocks, blocks)
     return FlowOutput(
-        logits, CELL_PX * shift.reshape(*by_block, 2), torch.zeros(by_block), confidence.reshape(by_block)
+        logits, STRIDE_PX * shift.reshape(*by_block, 2), torch.zeros(by_block), confidence.reshape(by_block)
     )
+
+
+def loss_of(output: FlowOutput, sample: dict[str, torch.Tensor]) -> FlowLoss:
+    """The loss where each of two windows alone says what both say together."""
+    return flow_loss(output, output.logits[:, :, :, None].expand(-1, -1, -1, 2, -1, -1), sample, CONFIG)
 
 
 def truth(x: float, y: float, label: int = POSITIVE, blocks: int = 3) -> dict[str, torch.Tensor]:
@@ -245,7 +252,7 @@ def truth(x: float, y: float, label: int = POSITIVE, blocks: int = 3) -> dict[st
 
 def test_the_loss_falls_towards_the_right_answer_in_both_axes():
     at = {
-        (x, y): flow_loss(one_peak(x, y), truth(4.0, -2.0), CONFIG)
+        (x, y): loss_of(one_peak(x, y), truth(4.0, -2.0))
         for x, y in [(4, -2), (5, -2), (4, -4), (-2, 4), (4, 2), (0, 0)]
     }
     right = at.pop((4, -2))
@@ -260,26 +267,26 @@ def test_the_claimed_sigma_is_best_at_the_error():
     for log_sigma in (-1.5, 0.0, 1.5):
         output = one_peak(5.0, -2.0)
         output.log_sigma = torch.full_like(output.log_sigma, log_sigma)
-        losses[log_sigma] = float(flow_loss(output, truth(4.0, -2.0), CONFIG).sigma)
+        losses[log_sigma] = float(loss_of(output, truth(4.0, -2.0)).sigma)
     assert losses[0.0] < min(losses[-1.5], losses[1.5])
 
 
 def test_ignored_blocks_do_not_matter():
     sample, output = truth(4.0, -2.0), one_peak(4.0, -2.0)
-    alone = flow_loss(output, sample, CONFIG)
+    alone = loss_of(output, sample)
     sample["label"][0, 0] = IGNORE
     output.logits[0, 0] = one_peak(-8.0, 8.0).logits[0, 0]
     output.shift[0, 0] = -8.0
     output.log_sigma[0, 0] = 4.0
-    torch.testing.assert_close(flow_loss(output, sample, CONFIG).total, alone.total)
+    torch.testing.assert_close(loss_of(output, sample).total, alone.total)
     sample["label"][:] = IGNORE
-    nothing = flow_loss(output, sample, CONFIG)
+    nothing = loss_of(output, sample)
     assert nothing.total == 0 and nothing.error_px == 0
 
 
 def test_negative_blocks_are_flattened():
     sample = truth(4.0, -2.0, label=NEGATIVE)
-    sure, unsure = (flow_loss(one_peak(4.0, -2.0, height=height), sample, CONFIG) for height in (40.0, 0.0))
+    sure, unsure = (loss_of(one_peak(4.0, -2.0, height=height), sample) for height in (40.0, 0.0))
     assert unsure.total < sure.total and sure.place == 0
     assert float(unsure.total) == pytest.approx(0.1 * np.log(121), rel=1e-4)
 
@@ -287,8 +294,8 @@ def test_negative_blocks_are_flattened():
 def test_a_loss_that_is_not_finite_names_its_tiles():
     module = FlowModule(CONFIG)
     module.log = lambda *_, **__: None
-    torch.nn.init.constant_(module.net.encoder.project.bias, float("nan"))
-    side = CONFIG.block_cells * CELL_PX * 2
+    torch.nn.init.constant_(module.net.encoder.project[-1].bias, float("nan"))
+    side = 2 * BLOCK_PX
     sample = {**truth(0.0, 0.0, blocks=2), "optical": torch.rand(1, 3, side, side), "sar": torch.rand(1, 1, side, side)}
     sample |= {"optical_valid": torch.ones(1, side, side), "sar_valid": torch.ones(1, side, side)}
     with pytest.raises(FloatingPointError, match=r"train: the loss is not finite on tiles \[4\]"):

@@ -9,12 +9,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from solution.proposers.flow.network import FlowNet
-from solution.proposers.flow.settings import FlowConfig
 from solution.proposers.matcher import training
 from solution.proposers.matcher.network import MatcherNet
 from solution.proposers.matcher.training import MatcherModule
-from solution.proposers.matcher.warm_start import start_from_flow
 from solution.samples import images
 from solution.samples.images import TrainingImage
 from solution.samples.tiles import TilePairs
@@ -92,21 +89,3 @@ def test_a_fixed_share_of_the_batches_is_translated(monkeypatch):
     monkeypatch.setattr(plain, "_loss", lambda sample, stage, translated: seen.append(translated))
     plain.training_step({}, 0)
     assert seen == [False]
-
-
-def test_it_starts_with_the_features_of_a_flow_regressor():
-    """Same stems, same trunk: the first channels of a descriptor point where the regressor's features do."""
-    torch.manual_seed(0)
-    flow, net = FlowNet(replace(FlowConfig(), stem_channels=16, feature_channels=12)).eval(), MatcherNet(TINY).eval()
-    start_from_flow(net, flow.state_dict())
-    optical, sar, valid = smooth_image(1, 3), smooth_image(2, 1), torch.ones(1, 64, 64)
-    with torch.no_grad():
-        expected = flow.encoder(optical, sar, valid, valid)
-        found = net.dense_pair(optical, valid, sar, valid, "sar")
-        for features, dense in zip(expected, found, strict=True):
-            torch.testing.assert_close(F.normalize(dense.descriptor[:, :12], dim=1), features, atol=1e-4, rtol=1e-3)
-        assert torch.equal(
-            net.dense(optical, valid, "translated").descriptor, net.dense(optical, valid, "optical").descriptor
-        )
-    with pytest.raises(RuntimeError):
-        start_from_flow(net, FlowNet(FlowConfig()).state_dict())

@@ -96,11 +96,6 @@ def _local_mean(image: Tensor, step: int = 4) -> Tensor:
     return F.interpolate(coarse, size=image.shape[-2:], mode="bilinear", align_corners=False)
 
 
-def cell_valid(valid: Tensor) -> Tensor:
-    """(B, H, W) px -> (B, 1, H / 2, W / 2) cells, 1 where all px within 8 px are valid."""
-    return -F.max_pool2d(-eroded(valid[:, None]), CELL_PX)
-
-
 class Features(nn.Module):
     """A timm trunk behind the stems, and a feature pyramid back to half resolution."""
 

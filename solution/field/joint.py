@@ -1,0 +1,168 @@
+"""One field for the whole scene at once: the shifts that the evidence of all nodes together speaks for.
+
+No node decides for itself, and none is outvoted: the field is a cubic B-spline that gathers as much evidence as it can,
+first as one shift, then as an affine, then on ever finer lattices, while the evidence is blurred less and less
+(graduated optimisation, Blake & Zisserman 1987). One shift has rivals, so several starts are tried, all at once, and the
+field that has gathered the most wins.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.ndimage import gaussian_filter
+from torch import Tensor
+from torch.nn import functional as F
+
+from solution.field.evidence import Evidence
+
+_PEAK_BLUR, _PEAK_APART = 2.0, 5  # cells: of the scene's summed evidence, and between starts
+_STEPS = 50
+_RATE_AFFINE, _RATE_SPLINE = 0.5, 0.3  # cells a step, at first
+_AFFINE_NODES = 8.0  # an affine's coefficients are shifts so many nodes from the middle, in cells
+_STIFFNESS = 0.5  # weight of roughness against the mean evidence of a node
+_PULL = 0.02  # of the coefficients themselves, beside their differences
+_AFFINE_PULL = 5e-4
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step from coarse to fine.
+
+    Attributes:
+        pitch: distance of the spline's coefficients, nodes; None = an affine.
+        blur_px: of the evidence, px of the level.
+    """
+
+    pitch: float | None
+    blur_px: float
+
+
+@dataclass(frozen=True)
+class Joint:
+    """The field that won.
+
+    Attributes:
+        shift: (rows, columns, 2) in optical px, x before y, at the evidence's nodes.
+        gain: its mean evidence over the nodes that have any.
+        start: (x, y) shift that it began with, optical px.
+    """
+
+    shift: np.ndarray
+    gain: float
+    start: tuple[float, float]
+
+
+SEARCH = (Stage(None, 16.0), Stage(24.0, 12.0), Stage(12.0, 8.0), Stage(6.0, 5.0), Stage(3.0, 4.0))
+"""From one shift to a spline, for a level that must find everything."""
+REFINE = (Stage(12.0, 8.0), Stage(6.0, 5.0), Stage(3.0, 4.0))
+"""For a level that is read through a field already."""
+
+
+def joint_field(evidence: Evidence, stages: tuple[Stage, ...], factor: int, starts: int = 0) -> Joint:
+    """The field of the most evidence.
+
+    Args:
+        factor: level that the evidence was gathered on, optical px per level px.
+        starts: how many of the scene's likeliest shifts it may begin with; 0 = with no shift alone.
+    """
+    planes = torch.from_numpy(evidence.planes).flatten(0, 1)[:, None]
+    there = (planes != 0).flatten(1).any(dim=1).float()
+    weight = there / there.sum().clamp_min(1.0)
+    peaks = torch.tensor(likely_shifts(evidence.planes, starts) if starts else [(0, 0)], dtype=torch.float32)
+    rows, columns = evidence.planes.shape[:2]
+    shift = peaks[:, None, None].expand(-1, rows, columns, -1).contiguous()
+    for stage in stages:
+        blur = stage.blur_px * factor / evidence.cell_px
+        shift, gain = _climb(blurred(planes, blur), weight, shift, _basis(stage, rows), _basis(stage, columns), stage)
+    best = int(gain.argmax())
+    start = (peaks[best] * evidence.cell_px).tolist()
+    return Joint(shift[best].double().numpy() * evidence.cell_px, float(gain[best]), tuple(start))
+
+
+def likely_shifts(planes: np.ndarray, count: int) -> list[tuple[int, int]]:
+    """The displacements (x, y), in cells, for which the scene's summed evidence is highest, some cells apart; none where
+    there is no evidence."""
+    span, found = planes.shape[-1], []
+    total = gaussian_filter(planes.sum(axis=(0, 1)), _PEAK_BLUR)
+    if not total.any():
+        return [(0, 0)]
+    for _ in range(count):
+        row, column = divmod(int(total.argmax()), span)
+        found.append((column - span // 2, row - span // 2))
+        near = [slice(max(0, at - _PEAK_APART), at + _PEAK_APART + 1) for at in (row, column)]
+        total[near[0], near[1]] = -np.inf
+    return found
+
+
+def blurred(planes: Tensor, blur: float) -> Tensor:
+    """(N, 1, D, D) -> the same, smoothed over displacements and scaled so that a peak keeps its weight."""
+    reach = int(3 * blur + 0.5)
+    kernel = torch.exp(-0.5 * (torch.arange(-reach, reach + 1) / blur) ** 2)
+    kernel = kernel / kernel.sum()
+    padded = F.pad(planes, (reach,) * 4, mode="replicate") if reach < planes.shape[-1] else _edged(planes, reach)
+    along_x = F.conv2d(padded, kernel[None, None, None, :])
+    return F.conv2d(along_x, kernel[None, None, :, None]) * blur
+
+
+def _edged(planes: Tensor, reach: int) -> Tensor:
+    while reach > 0:
+        part = min(reach, planes.shape[-1] - 1)
+        planes, reach = F.pad(planes, (part,) * 4, mode="replicate"), reach - part
+    return planes
+
+
+def _climb(
+    planes: Tensor, weight: Tensor, shift: Tensor, along_y: Tensor, along_x: Tensor, stage: Stage
+) -> tuple[Tensor, Tensor]:
+    """Add to shifts (S, rows, columns, 2) what raises the evidence -> shifts, and the mean evidence (S,) of each."""
+    half = planes.shape[-1] // 2
+    affine = stage.pitch is None
+    coefficients = torch.zeros(len(shift), along_y.shape[1], along_x.shape[1], 2, requires_grad=True)
+    optimizer = torch.optim.Adam([coefficients], lr=_RATE_AFFINE if affine else _RATE_SPLINE)
+    for step in range(_STEPS + 1):
+        moved = shift + torch.einsum("yk,xl,sklc->syxc", along_y, along_x, _masked(coefficients, affine))
+        at = (moved / half).flatten(1, 2).transpose(0, 1)[:, :, None]
+        # Cubic: between two cells, a linear peak always lies on one of them.
+        read = F.grid_sample(planes, at, mode="bicubic", align_corners=True, padding_mode="border")[:, 0, :, 0]
+        gain = (read * weight[:, None]).sum(dim=0)
+        if step == _STEPS:
+            return moved.detach().clamp(-half, half), gain.detach()  # beyond the search, nothing was looked at
+        loss = (_STIFFNESS * _roughness(coefficients, affine) - gain).sum()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    raise AssertionError
+
+
+def _masked(coefficients: Tensor, affine: bool) -> Tensor:
+    """An affine has no product of x and y."""
+    if not affine:
+        return coefficients
+    keep = torch.ones(2, 2)
+    keep[1, 1] = 0
+    return coefficients * keep[None, :, :, None]
+
+
+def _roughness(coefficients: Tensor, affine: bool) -> Tensor:
+    """(S,) of coefficients (S, k, l, 2)."""
+    if affine:
+        return _AFFINE_PULL * coefficients[:, 1:].square().mean(dim=(1, 2, 3))
+    down, across = coefficients.diff(dim=1), coefficients.diff(dim=2)
+    both = down.square().mean(dim=(1, 2, 3)) + across.square().mean(dim=(1, 2, 3))
+    return both + _PULL * coefficients.square().mean(dim=(1, 2, 3))
+
+
+def _basis(stage: Stage, count: int) -> Tensor:
+    """(count, k) what each coefficient adds at each node, along one axis."""
+    place = np.arange(count, dtype=np.float64)
+    if stage.pitch is None:
+        linear = np.column_stack([np.ones(count), (place - place.mean()) / _AFFINE_NODES])
+        return torch.from_numpy(linear.astype(np.float32))
+    centres = np.arange(-1, int(np.ceil((count - 1) / stage.pitch)) + 2)
+    distance = np.abs(place[:, None] / stage.pitch - centres[None])
+    near = 2 / 3 - distance**2 + distance**3 / 2
+    far = (2 - distance).clip(0) ** 3 / 6
+    return torch.from_numpy(np.where(distance < 1, near, far).astype(np.float32))

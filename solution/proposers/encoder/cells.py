@@ -1,0 +1,41 @@
+"""Feature cells: squares of 4 px of the level, one feature vector each, and which of them hold data."""
+
+from __future__ import annotations
+
+from torch import Tensor
+from torch.nn import functional as F
+
+STRIDE_PX = 4
+"""Side of a feature cell, in px of the level."""
+
+_BORDER_PX = 8
+
+
+def faded(image: Tensor, valid: Tensor) -> Tensor:
+    """The image (B, C, H, W) fading into its mean towards ground without data, whose edge says nothing about the ground.
+
+    Args:
+        valid: (B, H, W), 0 or 1; the border of the tile itself does not count.
+    """
+    valid = valid[:, None]
+    share = valid.mean(dim=(2, 3), keepdim=True).clamp_min(1e-3)
+    mean = (image * valid).mean(dim=(2, 3), keepdim=True) / share
+    return mean + (image - mean) * _fade(valid)
+
+
+def cell_valid(valid: Tensor) -> Tensor:
+    """(B, H, W) px -> (B, 1, H / 4, W / 4) cells, 1 where all px within 8 px are valid."""
+    return -F.max_pool2d(-_eroded(valid[:, None]), STRIDE_PX)
+
+
+def _fade(valid: Tensor) -> Tensor:
+    """(B, 1, H, W) -> 0 within 8 px of invalid ground, rising to 1 at 16 px."""
+    side, half = 2 * _BORDER_PX + 1, _BORDER_PX
+    along_x = F.avg_pool2d(_eroded(valid), (1, side), 1, (0, half), count_include_pad=False)
+    return F.avg_pool2d(along_x, (side, 1), 1, (half, 0), count_include_pad=False)
+
+
+def _eroded(valid: Tensor) -> Tensor:
+    """(B, 1, H, W), 1 where all is valid within 8 px."""
+    side, half = 2 * _BORDER_PX + 1, _BORDER_PX
+    return -F.max_pool2d(F.max_pool2d(-valid, (1, side), 1, (0, half)), (side, 1), 1, (half, 0))

@@ -1,0 +1,88 @@
+"""What both images are turned into: unit feature vectors, one for every cell of 4 px, by one pretrained trunk.
+
+The SAR image enters through a small adapter that sees it at three sizes of local means (speckle is noise at one size and
+texture at another). A pyramid takes the trunk's maps of 16, 8 and 4 px together (FPN, Lin et al. 2017).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from solution.proposers.encoder.cells import STRIDE_PX, faded
+from solution.proposers.encoder.trunk import bare_trunk, load_imagenet
+
+_STRIDES = (4, 8, 16)
+_MEANS_PX = (3, 7, 15)  # sides of the local means that the adapter sees
+_ADAPTER_CHANNELS = 16
+_CENTRE, _SPAN = 0.5, 0.5  # what the ImageNet weights expect: (value - centre) / span
+
+
+class SarAdapter(nn.Module):
+    """From one SAR channel to the three that the trunk reads: itself, and what is learned of its local means."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(1 + len(_MEANS_PX), _ADAPTER_CHANNELS, 3, padding=1),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(_ADAPTER_CHANNELS, 3, 3, padding=1),
+        )
+        # Begins as the image itself, so that the trunk starts from what it knows.
+        nn.init.zeros_(self.layers[-1].weight)
+        nn.init.zeros_(self.layers[-1].bias)
+
+    def forward(self, sar: Tensor) -> Tensor:
+        """(B, 1, H, W) -> (B, 3, H, W)."""
+        means = [F.avg_pool2d(sar, side, 1, side // 2, count_include_pad=False) for side in _MEANS_PX]
+        return sar.expand(-1, 3, -1, -1) + self.layers(torch.cat([sar, *means], dim=1))
+
+
+class Encoder(nn.Module):
+    """Trunk, adapter, and the pyramid back to cells.
+
+    Args:
+        trunk: timm's name of the network.
+        width: channels of the pyramid.
+        channels: length of a feature vector.
+    """
+
+    def __init__(self, trunk: str, width: int, channels: int) -> None:
+        super().__init__()
+        self.name = trunk
+        self.trunk = bare_trunk(trunk, _STRIDES)
+        self.adapter = SarAdapter()
+        self.laterals = nn.ModuleList(nn.Conv2d(count, width, 1) for count in self.trunk.feature_info.channels())
+        self.project = nn.Sequential(
+            nn.Conv2d(width, width, 3, padding=1), nn.ReLU(inplace=True), nn.Conv2d(width, channels, 1)
+        )
+
+    def start(self) -> None:
+        """Begin with the trunk's ImageNet weights. Raises `InputError` where they are missing."""
+        load_imagenet(self.trunk, self.name)
+
+    def train(self, mode: bool = True) -> Encoder:
+        """The trunk keeps its batch statistics: those of a few tiles are worse than those of ImageNet."""
+        super().train(mode)
+        for module in self.trunk.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eval()
+        return self
+
+    def optical(self, image: Tensor, valid: Tensor) -> Tensor:
+        """(B, 3, H, W) in [0, 1] and validity (B, H, W) -> (B, C, H / 4, W / 4) unit features; H, W multiples of 16."""
+        return self._features((faded(image, valid) - _CENTRE) / _SPAN)
+
+    def sar(self, image: Tensor, valid: Tensor) -> Tensor:
+        """(B, 1, H, W) in [0, 1] and validity (B, H, W) -> (B, C, H / 4, W / 4) unit features; H, W multiples of 16."""
+        return self._features(self.adapter((faded(image, valid) - _CENTRE) / _SPAN))
+
+    def _features(self, image: Tensor) -> Tensor:
+        size = (image.shape[-2] // STRIDE_PX, image.shape[-1] // STRIDE_PX)
+        maps = self.trunk(image)
+        merged = [
+            F.interpolate(lateral(level), size=size, mode="bilinear", align_corners=False)
+            for lateral, level in zip(self.laterals, maps, strict=True)
+        ]
+        return F.normalize(self.project(torch.stack(merged).sum(dim=0)), dim=1)

@@ -1,0 +1,58 @@
+"""What the trunk sees without any training on SAR: its map at stride 16, coarse and robust.
+
+Features that were never taught anything about a sensor do not lose those that they have not seen. They are standardised
+per image, which takes away most of what tells the modalities apart, and are read at 8 px, half their own distance.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from solution.proposers.encoder.cells import faded
+from solution.proposers.encoder.trunk import bare_trunk, load_imagenet
+
+FROZEN_PX = 8
+"""Side of a cell of the frozen features, px of the level."""
+
+_MOST_DEVIATIONS = 3.0
+_DESPECKLE_PX = 5
+_CENTRE, _SPAN = 0.5, 0.5
+
+
+class FrozenFeatures(nn.Module):
+    """The trunk's map at stride 16 with its ImageNet weights. Raises `InputError` where those are missing."""
+
+    def __init__(self, trunk: str) -> None:
+        super().__init__()
+        self.trunk = bare_trunk(trunk, (16,))
+        load_imagenet(self.trunk, trunk)
+        self.requires_grad_(False).eval().to(memory_format=torch.channels_last)
+
+    def optical(self, image: Tensor, valid: Tensor) -> Tensor:
+        """(B, 3, H, W) in [0, 1], validity (B, H, W) -> (B, 112, H / 8, W / 8) unit features; H, W multiples of 16."""
+        weight = image.new_tensor([0.299, 0.587, 0.114])[:, None, None]
+        return self._features((image * weight).sum(dim=1, keepdim=True), valid)
+
+    def sar(self, image: Tensor, valid: Tensor) -> Tensor:
+        """(B, 1, H, W) in [0, 1], validity (B, H, W) -> (B, 112, H / 8, W / 8) unit features; H, W multiples of 16."""
+        return self._features(despeckled(image), valid)
+
+    def _features(self, grey: Tensor, valid: Tensor) -> Tensor:
+        (found,) = self.trunk(((faded(grey, valid) - _CENTRE) / _SPAN).expand(-1, 3, -1, -1))
+        weight = F.avg_pool2d(valid[:, None], 16)
+        count = weight.sum(dim=(2, 3), keepdim=True).clamp_min(1.0)
+        mean = (found * weight).sum(dim=(2, 3), keepdim=True) / count
+        deviation = ((found - mean).square() * weight).sum(dim=(2, 3), keepdim=True).div(count).sqrt()
+        standard = ((found - mean) / (deviation + 1e-3)).clamp(-_MOST_DEVIATIONS, _MOST_DEVIATIONS)
+        size = (grey.shape[-2] // FROZEN_PX, grey.shape[-1] // FROZEN_PX)
+        return F.normalize(F.interpolate(standard, size=size, mode="bilinear", align_corners=False), dim=1)
+
+
+def despeckled(sar: Tensor) -> Tensor:
+    """(B, 1, H, W) -> medians over 5 x 5 px."""
+    images = [cv2.medianBlur(image[0], _DESPECKLE_PX) for image in sar.cpu().numpy()]
+    return torch.from_numpy(np.stack(images)[:, None]).to(sar.device)

@@ -1,0 +1,179 @@
+"""The evidence of a level: both images tile by tile, their features, and how well these agree at every node."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from solution.core.geometry import Window
+from solution.core.progress import Progress, counted
+from solution.data.raster import output_grid
+from solution.data.scene import ScenePair
+from solution.field.evidence import Evidence, finer, standardised
+from solution.proposers.flow.correlation import block_correlation, pair_counts, window_means
+from solution.field.shiftfield import Fit
+
+NODE_PX = 32
+"""Distance of neighbouring nodes, px of the level."""
+_ALIGN_PX = 32  # tiles begin and end on whole nodes, and on whole cells of every stride
+_CONTEXT_PX = 64  # beyond a tile, that features see
+
+Maker = Callable[[Tensor, Tensor], Tensor]
+"""Image (1, bands, H, W) in [0, 1] and validity (1, H, W) -> unit features (1, C, H / cell, W / cell)."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A kind of features, and how its evidence is taken.
+
+    Attributes:
+        optical, sar: make the features of either image.
+        cell_px: side of their cells, px of the level.
+        window_nodes: side of the windows over which agreement is averaged, in nodes; odd.
+        weight: of its standardised evidence.
+    """
+
+    optical: Maker
+    sar: Maker
+    cell_px: int
+    window_nodes: int = 1
+    weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class View:
+    """An image over a window at a level.
+
+    Attributes:
+        image: (1, bands, h, w) in [0, 1].
+        valid: (1, h, w).
+    """
+
+    image: Tensor
+    valid: Tensor
+
+    def features(self, make: Maker, cell_px: int) -> tuple[Tensor, Tensor]:
+        """(1, C, h, w) and validity (1, 1, h, w) in cells; nothing is computed where nothing is valid."""
+        height, width = (size // cell_px for size in self.valid.shape[-2:])
+        box = _bounds(self.valid[0].numpy())
+        if box is None:
+            return torch.zeros(1, 1, height, width), torch.zeros(1, 1, height, width)
+        rows, columns = box
+        valid = self.valid[:, rows, columns]
+        found = make(self.image[:, :, rows, columns].contiguous(memory_format=torch.channels_last), valid)
+        whole = -F.max_pool2d(-valid[:, None], cell_px)
+        place = [columns.start, self.valid.shape[-1] - columns.stop, rows.start, self.valid.shape[-2] - rows.stop]
+        pad = [side // cell_px for side in place]
+        return F.pad(found * whole, pad), F.pad(whole, pad)
+
+
+def _bounds(valid: np.ndarray) -> tuple[slice, slice] | None:
+    """Rows and columns that hold anything, widened to whole cells of 16 px."""
+    out = []
+    for axis in (1, 0):
+        there = np.flatnonzero(valid.any(axis=axis))
+        if not len(there):
+            return None
+        start, stop = there[0] // _ALIGN_PX * _ALIGN_PX, -(-(there[-1] + 1) // _ALIGN_PX) * _ALIGN_PX
+        out.append(slice(int(start), int(min(stop, valid.shape[1 - axis]))))
+    return out[0], out[1]
+
+
+@torch.inference_mode()
+def gather(
+    pair: ScenePair,
+    factor: int,
+    radius_px: float,
+    field: Fit | None,
+    sources: Sequence[Source],
+    tile_px: int = 1024,
+    told: str = "",
+    progress: Progress | None = None,
+) -> Evidence:
+    """Evidence of all sources, their weighted mean, at the nodes of a level.
+
+    Args:
+        factor: level, optical px per level px.
+        radius_px: displacements that are looked at around the field, px of the level.
+        field: what the SAR image is read through; None = geocoding alone.
+        tile_px: side of the tiles that are held in memory, px of the level, without what is around them.
+    """
+    finest = min(source.cell_px for source in sources)
+    radius = math.ceil(radius_px / finest)
+    size = [-(-length // (factor * NODE_PX)) for length in pair.shape]
+    planes = [np.zeros((*size, *(2 * radius + 1,) * 2), np.float32) for _ in sources]
+    share = [np.zeros_like(plane) for plane in planes]
+    step = tile_px // NODE_PX
+    corners = [(row, column) for row in range(0, size[0], step) for column in range(0, size[1], step)]
+    for _, (row, column) in counted(corners, told, progress):
+        rows, columns = min(step, size[0] - row), min(step, size[1] - column)
+        views = _views(pair, Window(column, row, columns, rows), factor, radius_px, field)
+        for at, source in enumerate(sources):
+            found = _agreement(*views, source, radius * finest)
+            if found is None:
+                continue
+            place = (slice(row, row + rows), slice(column, column + columns))
+            planes[at][place], share[at][place] = (fitting(part, source.cell_px // finest, radius) for part in found)
+    weights = np.array([source.weight for source in sources]) / sum(source.weight for source in sources)
+    total = sum(np.float32(weight) * standardised(*both) for weight, both in zip(weights, zip(planes, share, strict=True), strict=True))
+    half = (NODE_PX * factor - 1) / 2
+    return Evidence(total, float(finest * factor), (half, half), float(NODE_PX * factor))
+
+
+def fitting(planes: np.ndarray, times: int, radius: int) -> np.ndarray:
+    """Planes on the finest cells, cut to the radius."""
+    if times > 1:
+        return finer(planes, times, radius)
+    middle = planes.shape[-1] // 2
+    return planes[..., middle - radius : middle + radius + 1, middle - radius : middle + radius + 1]
+
+
+def _views(pair: ScenePair, nodes: Window, factor: int, radius_px: float, field: Fit | None) -> tuple[View, View, int]:
+    """Both images around nodes, the SAR image with a wider margin -> and what that is wider by, px of the level."""
+    reach = _ALIGN_PX * math.ceil(radius_px / _ALIGN_PX)
+    views = []
+    for margin in (_CONTEXT_PX, _CONTEXT_PX + reach):
+        x, y = (NODE_PX * start - margin for start in (nodes.x, nodes.y))
+        width, height = (NODE_PX * count + 2 * margin for count in (nodes.width, nodes.height))
+        window = Window(x * factor, y * factor, width * factor, height * factor)
+        grid = output_grid(window, factor)
+        if len(views):
+            shift = 0.0 if field is None else field.shift_at(grid.reshape(-1, 2)).reshape(grid.shape)
+            image, valid = pair.sample_sar(grid + shift + pair.centre_offset_px, factor)
+        else:
+            image, valid = pair.sample_optical(grid, factor)
+        views.append(View(torch.from_numpy(np.ascontiguousarray(image))[None], torch.from_numpy(valid)[None]))
+    return views[0], views[1], reach
+
+
+def _agreement(optical: View, sar: View, reach: int, source: Source, radius_px: int):
+    """Means over windows and shares of valid cells, (rows, columns, D, D) in the source's own cells."""
+    cell = source.cell_px
+    fo, vo = optical.features(source.optical, cell)
+    fs, vs = sar.features(source.sar, cell)
+    if not (vo.any() and vs.any()):
+        return None
+    block, radius = NODE_PX // cell, math.ceil(radius_px / cell)
+    # Optical: from one node beyond the tile; SAR: that, and the radius.
+    side = source.window_nodes // 2
+    inner, outer = _CONTEXT_PX // cell - side * block, (_CONTEXT_PX + reach) // cell - side * block - radius
+    if outer < 0:
+        fs, vs = (F.pad(part, (-outer,) * 4) for part in (fs, vs))
+        outer = 0
+    fo, vo = (part[:, :, inner : part.shape[2] - inner, inner : part.shape[3] - inner] for part in (fo, vo))
+    fs, vs = (part[:, :, outer : part.shape[2] - outer, outer : part.shape[3] - outer] for part in (fs, vs))
+    sums = block_correlation(fo, fs, block, radius)
+    counts = pair_counts(vo, vs, block, radius)
+    if side:
+        windows = (source.window_nodes,)
+        means = window_means(sums, counts, windows)[:, side:-side, side:-side, 0]
+        share = window_means(counts, torch.ones_like(counts), windows)[:, side:-side, side:-side, 0] / block**2
+    else:
+        means, share = sums / counts.clamp_min(1.0), counts / block**2
+    return means[0].numpy(), share[0].numpy()

@@ -1,0 +1,71 @@
+"""The scene's joint field: found on a coarse level over the whole reach, refined level by level.
+
+Every level reads the SAR image through the field of the one before, so that steep displacements are nearly flat when they
+are looked at closely. The frozen features lead on the first level; those of the teams are added on all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from solution.core.progress import Progress
+from solution.data.scene import ScenePair
+from solution.field.evidence import Evidence
+from solution.field.joint import REFINE, SEARCH, Joint, joint_field
+from solution.field.shiftfield import Fit
+from solution.proposers.encoder.cells import STRIDE_PX
+from solution.proposers.encoder.frozen import FROZEN_PX, FrozenFeatures
+from solution.proposers.flow.gathering import Source, gather
+from solution.proposers.flow.network import FlowNet
+from solution.proposers.flow.settings import SearchConfig
+
+_REACH_SHARE = 0.4  # of the scene's longer side: no larger shift is looked for, whatever the settings say
+_LEVELS = (1, 2, 4, 8, 16)
+
+
+def levels(shape: tuple[int, int], finest: int, config: SearchConfig) -> list[int]:
+    """The levels that the search works on, optical px per level px, coarse to fine."""
+    size = shape[0] * shape[1]
+    first = next((factor for factor in _LEVELS if size <= config.first_px * factor**2), _LEVELS[-1])
+    last = 1 if size <= config.whole_px else 2
+    return [factor for factor in reversed(_LEVELS) if max(finest, last) <= factor <= max(finest, first)]
+
+
+def find_field(
+    pair: ScenePair,
+    frozen: FrozenFeatures,
+    nets: Sequence[FlowNet],
+    config: SearchConfig,
+    finest: int = 1,
+    progress: Progress | None = None,
+) -> tuple[Fit, list[Joint]]:
+    """The joint field of a scene, and how it was found, level by level.
+
+    Args:
+        nets: the teams' flow regressors, in evaluation mode.
+        finest: level beyond which nothing is looked at.
+    """
+    robust = Source(frozen.optical, frozen.sar, FROZEN_PX, weight=config.frozen_weight)
+    share = config.trained_weight / max(len(nets), 1)
+    own = [Source(net.encoder.optical, net.encoder.sar, STRIDE_PX, weight=share) for net in nets]
+    first, *finer = levels(pair.shape, finest, config)
+    reach = min(config.reach_px, _REACH_SHARE * max(pair.shape)) / first
+    steps = [(first, reach, [robust], SEARCH), *((level, config.refine_radius_px, [robust, *own], REFINE) for level in finer or [first])]
+    field, found = None, []
+    for level, radius, sources, stages in steps:
+        told = f"field: level {level}"
+        evidence = gather(pair, level, radius, field, sources, config.tile_px, told, progress)
+        found.append(joint_field(evidence, stages, level, config.starts if field is None else 0))
+        field = composed(evidence, found[-1], field)
+    return field, found
+
+
+def composed(evidence: Evidence, joint: Joint, before: Fit | None) -> Fit:
+    """What is left, and what the SAR image was read through, as one field: r(p) + before(p + r)."""
+    xy, shift = evidence.nodes(), joint.shift
+    if before is not None:
+        landed = (xy + shift).reshape(-1, 2)
+        shift = shift + before.shift_at(landed).reshape(shift.shape)
+    return Fit("field", np.moveaxis(shift, -1, 0), evidence.origin, (evidence.step,) * 2, shift[..., 0].size, np.nan)

