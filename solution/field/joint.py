@@ -22,7 +22,7 @@ _PEAK_BLUR, _PEAK_APART = 2.0, 5  # cells: of the scene's summed evidence, and b
 _STEPS = 50
 _RATE_AFFINE, _RATE_SPLINE = 0.5, 0.3  # cells a step, at first
 _AFFINE_NODES = 8.0  # an affine's coefficients are shifts so many nodes from the middle, in cells
-_STIFFNESS = 0.5  # weight of roughness against the mean evidence of a node
+_STIFFNESS = 0.25  # weight of roughness against the mean evidence of a node; chosen on: vhr_check, simulated
 _PULL = 0.02  # of the coefficients themselves, beside their differences
 _AFFINE_PULL = 5e-4
 

@@ -59,6 +59,7 @@ class Proposer(Generic[Settings]):
         needs: names of the stages whose weights it takes, `solution.training.stages.Stage.name`.
         settings: how it works; any prediction depends on them.
         how: makes the candidates from the context and the settings.
+        by_default: whether it works without being asked for.
         learned: whether teams are trained for it. One that is not only looks around the field of all others, and cannot
             propose alone.
     """
@@ -67,6 +68,7 @@ class Proposer(Generic[Settings]):
     needs: tuple[str, ...]
     settings: Settings
     how: Callable[[Context, Settings], pd.DataFrame]
+    by_default: bool = True
     learned: bool = True
 
     def propose(self, context: Context) -> pd.DataFrame:

@@ -31,7 +31,8 @@ class Proposing:
     """How teams propose.
 
     Attributes:
-        sources: names of the proposers that shall work; none = all that a team has the weights for.
+        sources: names of the proposers that shall work; none = those that work by default and that a team has the
+            weights for.
         finest: finest level; None chooses by the scene's size.
         proposers: those there are, with their settings, in the order in which they work; the first is learned and looks
             for itself.
@@ -56,12 +57,14 @@ class Proposing:
         return [proposer.name for proposer in self.at_work(team)]
 
     def at_work(self, team: Path) -> list[Proposer]:
-        """The proposers that shall work for a team, by its folder, in order: those asked for, or those that it has the
-        weights for."""
+        """The proposers that shall work for a team, by its folder, in order: those asked for, or those that work by default
+        and that it has the weights for."""
         if self.sources:
             return self._asked()
         found = [
-            proposer for proposer in self.proposers if all(_weights(team, stage).is_file() for stage in proposer.needs)
+            proposer
+            for proposer in self.proposers
+            if proposer.by_default and all(_weights(team, stage).is_file() for stage in proposer.needs)
         ]
         # Without a learned one, the first, whose weights are then missed by name.
         return found if any(proposer.learned for proposer in found) else [self.proposers[0]]
@@ -174,7 +177,11 @@ class JointField:
 
 
 def _network(team: Path, stage: str, device: torch.device) -> torch.nn.Module:
-    return load_stage(STAGES[stage], _weights(team, stage))[0].to(device)
+    """A team's network, ready to predict and nothing else."""
+    net, _ = load_stage(STAGES[stage], _weights(team, stage))
+    if STAGES[stage].prepare is not None:
+        STAGES[stage].prepare(net)
+    return net.to(device)
 
 
 def _field(pair: ScenePair, table: pd.DataFrame | None) -> Fit | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import torch
@@ -19,9 +20,7 @@ from solution.proposers.proposer import Proposer
 from solution.samples.settings import CELL_PX
 
 CONFIG = replace(FlowConfig(), windows_blocks=(1, 3))
-QUICK_FLOW = replace(
-    FLOW, settings=FineConfig(margin_px=32, search=SearchConfig(reach_px=16.0))
-)
+QUICK_FLOW = replace(FLOW, settings=FineConfig(margin_px=32, search=SearchConfig(reach_px=16.0)))
 """The flow proposer with a search that is enough for the small shifts of the fixtures."""
 MATCHER_CONFIG = replace(MatcherConfig(), glue_layers=1, patch=1)
 # Logit of a perfect match: low enough to leave the neighbouring cells the weight that places it between cells
@@ -46,6 +45,9 @@ class GradientDirections(nn.Module):
         return self.features(image.mean(dim=1, keepdim=True), self.cell_px)
 
     sar = optical
+
+    def fold(self) -> None:
+        """Nothing to fold."""
 
     @staticmethod
     def features(grey: Tensor, cell_px: int) -> Tensor:

@@ -23,7 +23,7 @@ from solution.samples.settings import TileConfig
 from solution.training.stage import Config, Stage
 from solution.training.tile_data import TileData
 
-FLOW = Stage("flow", FlowConfig, FlowModule, TileData, begin=FlowNet.start)
+FLOW = Stage("flow", FlowConfig, FlowModule, TileData, begin=FlowNet.start, prepare=FlowNet.prepare)
 MATCHER = Stage("matcher", MatcherConfig, MatcherModule, TileData)
 TRANSLATOR = Stage("translator", TranslatorConfig, TranslatorModule, TileData)
 STAGES = {stage.name: stage for stage in (FLOW, MATCHER, TRANSLATOR)}

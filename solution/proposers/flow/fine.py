@@ -53,7 +53,9 @@ def propose_flow(
     block_px = net.config.block_cells * CELL_PX
     windows = level_tiles(pair.shape, finest, block_px, config)
     told = counted(windows, f"flow {fold}: level {finest}", progress)
-    return candidates.concat([_match_tile(pair, net, fold, tile, window, finest, field, config) for tile, window in told])
+    return candidates.concat(
+        [_match_tile(pair, net, fold, tile, window, finest, field, config) for tile, window in told]
+    )
 
 
 def level_tiles(shape: tuple[int, int], factor: int, block_px: int, config: FineConfig) -> list[Window]:
@@ -63,9 +65,7 @@ def level_tiles(shape: tuple[int, int], factor: int, block_px: int, config: Fine
     height, width = ((size + 2 * margin) * factor for size in inner)
     rows = range(0, math.ceil(shape[0] / factor), inner[0])
     columns = range(0, math.ceil(shape[1] / factor), inner[1])
-    return [
-        Window((x - margin) * factor, (y - margin) * factor, width, height) for y in rows for x in columns
-    ]
+    return [Window((x - margin) * factor, (y - margin) * factor, width, height) for y in rows for x in columns]
 
 
 def _even_share(size: int, largest: int, block_px: int) -> int:
@@ -137,7 +137,12 @@ class _Blocks:
 
 @torch.inference_mode()
 def _match_arrays(
-    net: FlowNet, optical: np.ndarray, sar: np.ndarray, optical_valid: np.ndarray, sar_valid: np.ndarray, config: FineConfig
+    net: FlowNet,
+    optical: np.ndarray,
+    sar: np.ndarray,
+    optical_valid: np.ndarray,
+    sar_valid: np.ndarray,
+    config: FineConfig,
 ) -> _Blocks:
     device = next(net.parameters()).device
 

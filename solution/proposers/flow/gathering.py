@@ -121,7 +121,10 @@ def gather(
             place = (slice(row, row + rows), slice(column, column + columns))
             planes[at][place], share[at][place] = (fitting(part, source.cell_px // finest, radius) for part in found)
     weights = np.array([source.weight for source in sources]) / sum(source.weight for source in sources)
-    total = sum(np.float32(weight) * standardised(*both) for weight, both in zip(weights, zip(planes, share, strict=True), strict=True))
+    total = sum(
+        np.float32(weight) * standardised(*both)
+        for weight, both in zip(weights, zip(planes, share, strict=True), strict=True)
+    )
     half = (NODE_PX * factor - 1) / 2
     return Evidence(total, float(finest * factor), (half, half), float(NODE_PX * factor))
 

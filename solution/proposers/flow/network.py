@@ -135,6 +135,10 @@ class FlowNet(nn.Module):
         """Begin with what the trunk knows. Raises `InputError` where its ImageNet weights are missing."""
         self.encoder.start()
 
+    def prepare(self) -> None:
+        """Make it fast, in evaluation mode; it can be neither trained nor saved any more."""
+        self.encoder.fold()
+
     def forward(self, optical: Tensor, sar: Tensor, optical_valid: Tensor, sar_valid: Tensor) -> FlowOutput:
         """Match two tiles on one grid, as `means` takes them."""
         return self.head(self.means(optical, sar, optical_valid, sar_valid))

@@ -52,7 +52,10 @@ def find_field(
     own = [Source(net.encoder.optical, net.encoder.sar, STRIDE_PX, weight=share) for net in nets]
     first, *finer = levels(pair.shape, finest, config)
     reach = min(config.reach_px, _REACH_SHARE * max(pair.shape)) / first
-    steps = [(first, reach, [robust], SEARCH), *((level, config.refine_radius_px, [robust, *own], REFINE) for level in finer or [first])]
+    steps = [
+        (first, reach, [robust], SEARCH),
+        *((level, config.refine_radius_px, [robust, *own], REFINE) for level in finer or [first]),
+    ]
     field, found = None, []
     for level, radius, sources, stages in steps:
         told = f"field: level {level}"

@@ -29,5 +29,7 @@ def _on_translated(context: Context, settings: MatchingConfig) -> pd.DataFrame:
     )
 
 
-MATCH = Proposer("match", ("matcher",), MatchingConfig(), _on_sar)
-MATCH_TRANSLATED = Proposer("match_translated", ("matcher", "translator"), MatchingConfig(), _on_translated)
+MATCH = Proposer("match", ("matcher",), MatchingConfig(), _on_sar, by_default=False)
+MATCH_TRANSLATED = Proposer(
+    "match_translated", ("matcher", "translator"), MatchingConfig(), _on_translated, by_default=False
+)

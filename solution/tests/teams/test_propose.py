@@ -26,6 +26,7 @@ from solution.tests.handmade import QUICK_FLOW, handmade_matcher, handmade_net, 
 from solution.training import stages
 
 TEAM_0 = ("--device", "cpu", "--team", "0")
+ALL_LEARNED = tuple(part for source in LEARNED for part in ("--source", source))
 
 SHAPE = (160, 176)
 pytestmark = pytest.mark.slow  # of two trainings that come first
@@ -144,7 +145,7 @@ def test_sources_can_be_chosen(whole, scene, run, tmp_path, sources):
     options = [part for source in sources for part in ("--source", source)]
     code, _, err = run("predict", scene.optical, scene.sar, out, "--folds", whole.folds, *TEAM_0, *options)
     assert code in verdict.EXIT_CODES.values(), err
-    assert set(candidates.read(out.with_suffix(".candidates.parquet"))["source"]) == set(sources or LEARNED)
+    assert set(candidates.read(out.with_suffix(".candidates.parquet"))["source"]) == set(sources or ("flow",))
 
 
 def test_an_unknown_source_and_missing_weights_are_named(whole, trained, scene, run, tmp_path):
@@ -176,7 +177,7 @@ def _says_what_the_others_say(context, settings: _Fixed):
 def test_a_proposer_more_is_one_object(whole, scene, run, tmp_path, monkeypatch):
     echo = Proposer("echo", (), _Fixed((1.0, -2.0)), _says_what_the_others_say, learned=False)
     monkeypatch.setattr(every, "PROPOSERS", (*proposers_with(QUICK_FLOW), echo))
-    assert Proposing().of_team(whole.folds / "0") == [*NAMES, "echo"]
+    assert Proposing().of_team(whole.folds / "0") == ["flow", "gradient", "echo"]
     code, printed, err = run(
         "predict",
         scene.optical,
@@ -204,23 +205,22 @@ def test_a_proposer_more_is_one_object(whole, scene, run, tmp_path, monkeypatch)
         Proposing(("echo",))
 
 
-def test_a_team_without_a_matcher_proposes_flow_alone(trained, whole):
-    assert Proposing().of_team(trained.folds / "0") == ["flow", "gradient"]
-    assert Proposing().of_team(whole.folds / "0") == ["flow", "match", "match_translated", "gradient"]
+def test_only_what_lowers_the_error_works_by_default(trained, whole):
+    assert Proposing().of_team(trained.folds / "0") == Proposing().of_team(whole.folds / "0") == ["flow", "gradient"]
     assert Proposing(("match_translated", "flow")).of_team(whole.folds / "0") == ["flow", "match_translated"]
 
 
 @pytest.mark.usefixtures("good")
 def test_out_of_fold_tables_hold_all_sources_and_no_family_may_have_seen_the_scene(whole, tmp_path, run):
     folds = shutil.copytree(whole.folds, tmp_path / "folds")
-    code, _, err = run("propose", whole.data, "--folds", folds, "--device", "cpu")
+    code, _, err = run("propose", whole.data, "--folds", folds, "--device", "cpu", *ALL_LEARNED)
     assert code == 0, err
     table = candidates.read(folds / "0" / "candidates.parquet")
     assert set(table["source"]) == set(LEARNED) and set(table["scene"]) == {"02_train_01"}
     near = table.dropna(subset="error_px").groupby("source")["error_px"].median()
     assert (near < 1.5).all() and len(near) == 3
     shutil.copy(folds / "1" / "translator.safetensors", folds / "0" / "translator.safetensors")
-    code, _, err = run("propose", whole.data, "--folds", folds, "--device", "cpu")
+    code, _, err = run("propose", whole.data, "--folds", folds, "--device", "cpu", *ALL_LEARNED)
     assert code == 2 and "translator model of fold 1: was trained on scene 02_train_01" in err
 
 
