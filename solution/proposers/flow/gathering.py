@@ -16,8 +16,8 @@ from solution.core.progress import Progress, counted
 from solution.data.raster import output_grid
 from solution.data.scene import ScenePair
 from solution.field.evidence import Evidence, finer, standardised
-from solution.proposers.flow.correlation import block_correlation, pair_counts, window_means
 from solution.field.shiftfield import Fit
+from solution.proposers.flow.correlation import block_correlation, pair_counts, window_means
 
 NODE_PX = 32
 """Distance of neighbouring nodes, px of the level."""

@@ -13,8 +13,8 @@ import rasterio
 from solution.data.scene import without_labels
 from solution.field import candidates
 from solution.field.shiftfield import Fit
-from solution.proposers.flow import fine
 from solution.proposers.encoder.cells import STRIDE_PX
+from solution.proposers.flow import fine
 from solution.proposers.flow.fine import propose_flow
 from solution.proposers.flow.network import FlowNet
 from solution.proposers.flow.settings import FineConfig

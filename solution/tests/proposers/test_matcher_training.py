@@ -7,10 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from torch.nn import functional as F
 
 from solution.proposers.matcher import training
-from solution.proposers.matcher.network import MatcherNet
 from solution.proposers.matcher.training import MatcherModule
 from solution.samples import images
 from solution.samples.images import TrainingImage
