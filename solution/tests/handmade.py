@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from solution.proposers.encoder.cells import STRIDE_PX
+from solution.proposers.encoder.frozen import FROZEN_PX
 from solution.proposers.every import PROPOSERS
 from solution.proposers.flow.network import FlowNet
 from solution.proposers.flow.proposer import FLOW
@@ -56,6 +57,11 @@ class GradientDirections(nn.Module):
         x = padded[..., 1:-1, 2:] - padded[..., 1:-1, :-2]
         y = padded[..., 2:, 1:-1] - padded[..., :-2, 1:-1]
         return F.normalize(torch.cat([x.square() - y.square(), 2 * x * y], dim=1), dim=1)
+
+
+def coarse_features(_trunk: str) -> GradientDirections:
+    """In the place of `FrozenFeatures`, which know the world but not the fixtures' noise."""
+    return GradientDirections(FROZEN_PX)
 
 
 def handmade_net(config: FlowConfig = CONFIG) -> FlowNet:

@@ -13,9 +13,10 @@ from solution.benchmark import run as benchmarks
 from solution.benchmark.methods import METHODS, Method
 from solution.core import artefact
 from solution.proposers import every
+from solution.proposers.encoder import frozen
 from solution.teams import propose
 from solution.tests.conftest import Scene, write_tiepoints
-from solution.tests.handmade import QUICK_FLOW, handmade_net, proposers_with
+from solution.tests.handmade import QUICK_FLOW, coarse_features, handmade_net, proposers_with
 
 SHAPE = (96, 112)
 LABELS = [(24, 23, 20, 20), (24, 63, 20, 60), (64, 23, 60, 20), (72, 65, 60, 60)]
@@ -63,6 +64,7 @@ def good_teams(monkeypatch) -> None:
     """One network that finds the truth of the fixture's scenes in one pass, in every team's place."""
     net = handmade_net()
     monkeypatch.setattr(every, "PROPOSERS", proposers_with(QUICK_FLOW))
+    monkeypatch.setattr(frozen, "FrozenFeatures", coarse_features)
     monkeypatch.setattr(propose, "load_stage", lambda stage, path: (net, artefact.read_manifest(path)))
 
 

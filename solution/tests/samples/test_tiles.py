@@ -16,13 +16,13 @@ from solution.core.errors import InputError
 from solution.core.geometry import fit_affine, similarity
 from solution.proposers.flow.settings import FlowConfig
 from solution.samples import images
-from solution.samples.settings import CELL_PX, TileConfig
+from solution.samples.settings import TileConfig
 from solution.samples.tiles import IGNORE, NEGATIVE, POSITIVE, Residual, TilePairs, cut_tile, random_residual
 from solution.samples.truth import RegisteredField, TiePointField, TruthMapField
 from solution.tests.conftest import Recipe, Scene, write_raster, write_scene
 
 CONFIG = replace(FlowConfig().smoke(), radius_cells=6)
-REACH = CELL_PX * CONFIG.radius_cells
+REACH = CONFIG.reach_px
 
 
 def wavy(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

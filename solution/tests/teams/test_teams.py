@@ -17,11 +17,12 @@ from solution.data import folds as splits
 from solution.data.finding import discover
 from solution.field import candidates
 from solution.proposers import every
+from solution.proposers.encoder import frozen
 from solution.scoring import score
 from solution.teams import out_of_fold, propose, training
 from solution.teams.team import Team, aoi_teams, fold_teams, team_of
 from solution.tests.conftest import retag, truncate
-from solution.tests.handmade import QUICK_FLOW, handmade_net, proposers_with
+from solution.tests.handmade import QUICK_FLOW, coarse_features, handmade_net, proposers_with
 from solution.training import stages
 from solution.training.stages import FLOW
 
@@ -43,6 +44,7 @@ def good_teams(monkeypatch) -> None:
     is enough for small shifts."""
     monkeypatch.setattr(propose, "load_stage", lambda stage, path: (handmade_net(), stages.load_stage(stage, path)[1]))
     monkeypatch.setattr(every, "PROPOSERS", proposers_with(QUICK_FLOW))
+    monkeypatch.setattr(frozen, "FrozenFeatures", coarse_features)
 
 
 def test_a_fold_is_a_team_and_so_is_an_aoi_that_no_fold_holds_out():
