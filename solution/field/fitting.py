@@ -39,7 +39,7 @@ _MAX_EXACT = 600
 _RIGHT = 0.5  # least probability of such a point that is kept; by design: more likely right than wrong
 _SHARED_PX, _SHARED_M = 1.5, 1.0  # chosen on: s12, vhr_check, simulated
 """Standard deviation per axis of what the proposed rows of a block get wrong alike: in pixels, and on the ground."""
-_UNSEEN_M = 1.5  # chosen on: s12, vhr_check, simulated
+_UNSEEN_M = 2.0  # chosen on: s12, vhr_check, simulated
 """Standard deviation per axis, on the ground, of what all proposers get wrong alike, and what no fit can see.
 
 A wall is taken for the roof's edge, or a shadow for the house.
