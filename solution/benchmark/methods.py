@@ -115,12 +115,13 @@ def _source(source: str, task: Task) -> pd.DataFrame:
     """What the teams propose from one source; the matcher looks around the flow field, as it does in the pipeline."""
     from solution.core.devices import torch_device
     from solution.field import candidates
-    from solution.teams.propose import Proposing, ProposingTeam
+    from solution.teams.propose import Networks, Proposing, ProposingTeam
 
     settings, tables = task.settings(), []
+    networks = Networks(torch_device(settings.device))
     config = Proposing(sources=tuple(dict.fromkeys(("flow", source))))
     for folder in settings.folders():
-        table = ProposingTeam(folder, config, torch_device(settings.device)).propose(task.pair)
+        table = ProposingTeam(folder, config, networks).propose(task.pair)
         tables.append(table[table["source"] == source])
     return candidates.concat(tables)
 

@@ -28,11 +28,6 @@ class Evidence:
     origin: tuple[float, float]
     step: float
 
-    @property
-    def radius(self) -> int:
-        """Largest displacement, in cells."""
-        return self.planes.shape[-1] // 2
-
     def nodes(self) -> np.ndarray:
         """(rows, columns, 2) positions of the nodes, optical px."""
         rows, columns = self.planes.shape[:2]
@@ -62,9 +57,10 @@ def standardised(means: np.ndarray, share: np.ndarray) -> np.ndarray:
     return (centred * (share.max(axis=(2, 3), keepdims=True) / (deviation + 1e-9))).astype(np.float32)
 
 
-def finer(planes: np.ndarray, times: int, radius: int) -> np.ndarray:
+def resampled(planes: np.ndarray, times: int, radius: int) -> np.ndarray:
     """Planes (rows, columns, D, D) with displacements `times` as close, cut to `radius` of the new cells."""
-    radius_before = planes.shape[-1] // 2
-    dense = zoom(planes, (1, 1, *((2 * radius_before * times + 1) / planes.shape[-1],) * 2), order=1, grid_mode=False)
-    middle = dense.shape[-1] // 2
-    return dense[..., middle - radius : middle + radius + 1, middle - radius : middle + radius + 1]
+    if times > 1:
+        span = (planes.shape[-1] - 1) * times + 1
+        planes = zoom(planes, (1, 1, *(span / planes.shape[-1],) * 2), order=1, grid_mode=False)
+    middle = planes.shape[-1] // 2
+    return planes[..., middle - radius : middle + radius + 1, middle - radius : middle + radius + 1]

@@ -33,11 +33,11 @@ class Stage:
 
     Attributes:
         pitch: distance of the spline's coefficients, nodes; None = an affine.
-        blur_px: of the evidence, px of the level.
+        blur: of the evidence, in distances of the nodes.
     """
 
     pitch: float | None
-    blur_px: float
+    blur: float
 
 
 @dataclass(frozen=True)
@@ -55,17 +55,16 @@ class Joint:
     start: tuple[float, float]
 
 
-SEARCH = (Stage(None, 16.0), Stage(24.0, 12.0), Stage(12.0, 8.0), Stage(6.0, 5.0), Stage(3.0, 4.0))
+SEARCH = (Stage(None, 0.5), Stage(24.0, 0.375), Stage(12.0, 0.25), Stage(6.0, 0.15625), Stage(3.0, 0.125))
 """From one shift to a spline, for a level that must find everything."""
-REFINE = (Stage(12.0, 8.0), Stage(6.0, 5.0), Stage(3.0, 4.0))
+REFINE = (Stage(12.0, 0.25), Stage(6.0, 0.15625), Stage(3.0, 0.125))
 """For a level that is read through a field already."""
 
 
-def joint_field(evidence: Evidence, stages: tuple[Stage, ...], factor: int, starts: int = 0) -> Joint:
+def joint_field(evidence: Evidence, stages: tuple[Stage, ...], starts: int = 0) -> Joint:
     """The field of the most evidence.
 
     Args:
-        factor: level that the evidence was gathered on, optical px per level px.
         starts: how many of the scene's likeliest shifts it may begin with; 0 = with no shift alone.
     """
     planes = torch.from_numpy(evidence.planes).flatten(0, 1)[:, None]
@@ -75,7 +74,7 @@ def joint_field(evidence: Evidence, stages: tuple[Stage, ...], factor: int, star
     rows, columns = evidence.planes.shape[:2]
     shift = peaks[:, None, None].expand(-1, rows, columns, -1).contiguous()
     for stage in stages:
-        blur = stage.blur_px * factor / evidence.cell_px
+        blur = stage.blur * evidence.step / evidence.cell_px
         shift, gain = _climb(blurred(planes, blur), weight, shift, _basis(stage, rows), _basis(stage, columns), stage)
     best = int(gain.argmax())
     start = (peaks[best] * evidence.cell_px).tolist()
@@ -102,16 +101,8 @@ def blurred(planes: Tensor, blur: float) -> Tensor:
     reach = int(3 * blur + 0.5)
     kernel = torch.exp(-0.5 * (torch.arange(-reach, reach + 1) / blur) ** 2)
     kernel = kernel / kernel.sum()
-    padded = F.pad(planes, (reach,) * 4, mode="replicate") if reach < planes.shape[-1] else _edged(planes, reach)
-    along_x = F.conv2d(padded, kernel[None, None, None, :])
+    along_x = F.conv2d(F.pad(planes, (reach,) * 4, mode="replicate"), kernel[None, None, None, :])
     return F.conv2d(along_x, kernel[None, None, :, None]) * blur
-
-
-def _edged(planes: Tensor, reach: int) -> Tensor:
-    while reach > 0:
-        part = min(reach, planes.shape[-1] - 1)
-        planes, reach = F.pad(planes, (part,) * 4, mode="replicate"), reach - part
-    return planes
 
 
 def _climb(
@@ -122,19 +113,22 @@ def _climb(
     affine = stage.pitch is None
     coefficients = torch.zeros(len(shift), along_y.shape[1], along_x.shape[1], 2, requires_grad=True)
     optimizer = torch.optim.Adam([coefficients], lr=_RATE_AFFINE if affine else _RATE_SPLINE)
-    for step in range(_STEPS + 1):
+
+    def reached() -> tuple[Tensor, Tensor]:
         moved = shift + torch.einsum("yk,xl,sklc->syxc", along_y, along_x, _masked(coefficients, affine))
         at = (moved / half).flatten(1, 2).transpose(0, 1)[:, :, None]
         # Cubic: between two cells, a linear peak always lies on one of them.
         read = F.grid_sample(planes, at, mode="bicubic", align_corners=True, padding_mode="border")[:, 0, :, 0]
-        gain = (read * weight[:, None]).sum(dim=0)
-        if step == _STEPS:
-            return moved.detach().clamp(-half, half), gain.detach()  # beyond the search, nothing was looked at
+        return moved, (read * weight[:, None]).sum(dim=0)
+
+    for _ in range(_STEPS):
+        _, gain = reached()
         loss = (_STIFFNESS * _roughness(coefficients, affine) - gain).sum()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    raise AssertionError
+    moved, gain = (part.detach() for part in reached())
+    return moved.clamp(-half, half), gain  # beyond the search, nothing was looked at
 
 
 def _masked(coefficients: Tensor, affine: bool) -> Tensor:

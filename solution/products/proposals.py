@@ -17,7 +17,7 @@ from solution.field import candidates
 from solution.products.settings import Settings
 from solution.reranker.model import Reranker, rank
 from solution.surface.ground import Ground
-from solution.teams.propose import JointField, ProposingTeam
+from solution.teams.propose import JointField, Networks, ProposingTeam
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,7 @@ class Proposals:
 
     def of_team(self, folder: Path, judge: Reranker | None) -> pd.DataFrame:
         """A team's candidates, judged by its reranker if there is one."""
-        device = torch_device(self.settings.device)
-        at_work = ProposingTeam(folder, self.settings.proposing, device, self.progress, self._field)
+        at_work = ProposingTeam(folder, self.settings.proposing, self._networks, self.progress, self._field)
         table = at_work.propose(self.pair, partial(self._kept, folder.name))
         if judge is None or table.empty:
             return table
@@ -49,8 +48,11 @@ class Proposals:
     @cached_property
     def _field(self) -> JointField:
         """All teams find one field together."""
-        settings = self.settings
-        return JointField(settings.folders(), settings.proposing, torch_device(settings.device), self.progress)
+        return JointField(self.settings.folders(), self.settings.proposing, self._networks, self.progress)
+
+    @cached_property
+    def _networks(self) -> Networks:
+        return Networks(torch_device(self.settings.device))
 
     def _kept(self, team: str, source: str, make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
         part = self.work / f"{source}_{team}.parquet"

@@ -78,15 +78,20 @@ class WarpedTile:
 
 def read_tile(pair: ScenePair, window: Window, factor: int, field: Fit | None) -> WarpedTile | None:
     """Both images of a window; None where either has no data there."""
-    grid = output_grid(window, factor)
-    optical, optical_valid = pair.sample_optical(grid, factor)
+    optical, optical_valid = pair.sample_optical(output_grid(window, factor), factor)
     if not optical_valid.any():
         return None
-    before = np.zeros_like(grid) if field is None else field_on_grid(field, window, factor)
-    sar, sar_valid = pair.sample_sar(grid + before + pair.centre_offset_px, factor)
+    sar, sar_valid = read_sar(pair, window, factor, field)
     if not sar_valid.any():
         return None
     return WarpedTile(window, factor, field, optical, optical_valid, sar, sar_valid)
+
+
+def read_sar(pair: ScenePair, window: Window, factor: int, field: Fit | None) -> tuple[np.ndarray, np.ndarray]:
+    """The SAR image of a window moved by a field (None: as geocoded): (1, h, w) in [0, 1], and its validity (h, w)."""
+    grid = output_grid(window, factor)
+    before = np.zeros_like(grid) if field is None else field_on_grid(field, window, factor)
+    return pair.sample_sar(grid + before + pair.centre_offset_px, factor)
 
 
 def field_on_grid(field: Fit, window: Window, factor: int) -> np.ndarray:

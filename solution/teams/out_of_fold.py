@@ -14,7 +14,7 @@ from solution.core.progress import Progress
 from solution.data.scene import ScenePair, without_labels
 from solution.field import candidates
 from solution.teams import stamps
-from solution.teams.propose import Proposing, ProposingTeam
+from solution.teams.propose import Networks, Proposing, ProposingTeam
 from solution.teams.team import aoi_teams, fold_teams
 
 LABEL_RADIUS_PX = 16.0  # a candidate this near to a tie-point is judged by it
@@ -46,7 +46,7 @@ def propose_out_of_fold(
         if stamps.is_current(folds, team.name, made_from, out):
             say(f"propose {team.name}: {out} is up to date, skipped")
             continue
-        at_work, tables = ProposingTeam(folder, config, torch_device(device), progress), []
+        at_work, tables = ProposingTeam(folder, config, Networks(torch_device(device)), progress), []
         for pair in scenes:
             for manifest in manifests:
                 manifest.guard_held_out(pair.name)

@@ -94,14 +94,41 @@ def _made(source: str, make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
     return make()
 
 
+class Networks:
+    """What teams predict with, on one device; loaded when it is needed, and kept. Raises `InputError` for missing or
+    foreign weights."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self._teams: dict[tuple[Path, str], torch.nn.Module] = {}
+        self._frozen: dict[str, torch.nn.Module] = {}
+
+    def of(self, team: Path, stage: str) -> torch.nn.Module:
+        """A team's network, by its folder; ready to predict and nothing else."""
+        if (team, stage) not in self._teams:
+            net, _ = load_stage(STAGES[stage], _weights(team, stage))
+            if STAGES[stage].prepare is not None:
+                STAGES[stage].prepare(net)
+            self._teams[team, stage] = net.to(self.device)
+        return self._teams[team, stage]
+
+    def frozen(self, trunk: str) -> torch.nn.Module:
+        """The frozen features of a trunk, by its name."""
+        from solution.proposers.encoder.frozen import FrozenFeatures
+
+        if trunk not in self._frozen:
+            self._frozen[trunk] = FrozenFeatures(trunk).to(self.device)
+        return self._frozen[trunk]
+
+
 class ProposingTeam:
-    """One team at work. Networks are loaded when they are needed, and kept."""
+    """One team at work."""
 
     def __init__(
         self,
         team: Path,
         config: Proposing,
-        device: torch.device,
+        networks: Networks,
         progress: Progress | None = None,
         field: Callable[[ScenePair], Fit] | None = None,
     ) -> None:
@@ -111,9 +138,8 @@ class ProposingTeam:
             team: its folder, which holds the weights.
             field: gives the joint field of a scene; None = the team finds its own.
         """
-        self._team, self._config, self._device, self._progress = team, config, device, progress
-        self._field = field or JointField((team,), config, device, progress)
-        self._loaded: dict[str, torch.nn.Module] = {}
+        self._team, self._config, self._networks, self._progress = team, config, networks, progress
+        self._field = field or JointField((team,), config, networks, progress)
 
     def propose(self, pair: ScenePair, through: Through = _made) -> pd.DataFrame:
         """Candidates of all the team's sources for one scene.
@@ -138,25 +164,19 @@ class ProposingTeam:
     def _one(self, proposer: Proposer, pair: ScenePair, around: Callable[[], Fit | None]) -> pd.DataFrame:
         config = self._config
         path = _weights(self._team, proposer.needs[0]) if proposer.needs else config.weights(self._team)[0]
-        fold, field = read_manifest(path).fold, partial(self._field, pair)
-        return proposer.propose(
-            Context(pair, fold, self._device, self._load, field, around, config.finest, self._progress)
-        )
-
-    def _load(self, stage: str) -> torch.nn.Module:
-        if stage not in self._loaded:
-            self._loaded[stage] = _network(self._team, stage, self._device)
-        return self._loaded[stage]
+        fold, load, field = read_manifest(path).fold, partial(self._networks.of, self._team), partial(self._field, pair)
+        device = self._networks.device
+        return proposer.propose(Context(pair, fold, device, load, field, around, config.finest, self._progress))
 
 
 class JointField:
     """The joint field of a scene by the evidence of some teams; found once, when it is first asked for."""
 
     def __init__(
-        self, teams: Sequence[Path], config: Proposing, device: torch.device, progress: Progress | None = None
+        self, teams: Sequence[Path], config: Proposing, networks: Networks, progress: Progress | None = None
     ) -> None:
         """teams: their folders."""
-        self._teams, self._config, self._device, self._progress = tuple(teams), config, device, progress
+        self._teams, self._config, self._networks, self._progress = tuple(teams), config, networks, progress
         self._found: dict[str, Fit] = {}
 
     def __call__(self, pair: ScenePair) -> Fit:
@@ -166,22 +186,14 @@ class JointField:
         return self._found[pair.name]
 
     def _find(self, pair: ScenePair) -> Fit:
-        from solution.proposers.encoder.frozen import FrozenFeatures
         from solution.proposers.flow.search import find_field
 
-        nets = [_network(team, FLOW.name, self._device) for team in self._teams]
-        frozen = FrozenFeatures(nets[0].config.trunk).to(self._device)
+        networks = self._networks
+        nets = [networks.of(team, FLOW.name) for team in self._teams]
+        frozen = networks.frozen(nets[0].config.trunk)
         settings = next(proposer.settings for proposer in self._config.proposers if proposer.name == FLOW.name)
         finest = finest_level(pair.shape, self._config.finest)
-        return find_field(pair, frozen, nets, settings.search, finest, self._progress)[0]
-
-
-def _network(team: Path, stage: str, device: torch.device) -> torch.nn.Module:
-    """A team's network, ready to predict and nothing else."""
-    net, _ = load_stage(STAGES[stage], _weights(team, stage))
-    if STAGES[stage].prepare is not None:
-        STAGES[stage].prepare(net)
-    return net.to(device)
+        return find_field(pair, frozen, nets, settings.search, finest, self._progress, networks.device)[0]
 
 
 def _field(pair: ScenePair, table: pd.DataFrame | None) -> Fit | None:

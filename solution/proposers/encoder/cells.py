@@ -1,4 +1,4 @@
-"""Feature cells: squares of 4 px of the level, one feature vector each, and which of them hold data."""
+"""Feature cells: squares of 4 px of the level, one feature vector each; and what is to be seen near ground without data."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ def faded(image: Tensor, valid: Tensor) -> Tensor:
     valid = valid[:, None]
     share = valid.mean(dim=(2, 3), keepdim=True).clamp_min(1e-3)
     mean = (image * valid).mean(dim=(2, 3), keepdim=True) / share
-    return mean + (image - mean) * _fade(valid)
+    return mean + (image - mean) * fade(valid)
 
 
 def cell_valid(valid: Tensor) -> Tensor:
     """(B, H, W) px -> (B, 1, H / 4, W / 4) cells, 1 where all px within 8 px are valid."""
-    return -F.max_pool2d(-_eroded(valid[:, None]), STRIDE_PX)
+    return -F.max_pool2d(-eroded(valid[:, None]), STRIDE_PX)
 
 
-def _fade(valid: Tensor) -> Tensor:
-    """(B, 1, H, W) -> 0 within 8 px of invalid ground, rising to 1 at 16 px."""
+def fade(valid: Tensor) -> Tensor:
+    """(B, 1, H, W) 0 or 1 -> 0 within 8 px of invalid ground, rising to 1 at 16 px; a tile's border does not count."""
     side, half = 2 * _BORDER_PX + 1, _BORDER_PX
-    along_x = F.avg_pool2d(_eroded(valid), (1, side), 1, (0, half), count_include_pad=False)
+    along_x = F.avg_pool2d(eroded(valid), (1, side), 1, (0, half), count_include_pad=False)
     return F.avg_pool2d(along_x, (side, 1), 1, (half, 0), count_include_pad=False)
 
 
-def _eroded(valid: Tensor) -> Tensor:
+def eroded(valid: Tensor) -> Tensor:
     """(B, 1, H, W), 1 where all is valid within 8 px."""
     side, half = 2 * _BORDER_PX + 1, _BORDER_PX
     return -F.max_pool2d(F.max_pool2d(-valid, (1, side), 1, (0, half)), (side, 1), 1, (half, 0))

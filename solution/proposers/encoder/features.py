@@ -12,12 +12,11 @@ from torch.nn import functional as F
 
 from solution.proposers.encoder.cells import STRIDE_PX, faded
 from solution.proposers.encoder.folding import fold
-from solution.proposers.encoder.trunk import bare_trunk, load_imagenet
+from solution.proposers.encoder.trunk import bare_trunk, centred, load_imagenet
 
 _STRIDES = (4, 8, 16)
 _MEANS_PX = (3, 7, 15)  # sides of the local means that the adapter sees
 _ADAPTER_CHANNELS = 16
-_CENTRE, _SPAN = 0.5, 0.5  # what the ImageNet weights expect: (value - centre) / span
 
 
 class SarAdapter(nn.Module):
@@ -77,11 +76,11 @@ class Encoder(nn.Module):
 
     def optical(self, image: Tensor, valid: Tensor) -> Tensor:
         """(B, 3, H, W) in [0, 1] and validity (B, H, W) -> (B, C, H / 4, W / 4) unit features; H, W multiples of 16."""
-        return self._features((faded(image, valid) - _CENTRE) / _SPAN)
+        return self._features(centred(faded(image, valid)))
 
     def sar(self, image: Tensor, valid: Tensor) -> Tensor:
         """(B, 1, H, W) in [0, 1] and validity (B, H, W) -> (B, C, H / 4, W / 4) unit features; H, W multiples of 16."""
-        return self._features(self.adapter((faded(image, valid) - _CENTRE) / _SPAN))
+        return self._features(self.adapter(centred(faded(image, valid))))
 
     def _features(self, image: Tensor) -> Tensor:
         size = (image.shape[-2] // STRIDE_PX, image.shape[-1] // STRIDE_PX)

@@ -12,15 +12,17 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 
 def fold(trunk: nn.Module) -> None:
-    """Fold every batch normalisation that follows a convolution within the same module, in place; for evaluation only.
+    """Fold every batch normalisation that follows a convolution within the same module, in place.
 
-    timm's EfficientNets name their layers in the order in which they work.
+    Args:
+        trunk: in evaluation mode, which it never leaves again.
     """
+    # timm's EfficientNets name their layers in the order in which they work.
     for parent in list(trunk.modules()):
         before: tuple[str, nn.Conv2d] | None = None
         for name, child in list(parent.named_children()):
             if isinstance(child, BatchNormAct2d) and before is not None:
-                setattr(parent, before[0], fuse_conv_bn_eval(before[1].eval(), child.eval()))
+                setattr(parent, before[0], fuse_conv_bn_eval(before[1], child))
                 setattr(parent, name, nn.Sequential(child.drop, child.act))
             before = (name, child) if isinstance(child, nn.Conv2d) else None
     trunk.to(memory_format=torch.channels_last)

@@ -14,14 +14,13 @@ from torch.nn import functional as F
 
 from solution.proposers.encoder.cells import faded
 from solution.proposers.encoder.folding import fold
-from solution.proposers.encoder.trunk import bare_trunk, load_imagenet
+from solution.proposers.encoder.trunk import bare_trunk, centred, load_imagenet
 
 FROZEN_PX = 8
 """Side of a cell of the frozen features, px of the level."""
 
 _MOST_DEVIATIONS = 3.0
 _DESPECKLE_PX = 5
-_CENTRE, _SPAN = 0.5, 0.5
 
 
 class FrozenFeatures(nn.Module):
@@ -44,7 +43,7 @@ class FrozenFeatures(nn.Module):
         return self._features(despeckled(image), valid)
 
     def _features(self, grey: Tensor, valid: Tensor) -> Tensor:
-        (found,) = self.trunk(((faded(grey, valid) - _CENTRE) / _SPAN).expand(-1, 3, -1, -1))
+        (found,) = self.trunk(centred(faded(grey, valid)).expand(-1, 3, -1, -1))
         weight = F.avg_pool2d(valid[:, None], 16)
         count = weight.sum(dim=(2, 3), keepdim=True).clamp_min(1.0)
         mean = (found * weight).sum(dim=(2, 3), keepdim=True) / count

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import timm
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from solution.core.artefact import file_hash
 from solution.core.errors import InputError
@@ -51,9 +51,13 @@ def load_imagenet(trunk: nn.Module, name: str) -> None:
         InputError: the package is not installed, or its file is another one.
     """
     tensors = torch.load(_weights_file(name), map_location="cpu", weights_only=True)
-    whole = timm.create_model(name, pretrained=False)
-    own = dict(zip(whole.state_dict(), tensors.values(), strict=True))
-    trunk.load_state_dict({key: own[key] for key in trunk.state_dict()})
+    # The trunk is the beginning of the whole network, so that its tensors are the first ones.
+    trunk.load_state_dict(dict(zip(trunk.state_dict(), tensors.values(), strict=False)))
+
+
+def centred(image: Tensor) -> Tensor:
+    """[0, 1] -> [-1, 1], as the ImageNet weights expect it."""
+    return (image - 0.5) / 0.5
 
 
 def _weights_file(name: str) -> Path:

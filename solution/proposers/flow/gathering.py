@@ -15,9 +15,10 @@ from solution.core.geometry import Window
 from solution.core.progress import Progress, counted
 from solution.data.raster import output_grid
 from solution.data.scene import ScenePair
-from solution.field.evidence import Evidence, finer, standardised
+from solution.field.evidence import Evidence, resampled, standardised
 from solution.field.shiftfield import Fit
-from solution.proposers.flow.correlation import block_correlation, pair_counts, window_means
+from solution.proposers.flow.correlation import block_correlation, pair_counts
+from solution.proposers.warped import read_sar
 
 NODE_PX = 32
 """Distance of neighbouring nodes, px of the level."""
@@ -35,14 +36,12 @@ class Source:
     Attributes:
         optical, sar: make the features of either image.
         cell_px: side of their cells, px of the level.
-        window_nodes: side of the windows over which agreement is averaged, in nodes; odd.
         weight: of its standardised evidence.
     """
 
     optical: Maker
     sar: Maker
     cell_px: int
-    window_nodes: int = 1
     weight: float = 1.0
 
 
@@ -52,18 +51,24 @@ class View:
 
     Attributes:
         image: (1, bands, h, w) in [0, 1].
-        valid: (1, h, w).
+        valid: (1, h, w), 0 or 1.
     """
 
     image: Tensor
     valid: Tensor
 
+    @classmethod
+    def on(cls, device: torch.device, image: np.ndarray, valid: np.ndarray) -> View:
+        """An image (bands, h, w) and its validity (h, w), on a device."""
+        return cls(*(torch.from_numpy(np.ascontiguousarray(part))[None].to(device) for part in (image, valid)))
+
     def features(self, make: Maker, cell_px: int) -> tuple[Tensor, Tensor]:
         """(1, C, h, w) and validity (1, 1, h, w) in cells; nothing is computed where nothing is valid."""
         height, width = (size // cell_px for size in self.valid.shape[-2:])
-        box = _bounds(self.valid[0].numpy())
+        box = _bounds(self.valid[0].cpu().numpy())
         if box is None:
-            return torch.zeros(1, 1, height, width), torch.zeros(1, 1, height, width)
+            nothing = self.valid.new_zeros(1, 1, height, width)
+            return nothing, nothing
         rows, columns = box
         valid = self.valid[:, rows, columns]
         found = make(self.image[:, :, rows, columns].contiguous(memory_format=torch.channels_last), valid)
@@ -74,7 +79,7 @@ class View:
 
 
 def _bounds(valid: np.ndarray) -> tuple[slice, slice] | None:
-    """Rows and columns that hold anything, widened to whole cells of 16 px."""
+    """Rows and columns that hold anything, widened to whole nodes."""
     out = []
     for axis in (1, 0):
         there = np.flatnonzero(valid.any(axis=axis))
@@ -95,6 +100,7 @@ def gather(
     tile_px: int = 1024,
     told: str = "",
     progress: Progress | None = None,
+    device: torch.device | str = "cpu",
 ) -> Evidence:
     """Evidence of all sources, their weighted mean, at the nodes of a level.
 
@@ -103,6 +109,8 @@ def gather(
         radius_px: displacements that are looked at around the field, px of the level.
         field: what the SAR image is read through; None = geocoding alone.
         tile_px: side of the tiles that are held in memory, px of the level, without what is around them.
+        told: what `progress` is told.
+        device: that the sources work on.
     """
     finest = min(source.cell_px for source in sources)
     radius = math.ceil(radius_px / finest)
@@ -113,70 +121,56 @@ def gather(
     corners = [(row, column) for row in range(0, size[0], step) for column in range(0, size[1], step)]
     for _, (row, column) in counted(corners, told, progress):
         rows, columns = min(step, size[0] - row), min(step, size[1] - column)
-        views = _views(pair, Window(column, row, columns, rows), factor, radius_px, field)
+        views = _views(pair, Window(column, row, columns, rows), factor, radius_px, field, device)
         for at, source in enumerate(sources):
             found = _agreement(*views, source, radius * finest)
             if found is None:
                 continue
             place = (slice(row, row + rows), slice(column, column + columns))
-            planes[at][place], share[at][place] = (fitting(part, source.cell_px // finest, radius) for part in found)
-    weights = np.array([source.weight for source in sources]) / sum(source.weight for source in sources)
+            planes[at][place], share[at][place] = (resampled(part, source.cell_px // finest, radius) for part in found)
+    weights = np.array([source.weight for source in sources], np.float64)
     total = sum(
-        np.float32(weight) * standardised(*both)
-        for weight, both in zip(weights, zip(planes, share, strict=True), strict=True)
+        np.float32(weight) * standardised(means, shares)
+        for weight, means, shares in zip(weights / weights.sum(), planes, share, strict=True)
     )
     half = (NODE_PX * factor - 1) / 2
     return Evidence(total, float(finest * factor), (half, half), float(NODE_PX * factor))
 
 
-def fitting(planes: np.ndarray, times: int, radius: int) -> np.ndarray:
-    """Planes on the finest cells, cut to the radius."""
-    if times > 1:
-        return finer(planes, times, radius)
-    middle = planes.shape[-1] // 2
-    return planes[..., middle - radius : middle + radius + 1, middle - radius : middle + radius + 1]
-
-
-def _views(pair: ScenePair, nodes: Window, factor: int, radius_px: float, field: Fit | None) -> tuple[View, View, int]:
+def _views(
+    pair: ScenePair, nodes: Window, factor: int, radius_px: float, field: Fit | None, device: torch.device | str
+) -> tuple[View, View, int]:
     """Both images around nodes, the SAR image with a wider margin -> and what that is wider by, px of the level."""
     reach = _ALIGN_PX * math.ceil(radius_px / _ALIGN_PX)
-    views = []
-    for margin in (_CONTEXT_PX, _CONTEXT_PX + reach):
-        x, y = (NODE_PX * start - margin for start in (nodes.x, nodes.y))
-        width, height = (NODE_PX * count + 2 * margin for count in (nodes.width, nodes.height))
-        window = Window(x * factor, y * factor, width * factor, height * factor)
-        grid = output_grid(window, factor)
-        if len(views):
-            shift = 0.0 if field is None else field.shift_at(grid.reshape(-1, 2)).reshape(grid.shape)
-            image, valid = pair.sample_sar(grid + shift + pair.centre_offset_px, factor)
-        else:
-            image, valid = pair.sample_optical(grid, factor)
-        views.append(View(torch.from_numpy(np.ascontiguousarray(image))[None], torch.from_numpy(valid)[None]))
-    return views[0], views[1], reach
+    optical = pair.sample_optical(output_grid(_around(nodes, _CONTEXT_PX, factor), factor), factor)
+    sar = read_sar(pair, _around(nodes, _CONTEXT_PX + reach, factor), factor, field)
+    return View.on(device, *optical), View.on(device, *sar), reach
 
 
-def _agreement(optical: View, sar: View, reach: int, source: Source, radius_px: int):
-    """Means over windows and shares of valid cells, (rows, columns, D, D) in the source's own cells."""
-    cell = source.cell_px
+def _around(nodes: Window, margin: int, factor: int) -> Window:
+    """The ground of nodes and a margin, px of the level, as a window of optical px."""
+    x, y = (factor * (NODE_PX * start - margin) for start in (nodes.x, nodes.y))
+    width, height = (factor * (NODE_PX * count + 2 * margin) for count in (nodes.width, nodes.height))
+    return Window(x, y, width, height)
+
+
+def _agreement(
+    optical: View, sar: View, reach: int, source: Source, radius_px: int
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Means over the nodes' squares and shares of valid cells, (rows, columns, D, D) in the source's own cells; None
+    where an image shows nothing."""
+    cell, block = source.cell_px, NODE_PX // source.cell_px
     fo, vo = optical.features(source.optical, cell)
     fs, vs = sar.features(source.sar, cell)
     if not (vo.any() and vs.any()):
         return None
-    block, radius = NODE_PX // cell, math.ceil(radius_px / cell)
-    # Optical: from one node beyond the tile; SAR: that, and the radius.
-    side = source.window_nodes // 2
-    inner, outer = _CONTEXT_PX // cell - side * block, (_CONTEXT_PX + reach) // cell - side * block - radius
-    if outer < 0:
-        fs, vs = (F.pad(part, (-outer,) * 4) for part in (fs, vs))
-        outer = 0
-    fo, vo = (part[:, :, inner : part.shape[2] - inner, inner : part.shape[3] - inner] for part in (fo, vo))
-    fs, vs = (part[:, :, outer : part.shape[2] - outer, outer : part.shape[3] - outer] for part in (fs, vs))
-    sums = block_correlation(fo, fs, block, radius)
-    counts = pair_counts(vo, vs, block, radius)
-    if side:
-        windows = (source.window_nodes,)
-        means = window_means(sums, counts, windows)[:, side:-side, side:-side, 0]
-        share = window_means(counts, torch.ones_like(counts), windows)[:, side:-side, side:-side, 0] / block**2
-    else:
-        means, share = sums / counts.clamp_min(1.0), counts / block**2
-    return means[0].numpy(), share[0].numpy()
+    radius = math.ceil(radius_px / cell)
+    fo, vo = (_inner(part, _CONTEXT_PX // cell) for part in (fo, vo))
+    fs, vs = (_inner(part, (_CONTEXT_PX + reach) // cell - radius) for part in (fs, vs))
+    sums, counts = block_correlation(fo, fs, block, radius), pair_counts(vo, vs, block, radius)
+    return (sums / counts.clamp_min(1.0))[0].cpu().numpy(), (counts / block**2)[0].cpu().numpy()
+
+
+def _inner(cells: Tensor, margin: int) -> Tensor:
+    """(B, C, h, w) without a margin all around."""
+    return cells[:, :, margin : cells.shape[2] - margin, margin : cells.shape[3] - margin]

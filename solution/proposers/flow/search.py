@@ -1,7 +1,7 @@
 """The scene's joint field: found on a coarse level over the whole reach, refined level by level.
 
 Every level reads the SAR image through the field of the one before, so that steep displacements are nearly flat when they
-are looked at closely. The frozen features lead on the first level; those of the teams are added on all.
+are looked at closely. The first level goes by the frozen features alone; those of the teams are added on the others.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 
 from solution.core.progress import Progress
 from solution.data.scene import ScenePair
@@ -40,12 +41,14 @@ def find_field(
     config: SearchConfig,
     finest: int = 1,
     progress: Progress | None = None,
+    device: torch.device | str = "cpu",
 ) -> tuple[Fit, list[Joint]]:
     """The joint field of a scene, and how it was found, level by level.
 
     Args:
         nets: the teams' flow regressors, in evaluation mode.
         finest: level beyond which nothing is looked at.
+        device: that `frozen` and `nets` are on.
     """
     robust = Source(frozen.optical, frozen.sar, FROZEN_PX, weight=config.frozen_weight)
     share = config.trained_weight / max(len(nets), 1)
@@ -59,8 +62,8 @@ def find_field(
     field, found = None, []
     for level, radius, sources, stages in steps:
         told = f"field: level {level}"
-        evidence = gather(pair, level, radius, field, sources, config.tile_px, told, progress)
-        found.append(joint_field(evidence, stages, level, config.starts if field is None else 0))
+        evidence = gather(pair, level, radius, field, sources, config.tile_px, told, progress, device)
+        found.append(joint_field(evidence, stages, config.starts if field is None else 0))
         field = composed(evidence, found[-1], field)
     return field, found
 

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from solution.proposers.encoder.cells import fade
 from solution.samples.settings import CELL_PX
 
 ORIENTATIONS = 6
-_BORDER_PX = 8
 
 
 def gradient_bank() -> Tensor:
@@ -75,19 +75,6 @@ class Stem(nn.Module):
         """(B, 1, H, W) -> (B, 6, H, W) absolute slopes."""
         slopes = F.conv2d(F.pad(grey, (3, 3, 3, 3), mode="replicate"), self.bank)
         return F.conv2d(slopes, self.steering).abs()
-
-
-def fade(valid: Tensor) -> Tensor:
-    """(B, 1, H, W) 0 or 1 -> 0 within 8 px of invalid ground, rising to 1 at 16 px; a tile's border does not count."""
-    side, half = 2 * _BORDER_PX + 1, _BORDER_PX
-    along_x = F.avg_pool2d(eroded(valid), (1, side), 1, (0, half), count_include_pad=False)
-    return F.avg_pool2d(along_x, (side, 1), 1, (half, 0), count_include_pad=False)
-
-
-def eroded(valid: Tensor) -> Tensor:
-    """(B, 1, H, W), 1 where all is valid within 8 px."""
-    side, half = 2 * _BORDER_PX + 1, _BORDER_PX
-    return -F.max_pool2d(F.max_pool2d(-valid, (1, side), 1, (0, half)), (side, 1), 1, (half, 0))
 
 
 def _local_mean(image: Tensor, step: int = 4) -> Tensor:

@@ -29,8 +29,9 @@ from kornia.feature.lightglue import normalize_keypoints
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from solution.proposers.encoder.cells import eroded
 from solution.proposers.matcher.attention import FAR, cross_attention
-from solution.proposers.matcher.encoder import Features, Stem, eroded
+from solution.proposers.matcher.encoder import Features, Stem
 from solution.proposers.matcher.keypoints import Dense, Keypoints, Matches, lattice_offsets, rows_at, square_offsets
 from solution.proposers.matcher.settings import MatcherConfig
 

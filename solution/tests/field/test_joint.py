@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from solution.field import joint
-from solution.field.evidence import Evidence, finer, standardised
+from solution.field.evidence import Evidence, resampled, standardised
 from solution.field.joint import REFINE, SEARCH, joint_field, likely_shifts
 
 RADIUS, CELL_PX, STEP_PX = 10, 4.0, 32.0
@@ -40,7 +40,7 @@ def error(found: np.ndarray, expected: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize(("kind", "most_px"), [("shift", 0.5), ("affine", 1.0), ("bent", 2.5)])
 def test_a_field_is_found_again_in_both_axes(kind, most_px):
     expected = field_of(kind)
-    found = joint_field(evidence_of(expected, noise=1.0), SEARCH, 1, starts=6)
+    found = joint_field(evidence_of(expected, noise=1.0), SEARCH, starts=6)
     assert error(found.shift, expected).mean() < most_px
     assert error(found.shift[..., ::-1], expected).mean() > 4.0  # x is not y
 
@@ -52,7 +52,7 @@ def test_the_many_win_where_each_alone_is_lost():
     flat = evidence.planes.reshape(*expected.shape[:2], -1).argmax(axis=-1)
     alone = np.stack([flat % 21 - RADIUS, flat // 21 - RADIUS], axis=-1) * CELL_PX
     assert np.median(error(alone, expected)) > 10.0
-    assert error(joint_field(evidence, SEARCH, 1, starts=6).shift, expected).mean() < 2.0
+    assert error(joint_field(evidence, SEARCH, starts=6).shift, expected).mean() < 2.0
 
 
 def test_a_rival_start_does_not_win():
@@ -61,7 +61,7 @@ def test_a_rival_start_does_not_win():
     rival = evidence_of(np.broadcast_to([-30.0, 24.0], expected.shape)).planes
     rival[:, 11:] = 0
     both = evidence_of(expected).planes + 0.8 * rival
-    found = joint_field(Evidence(both, CELL_PX, (15.5, 15.5), STEP_PX), SEARCH, 1, starts=6)
+    found = joint_field(Evidence(both, CELL_PX, (15.5, 15.5), STEP_PX), SEARCH, starts=6)
     assert error(found.shift, expected)[:, 14:].mean() < 1.5 and np.hypot(*np.subtract(found.start, (-30.0, 24.0))) > 20
 
 
@@ -69,15 +69,15 @@ def test_nodes_without_evidence_follow_the_others():
     expected = field_of("affine")
     evidence = evidence_of(expected)
     evidence.planes[:, 20:] = 0
-    found = joint_field(evidence, SEARCH, 1, starts=4)
+    found = joint_field(evidence, SEARCH, starts=4)
     assert error(found.shift, expected)[:, :20].mean() < 1.0 and error(found.shift, expected)[:, 20:].mean() < 8.0
-    nothing = joint_field(Evidence(np.zeros_like(evidence.planes), CELL_PX, (15.5, 15.5), STEP_PX), REFINE, 1)
+    nothing = joint_field(Evidence(np.zeros_like(evidence.planes), CELL_PX, (15.5, 15.5), STEP_PX), REFINE)
     assert not nothing.shift.any() and nothing.gain == 0
 
 
 def test_the_same_evidence_gives_the_same_field():
     evidence = evidence_of(field_of("bent"), noise=1.0)
-    first, second = (joint_field(evidence, SEARCH, 1, starts=3) for _ in range(2))
+    first, second = (joint_field(evidence, SEARCH, starts=3) for _ in range(2))
     assert np.array_equal(first.shift, second.shift)
 
 
@@ -123,7 +123,7 @@ def test_where_there_is_no_data_there_is_no_evidence():
 
 def test_finer_displacements_lie_between_the_coarse_ones():
     plane = np.arange(7.0)[None, :] + 10.0 * np.arange(7.0)[:, None]
-    found = finer(plane[None, None], 2, 5)[0, 0]
+    found = resampled(plane[None, None], 2, 5)[0, 0]
     assert found.shape == (11, 11) and found[5, 5] == plane[3, 3]
     np.testing.assert_allclose(np.diff(found, axis=1), 0.5, atol=1e-9)
     np.testing.assert_allclose(np.diff(found, axis=0), 5.0, atol=1e-9)

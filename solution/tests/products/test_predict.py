@@ -41,6 +41,17 @@ def check_map(path: Path, optical: Path) -> None:
 
 
 @pytest.mark.usefixtures("good_teams")
+def test_half_a_pixel_would_show(make_scene, go, tmp_path):
+    """A shift of whole cells, which pull the hand-made features least; a SAR pixel is two optical ones wide."""
+    shape, seen = (160, 176), (8.0, -4.0)
+    scene = make_scene("02_publictest", shape=shape, sar_gsd=(1.0, 1.0), points=None, displacement=seen)
+    code, _, err = go(scene.optical, scene.sar, tmp_path / "map.tif")
+    assert code in verdict.EXIT_CODES.values(), err
+    error = read_map(tmp_path / "map.tif") - (np.array(seen)[:, None, None] - 0.5)
+    assert np.abs(np.median(error, axis=(1, 2))).max() < 0.25
+
+
+@pytest.mark.usefixtures("good_teams")
 def test_one_pair_gets_its_map_with_what_led_to_it(scene, go, tmp_path):
     out = tmp_path / "new" / "map.tif"
     code, printed, _ = go(scene.optical, scene.sar, out)

@@ -99,6 +99,15 @@ def test_what_the_field_left_is_found(scene, table):
     assert table["cycle_px"].median() < 0.9 and table["confidence"].median() > 0.8 and (table["sigma_px"] > 0).all()
 
 
+def test_read_through_the_truth_nothing_is_left(make_scene, net):
+    """Half a pixel anywhere on the way from the images to the table would show here."""
+    scene = scene_of(make_scene, displacement=(31.0, -18.0))
+    right = np.array([31.0, -18.0]) - scene.open().centre_offset_px
+    table = propose_flow(scene.open(), net, 0, field_to((right[0],) * 2, (right[1],) * 2), SMALL, 1)
+    left = table[["dx", "dy"]].to_numpy() - right
+    assert len(table) > 100 and np.abs(np.median(left, axis=0)).max() < 0.05
+
+
 def test_the_field_of_the_place_where_a_block_landed_is_added(make_scene, net):
     scene = scene_of(make_scene, displacement=lambda x, y: (20.0 + 0.2 * x, -10.0 - 0.1 * x))
     width = RECIPE.shape[1]

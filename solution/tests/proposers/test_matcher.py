@@ -11,8 +11,9 @@ import torch
 from kornia.feature.lightglue import CrossBlock
 from torch.nn import functional as F
 
-from solution.proposers.matcher import network, training
+from solution.proposers.matcher import encoder, network, training
 from solution.proposers.matcher.attention import cross_attention
+from solution.proposers.matcher.encoder import Stem
 from solution.proposers.matcher.keypoints import Dense, Keypoints, lattice_offsets, rows_at, square_offsets
 from solution.proposers.matcher.network import MatcherNet
 from solution.proposers.matcher.settings import MatcherConfig
@@ -321,3 +322,32 @@ def test_the_published_sizes_fit_the_published_disk():
     }
     image, valid = smooth_image(0, 1, 32), torch.ones(1, 32, 32)
     assert torch.equal(net.stems["sar"](image, valid), image.expand(-1, 3, -1, -1))
+
+
+@pytest.fixture(scope="module")
+def stem() -> Stem:
+    torch.manual_seed(0)
+    return Stem(1, 16).eval()
+
+
+def test_the_stem_survives_a_contrast_inversion_in_its_gradients(stem):
+    image = torch.rand(1, 1, 64, 64, generator=torch.Generator().manual_seed(0))
+    valid = torch.ones(1, 1, 64, 64)
+    gradients, inverted = (
+        stem._inputs(picture, valid)[:, -2 * encoder.ORIENTATIONS :] for picture in (image, 1 - image)
+    )
+    torch.testing.assert_close(gradients, inverted, atol=1e-4, rtol=1e-4)
+    stripes = (torch.arange(64) % 8 / 8.0).expand(1, 1, 64, 64)
+    across, along = (stem._gradients(tilt).mean(dim=(0, 2, 3)) for tilt in (stripes, stripes.mT))
+    assert across.argmax() == 0 and along.argmax() == encoder.ORIENTATIONS // 2
+
+
+def test_the_border_of_the_data_is_not_to_be_seen_by_the_stem(stem):
+    valid = torch.ones(1, 1, 96, 96)
+    valid[..., :40, 30:60] = 0
+    flat = stem._inputs(0.3 * valid, valid)
+    torch.testing.assert_close(flat, flat[..., :1, :1].expand_as(flat), atol=1e-5, rtol=0)
+    rng = torch.Generator().manual_seed(0)
+    picture, other = torch.rand(1, 1, 96, 96, generator=rng), torch.rand(1, 1, 96, 96, generator=rng)
+    filled = torch.where(valid > 0, picture, other)
+    assert torch.equal(stem._inputs(picture, valid), stem._inputs(filled, valid))
