@@ -22,9 +22,11 @@ _PEAK_BLUR, _PEAK_APART = 2.0, 5  # cells: of the scene's summed evidence, and b
 _STEPS = 50
 _RATE_AFFINE, _RATE_SPLINE = 0.5, 0.3  # cells a step, at first
 _AFFINE_NODES = 8.0  # an affine's coefficients are shifts so many nodes from the middle, in cells
-_STIFFNESS = 0.25  # weight of roughness against the mean evidence of a node; chosen on: vhr_check, simulated
+_STIFFNESS = 0.5  # weight of roughness against the mean evidence of a node; chosen on: vhr_check, simulated, s12
+_STEP_CELLS = 1.0  # between neighbouring coefficients: beyond, more costs little; chosen on the same
 _PULL = 0.02  # of the coefficients themselves, beside their differences
-_AFFINE_PULL = 5e-4
+_AFFINE_PULL = 0.1  # weight of an affine's slopes; chosen on the same
+_SLOPE_CELLS = 0.3  # an affine's coefficient of usual size: half a percent
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,7 @@ def _climb(
 
     for _ in range(_STEPS):
         _, gain = reached()
-        loss = (_STIFFNESS * _roughness(coefficients, affine) - gain).sum()
+        loss = (_price(coefficients, affine) - gain).sum()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -140,13 +142,23 @@ def _masked(coefficients: Tensor, affine: bool) -> Tensor:
     return coefficients * keep[None, :, :, None]
 
 
-def _roughness(coefficients: Tensor, affine: bool) -> Tensor:
-    """(S,) of coefficients (S, k, l, 2)."""
+def _price(coefficients: Tensor, affine: bool) -> Tensor:
+    """(S,) what coefficients (S, k, l, 2) must gain in evidence to be worth it.
+
+    Both prices have the shape of a Student-t prior: most ground is smooth, so that weak evidence shall bend nothing, but
+    where a slope is steep it may be as steep as it likes.
+    """
     if affine:
-        return _AFFINE_PULL * coefficients[:, 1:].square().mean(dim=(1, 2, 3))
-    down, across = coefficients.diff(dim=1), coefficients.diff(dim=2)
-    both = down.square().mean(dim=(1, 2, 3)) + across.square().mean(dim=(1, 2, 3))
-    return both + _PULL * coefficients.square().mean(dim=(1, 2, 3))
+        slopes = torch.cat([coefficients[:, 1, 0], coefficients[:, 0, 1]], dim=1)
+        return _AFFINE_PULL * _tailed(slopes, _SLOPE_CELLS).sum(dim=1)
+    parts = [(coefficients.diff(dim=1), 1.0), (coefficients.diff(dim=2), 1.0), (coefficients, _PULL)]
+    rough = sum(weight * _tailed(part, _STEP_CELLS).mean(dim=(1, 2, 3)) for part, weight in parts)
+    return _STIFFNESS * _STEP_CELLS**2 * rough
+
+
+def _tailed(values: Tensor, usual: float) -> Tensor:
+    """log(1 + (v / usual)^2): a square where values are small, hardly more than a constant where they are large."""
+    return (values / usual).square().log1p()
 
 
 def _basis(stage: Stage, count: int) -> Tensor:

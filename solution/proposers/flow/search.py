@@ -1,7 +1,8 @@
 """The scene's joint field: found on a coarse level over the whole reach, refined level by level.
 
 Every level reads the SAR image through the field of the one before, so that steep displacements are nearly flat when they
-are looked at closely. The first level goes by the frozen features alone; those of the teams are added on the others.
+are looked at closely. The first level goes by what was never trained on a sensor, the frozen features and oriented
+gradients; those of the teams are added on the others.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from solution.field.joint import REFINE, SEARCH, Joint, joint_field
 from solution.field.shiftfield import Fit
 from solution.proposers.encoder.cells import STRIDE_PX
 from solution.proposers.encoder.frozen import FROZEN_PX, FrozenFeatures
+from solution.proposers.encoder.gradients import gradients
 from solution.proposers.flow.gathering import Source, gather
 from solution.proposers.flow.network import FlowNet
 from solution.proposers.flow.settings import SearchConfig
@@ -50,14 +52,17 @@ def find_field(
         finest: level beyond which nothing is looked at.
         device: that `frozen` and `nets` are on.
     """
-    robust = Source(frozen.optical, frozen.sar, FROZEN_PX, weight=config.frozen_weight)
+    robust = [
+        Source(frozen.optical, frozen.sar, FROZEN_PX, weight=config.frozen_weight),
+        Source(gradients, gradients, STRIDE_PX, weight=config.gradient_weight),
+    ]
     share = config.trained_weight / max(len(nets), 1)
     own = [Source(net.encoder.optical, net.encoder.sar, STRIDE_PX, weight=share) for net in nets]
     first, *finer = levels(pair.shape, finest, config)
     reach = min(config.reach_px, _REACH_SHARE * max(pair.shape)) / first
     steps = [
-        (first, reach, [robust], SEARCH),
-        *((level, config.refine_radius_px, [robust, *own], REFINE) for level in finer or [first]),
+        (first, reach, robust, SEARCH),
+        *((level, config.refine_radius_px, [*robust, *own], REFINE) for level in finer or [first]),
     ]
     field, found = None, []
     for level, radius, sources, stages in steps:
