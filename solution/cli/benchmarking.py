@@ -46,3 +46,24 @@ def benchmark(
         score_tables.show(shown, [])
     for line in table.problems(cells):
         say(line)
+
+
+@app.command()
+def steep(
+    data: Path = typer.Argument(..., metavar="DATA_DIR", help="Labelled scenes."),
+    out: Path = typer.Argument(..., metavar="OUT", help="Gets a folder of scenes for each steepness."),
+    seed: int = typer.Option(40_000_000, min=0, help="Of the added fields."),
+) -> None:
+    """Make labelled scenes steeper, with known truth: their SAR images are warped by smooth fields along one direction,
+    whose slopes reach 2, 4, 6 and 8 %.
+
+    The scenes keep their names, so that the teams that never saw them judge them: benchmark every folder apart.
+    """
+    from solution.benchmark import scenes
+    from solution.benchmark import steep as steeper
+
+    for number, gradient in enumerate(steeper.GRADIENTS):
+        folder = out / f"slope_{round(100 * gradient)}"
+        for index, pair in enumerate(scenes.labelled([data])):
+            kept = steeper.write(pair, folder, steeper.Steepness(gradient, seed + 100 * number + index))
+            say(f"{folder}: {pair.name}, {kept} tie-points")

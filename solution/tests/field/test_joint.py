@@ -55,6 +55,18 @@ def test_the_many_win_where_each_alone_is_lost():
     assert error(joint_field(evidence, SEARCH, starts=6).shift, expected).mean() < 2.0
 
 
+@pytest.mark.parametrize(("height", "least", "most"), [(0.02, 0.0, 0.4), (1.0, 0.9, 1.1)])
+def test_strong_evidence_bends_the_field_and_weak_evidence_does_not(height, least, most):
+    """A slope of 2 % is followed where the images speak for it, and not where they whisper."""
+    x = np.arange(32.0) - 15.5
+    expected = np.zeros((24, 32, 2))
+    expected[..., 0] = 0.02 * STEP_PX * x
+    evidence = evidence_of(expected)
+    found = joint_field(Evidence(height * evidence.planes, CELL_PX, (15.5, 15.5), STEP_PX), SEARCH, starts=1)
+    slope = np.polyfit(x, found.shift[..., 0].mean(axis=0), 1)[0] / (0.02 * STEP_PX)
+    assert least <= slope < most
+
+
 def test_a_rival_start_does_not_win():
     """A second shift that a third of the nodes speak for too is tried, and loses."""
     expected = field_of("shift")

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
+import cv2
 import numpy as np
 import pytest
 import torch
 
 from solution.core.errors import InputError
 from solution.field.shiftfield import Fit, from_affine
+from solution.proposers.encoder.gradients import gradients
 from solution.proposers.every import LEARNED, NAMES
 from solution.proposers.gradient.settings import GradientConfig
 from solution.proposers.gradient.windows import propose_gradient
@@ -77,3 +79,25 @@ def test_it_cannot_be_the_only_source():
     with pytest.raises(InputError, match="looks around what others found"):
         Proposing(("gradient",))
     assert "gradient" in NAMES and "gradient" not in LEARNED
+
+
+def test_features_of_gradients_know_neither_sign_nor_height_of_an_edge_but_its_place():
+    rng = np.random.default_rng(0)
+    image = cv2.GaussianBlur(rng.random((1, 96, 128)).astype(np.float32)[0], (0, 0), 3.0)
+    one, valid = torch.from_numpy(image)[None, None], torch.ones(1, 96, 128)
+    found = gradients(one, valid)
+    assert found.shape == (1, 8, 24, 32)
+    inner = found[..., 4:-4, 4:-4]
+    torch.testing.assert_close(inner.norm(dim=1), torch.ones(1, 16, 24))
+    negative = gradients(0.2 - 0.1 * one, valid)[..., 4:-4, 4:-4]
+    assert (inner * negative).sum(dim=1).mean() > 0.99
+    moved = gradients(torch.roll(one, (8, 4), dims=(2, 3)), valid)
+    assert (inner * moved[..., 6:-2, 5:-3]).sum(dim=1).mean() > 0.99
+    assert (inner * moved[..., 5:-3, 6:-2]).sum(dim=1).mean() < 0.5  # x is not y
+
+
+def test_features_of_gradients_are_nothing_without_data():
+    valid = torch.ones(1, 64, 64)
+    valid[:, :, 32:] = 0
+    found = gradients(torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0)), valid)
+    assert not found[..., 8:].any() and found[..., 1:7, 1:6].any()
