@@ -10,6 +10,8 @@ more, has 8 directions, and is freed from its length and its mean.
 
 from __future__ import annotations
 
+import math
+
 import cv2
 import numpy as np
 
@@ -28,15 +30,15 @@ def oriented(image: np.ndarray, valid: np.ndarray) -> np.ndarray:
     length and the mean over the directions taken off; 0 without data."""
     smooth = cv2.GaussianBlur(image, (0, 0), _SMOOTH_PX)
     x, y = cv2.Sobel(smooth, cv2.CV_32F, 1, 0), cv2.Sobel(smooth, cv2.CV_32F, 0, 1)
-    angles = np.arange(_ORIENTATIONS) * np.pi / _ORIENTATIONS
+    angles = [math.pi * step / _ORIENTATIONS for step in range(_ORIENTATIONS)]
     channels = np.stack(
-        [cv2.GaussianBlur(np.abs(x * np.cos(angle) + y * np.sin(angle)), (0, 0), _SPREAD_PX) for angle in angles]
+        [cv2.GaussianBlur(np.abs(x * math.cos(angle) + y * math.sin(angle)), (0, 0), _SPREAD_PX) for angle in angles]
     )
     channels -= channels.mean(axis=0)
     length = np.sqrt(np.square(channels).sum(axis=0))
     square = np.ones((_BORDER_SIDE_PX, _BORDER_SIDE_PX), np.uint8)
     inner = cv2.erode(valid.astype(np.uint8), square, borderType=cv2.BORDER_CONSTANT, borderValue=0)
-    return channels * (inner / (length + _LENGTH_FLOOR * np.median(length) + 1e-6)).astype(np.float32)
+    return channels * (inner / (length + _LENGTH_FLOOR * float(np.median(length)) + 1e-6)).astype(np.float32)
 
 
 def window_norm(energy: np.ndarray, side: tuple[int, int]) -> np.ndarray:
