@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from solution.core.geometry import Window
-from solution.core.progress import Progress, counted
+from solution.core.parallel import mapped
+from solution.core.progress import Progress
 from solution.data.scene import ScenePair
 from solution.field import candidates
 from solution.field.shiftfield import Fit
@@ -52,10 +53,13 @@ def propose_flow(
     """
     block_px = net.config.block_cells * CELL_PX
     windows = level_tiles(pair.shape, finest, block_px, config)
-    told = counted(windows, f"flow {fold}: level {finest}", progress)
-    return candidates.concat(
-        [_match_tile(pair, net, fold, tile, window, finest, field, config) for tile, window in told]
-    )
+    device = next(net.parameters()).device
+
+    def match(tile: int) -> pd.DataFrame:
+        return _match_tile(pair, net, fold, tile, windows[tile], finest, field, config)
+
+    told = f"flow {fold}: level {finest}"
+    return candidates.concat(mapped(match, range(len(windows)), told, progress, device))
 
 
 def level_tiles(shape: tuple[int, int], factor: int, block_px: int, config: FineConfig) -> list[Window]:

@@ -12,7 +12,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from solution.core.geometry import Window
-from solution.core.progress import Progress, counted
+from solution.core.parallel import mapped
+from solution.core.progress import Progress
 from solution.data.raster import output_grid
 from solution.data.scene import ScenePair
 from solution.field.evidence import Evidence, resampled, standardised
@@ -23,6 +24,7 @@ from solution.proposers.warped import read_sar
 NODE_PX = 32
 """Distance of neighbouring nodes, px of the level."""
 _ALIGN_PX = 32  # tiles begin and end on whole nodes, and on whole cells of every stride
+_SHARED_TILES = 4
 _CONTEXT_PX = 64  # beyond a tile, that features see
 
 Maker = Callable[[Tensor, Tensor], Tensor]
@@ -90,7 +92,6 @@ def _bounds(valid: np.ndarray) -> tuple[slice, slice] | None:
     return out[0], out[1]
 
 
-@torch.inference_mode()
 def gather(
     pair: ScenePair,
     factor: int,
@@ -117,9 +118,12 @@ def gather(
     size = [-(-length // (factor * NODE_PX)) for length in pair.shape]
     planes = [np.zeros((*size, *(2 * radius + 1,) * 2), np.float32) for _ in sources]
     share = [np.zeros_like(plane) for plane in planes]
-    step = tile_px // NODE_PX
+    step = _tile_nodes(size, tile_px)
     corners = [(row, column) for row in range(0, size[0], step) for column in range(0, size[1], step)]
-    for _, (row, column) in counted(corners, told, progress):
+
+    @torch.inference_mode()
+    def look(corner: tuple[int, int]) -> None:
+        row, column = corner
         rows, columns = min(step, size[0] - row), min(step, size[1] - column)
         views = _views(pair, Window(column, row, columns, rows), factor, radius_px, field, device)
         for at, source in enumerate(sources):
@@ -128,6 +132,9 @@ def gather(
                 continue
             place = (slice(row, row + rows), slice(column, column + columns))
             planes[at][place], share[at][place] = (resampled(part, source.cell_px // finest, radius) for part in found)
+
+    for _ in mapped(look, corners, told, progress, device):
+        pass
     weights = np.array([source.weight for source in sources], np.float64)
     total = sum(
         np.float32(weight) * standardised(means, shares)
@@ -135,6 +142,13 @@ def gather(
     )
     half = (NODE_PX * factor - 1) / 2
     return Evidence(total, float(finest * factor), (half, half), float(NODE_PX * factor))
+
+
+def _tile_nodes(size: list[int], tile_px: int) -> int:
+    """Side of a tile in nodes: half of the largest where a scene would be too few tiles to share out."""
+    step = tile_px // NODE_PX
+    few = math.prod(-(-count // step) for count in size) < _SHARED_TILES
+    return max(step // 2, 1) if few else step
 
 
 def _views(
