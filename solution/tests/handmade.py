@@ -26,6 +26,7 @@ QUICK_FLOW = replace(FLOW, settings=FineConfig(margin_px=32, search=SearchConfig
 MATCHER_CONFIG = replace(MatcherConfig(), glue_layers=1, patch=1)
 # Logit of a perfect match: low enough to leave the neighbouring cells the weight that places it between cells
 _PEAK = 12.0
+_SIGMA_CELLS = 0.05  # that the handmade network claims: untrained, it would claim anything
 
 
 def proposers_with(*changed: Proposer) -> tuple[Proposer, ...]:
@@ -71,6 +72,8 @@ def handmade_net(config: FlowConfig = CONFIG) -> FlowNet:
         net = FlowNet(config).eval()
     net.encoder = GradientDirections()
     nn.init.constant_(net.head.mix, _PEAK / len(config.windows_blocks))
+    nn.init.zeros_(net.head.spread[-1].weight)
+    nn.init.constant_(net.head.spread[-1].bias, math.log(_SIGMA_CELLS))
     return net
 
 
