@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from solution.benchmark.steep import GRADIENTS, Steepness, added_field, moved_points
+from solution.data.finding import discover
 
 SHAPE = (700, 900)
 
@@ -40,3 +41,17 @@ def test_a_point_is_found_where_the_warped_image_shows_it():
         near = (np.hypot(x - place[0], y - place[1]) < 12) * warped
         found = np.array([(near * x).sum(), (near * y).sum()]) / near.sum()
         assert np.hypot(*(found - place)) < 0.2
+
+
+def test_steep_scenes_keep_their_names_and_what_was_there_moves_along(make_scene, run, tmp_path):
+    scene = make_scene("02_train_01", shape=(160, 176), displacement=(7.0, -5.0))
+    code, out, err = run("steep", scene.folder, tmp_path / "steep")
+    assert code == 0, err
+    assert [folder.name for folder in sorted((tmp_path / "steep").iterdir())] == [
+        f"slope_{slope}" for slope in (2, 4, 6, 8)
+    ]
+    (pair,) = discover(tmp_path / "steep" / "slope_8")
+    assert pair.name == "02_train_01" and pair.optical.read_bytes() == scene.optical.read_bytes()
+    before, after = scene.open().tiepoints(), pair.tiepoints()
+    assert 0 < len(after) <= len(before) and f"{len(after)} tie-points" in out
+    assert np.ptp(after.shift, axis=0).max() > np.ptp(before.shift, axis=0).max()

@@ -23,6 +23,7 @@ VERBS = (
     "simulate-statistics",
     "picture",
     "benchmark",
+    "steep",
     "train-base",
     "train-flow",
     "train-matcher",
