@@ -13,11 +13,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import rasterio
-from rasterio.errors import RasterioError
 
 from solution.core.artefact import atomic_path, write_text
-from solution.core.errors import InputError
 from solution.data import naming
+from solution.data.raster import open_raster
 from solution.data.scene import ScenePair
 from solution.data.tiepoints import TIEPOINT_COLUMNS, read_tiepoint_csv
 
@@ -58,7 +57,7 @@ def added_field(shape: tuple[int, int], steepness: Steepness) -> np.ndarray:
 
 def moved_points(xy: np.ndarray, field: np.ndarray) -> np.ndarray:
     """Where points (N, 2) of the given SAR image lie in the warped one: the p for which p - field(p) is the point."""
-    place = xy.astype(np.float64).copy()
+    place = xy.astype(np.float64)
     for _ in range(_ROUNDS):
         at = [np.ascontiguousarray(axis, dtype=np.float32) for axis in place.T]
         shift = [cv2.remap(part, *at, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[:, 0] for part in field]
@@ -73,11 +72,8 @@ def write(pair: ScenePair, folder: Path, steepness: Steepness) -> int:
         InputError: unreadable SAR image or tie-points.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    try:
-        with rasterio.open(pair.sar) as dataset:
-            profile, sar = dataset.profile, dataset.read(1)
-    except RasterioError as error:
-        raise InputError(f"{pair.sar}: is not a readable raster ({error}); download it again") from error
+    with open_raster(pair.sar) as dataset:
+        profile, sar = dataset.profile, dataset.read(1)
     field = added_field(sar.shape, steepness)
     x, y = np.meshgrid(*(np.arange(size, dtype=np.float32) for size in sar.shape[::-1]))
     warped = cv2.remap(sar, x - field[0], y - field[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0)

@@ -62,8 +62,9 @@ def steep(
     from solution.benchmark import scenes
     from solution.benchmark import steep as steeper
 
+    pairs = scenes.labelled([data])
     for number, gradient in enumerate(steeper.GRADIENTS):
         folder = out / f"slope_{round(100 * gradient)}"
-        for index, pair in enumerate(scenes.labelled([data])):
+        for index, pair in enumerate(pairs):
             kept = steeper.write(pair, folder, steeper.Steepness(gradient, seed + 100 * number + index))
             say(f"{folder}: {pair.name}, {kept} tie-points")

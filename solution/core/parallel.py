@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from itertools import islice
 from typing import TypeVar
 
 import torch
@@ -33,20 +34,14 @@ def mapped(
         device: one at a time is worked on where it is not the CPU, which keeps itself busy.
     """
     workers = torch.get_num_threads() if torch.device(device).type == "cpu" else 1
-    pending: deque = deque()
     # A thread of its own even where there is one: as many threads within an operation, one, give the same bytes.
     with ThreadPoolExecutor(workers, initializer=partial(torch.set_num_threads, 1)) as pool:
+        ahead = (pool.submit(work, item) for item in items)
+        pending = deque(islice(ahead, workers + 1))
         try:
-            ahead = iter(items)
-            for item in ahead:
-                pending.append(pool.submit(work, item))
-                if len(pending) > workers:
-                    break
             for _ in counted(items, what, progress):
                 yield pending.popleft().result()
-                for item in ahead:
-                    pending.append(pool.submit(work, item))
-                    break
+                pending.extend(islice(ahead, 1))
         finally:
             for future in pending:
                 future.cancel()
