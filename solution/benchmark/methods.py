@@ -115,13 +115,13 @@ def _source(source: str, task: Task) -> pd.DataFrame:
     """What the teams propose from one source; the matcher looks around the flow field, as it does in the pipeline."""
     from solution.core.devices import torch_device
     from solution.field import candidates
-    from solution.teams.propose import Networks, Proposing, ProposingTeam
+    from solution.teams.propose import Networks, Proposing, ProposingVoice
 
     settings, tables = task.settings(), []
     networks = Networks(torch_device(settings.device))
     config = Proposing(sources=tuple(dict.fromkeys(("flow", source))))
-    for folder in settings.folders():
-        table = ProposingTeam(folder, config, networks).propose(task.pair)
+    for voice in settings.voices():
+        table = ProposingVoice(voice, config, networks).propose(task.pair)
         tables.append(table[table["source"] == source])
     return candidates.concat(tables)
 
@@ -161,8 +161,9 @@ def pipeline_teams(folds: Path) -> dict[str, list[Path]]:
     """Raises `InputError` where there is no team."""
     from solution.products.settings import Settings
     from solution.teams.propose import Proposing
+    from solution.teams.voice import each
 
-    return {folder.name: Proposing().weights(folder) for folder in Settings(folds).folders()}
+    return {voice.name: Proposing().weights(voice) for voice in each(Settings(folds).folders())}
 
 
 def _baseline_teams(folds: Path) -> dict[str, list[Path]]:

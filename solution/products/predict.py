@@ -34,6 +34,7 @@ from solution.scoring import score, score_tables
 from solution.scoring.submission import build_zip, map_name
 from solution.surface.ground import Ground, check_model
 from solution.surface.network import PatchClassifier, load_classifier
+from solution.teams.voice import Voice
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,8 @@ def predict_pair(
     """
     pair, watch = without_labels(pair), Stopwatch()
     files = Outputs.of(out, settings.warped_sar, settings.uncertainty)
-    judges = {folder: Reranker.load(folder / RERANKER) for folder in settings.folders()} if settings.rerank else {}
+    voices = settings.voices()
+    judges = {one: Reranker.load(one.folders[0] / RERANKER) for one in voices} if settings.rerank else {}
     surface = _surface_model(pair, settings)
     key = _key(pair, settings, judges)
     before = files.finished(key)
@@ -83,7 +85,7 @@ def predict_pair(
         ground = Ground.of(pair, surface, progress, by_statistics=not settings.keep_water)
     work = files.map.parent / WORK / f"{files.map.stem}_{key}"
     proposals = Proposals(pair, ground, settings, work, watch, progress, say)
-    table = candidates.concat([proposals.of_team(folder, judges.get(folder)) for folder in settings.folders()])
+    table = candidates.concat([proposals.of_voice(voice, judges.get(voice)) for voice in voices])
     with watch.part("fit"):
         fit, table = fitting.fit(table, pair.shape, pair.gsd_m, moving=ground.moves(table))
     with watch.part("write"):
@@ -139,10 +141,10 @@ def _peak_memory_gb() -> float:
     )  # bytes, or kB
 
 
-def _key(pair: ScenePair, settings: Settings, judges: Mapping[Path, Reranker]) -> str:
+def _key(pair: ScenePair, settings: Settings, judges: Mapping[Voice, Reranker]) -> str:
     """Hash of all that a prediction depends on: input files, weights, settings, code."""
-    folders = [(folder.name, settings.proposing.facts(folder)) for folder in settings.folders()]
-    facts = [pair.name, pair.fingerprint(), folders, code_digest(predict_pair)]
+    voices = [(voice.name, settings.proposing.facts(voice)) for voice in settings.voices()]
+    facts = [pair.name, pair.fingerprint(), voices, code_digest(predict_pair)]
     if judges:
         facts.append([judge.digest() for judge in judges.values()])
     if settings.surface_model:

@@ -17,7 +17,8 @@ from solution.field import candidates
 from solution.products.settings import Settings
 from solution.reranker.model import Reranker, rank
 from solution.surface.ground import Ground
-from solution.teams.propose import JointField, Networks, ProposingTeam
+from solution.teams.propose import JointField, Networks, ProposingVoice
+from solution.teams.voice import Voice
 
 
 @dataclass(frozen=True)
@@ -37,28 +38,28 @@ class Proposals:
     progress: Progress | None
     say: Callable[[str], None]
 
-    def of_team(self, folder: Path, judge: Reranker | None) -> pd.DataFrame:
-        """A team's candidates, judged by its reranker if there is one."""
-        at_work = ProposingTeam(folder, self.settings.proposing, self._networks, self.progress, self._field)
-        table = at_work.propose(self.pair, partial(self._kept, folder.name))
+    def of_voice(self, voice: Voice, judge: Reranker | None) -> pd.DataFrame:
+        """A voice's candidates, judged by its reranker if there is one."""
+        at_work = ProposingVoice(voice, self.settings.proposing, self._networks, self.progress, self._field)
+        table = at_work.propose(self.pair, partial(self._kept, voice.name))
         if judge is None or table.empty:
             return table
-        return self._kept(folder.name, "rerank", lambda: rank(self.pair, table, judge, ground=self.ground))
+        return self._kept(voice.name, "rerank", lambda: rank(self.pair, table, judge, ground=self.ground))
 
     @cached_property
     def _field(self) -> JointField:
-        """All teams find one field together."""
-        return JointField(self.settings.folders(), self.settings.proposing, self._networks, self.progress)
+        """All voices find one field together."""
+        return JointField(self.settings.voices(), self.settings.proposing, self._networks, self.progress)
 
     @cached_property
     def _networks(self) -> Networks:
         return Networks(torch_device(self.settings.device))
 
-    def _kept(self, team: str, source: str, make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
-        part = self.work / f"{source}_{team}.parquet"
+    def _kept(self, voice: str, source: str, make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
+        part = self.work / f"{source}_{voice}.parquet"
         with self.watch.part(source):
             if part.is_file():
-                self.say(f"{self.pair.name}: team {team} proposed ({source}) before the run was stopped, kept")
+                self.say(f"{self.pair.name}: team {voice} proposed ({source}) before the run was stopped, kept")
             else:
                 candidates.write(part, make())
             return candidates.read(part)

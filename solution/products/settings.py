@@ -7,8 +7,9 @@ from pathlib import Path
 
 from solution.core.errors import InputError
 from solution.proposers.every import LEARNED
+from solution.proposers.families import FLOW
 from solution.teams.propose import Proposing
-from solution.training.stages import FLOW
+from solution.teams.voice import Voice, each, together
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,14 @@ class Settings:
             )
         return [self.folds / name for name in names]
 
+    def voices(self) -> list[Voice]:
+        """Who proposes: the teams as one where that can be, or each for itself, so that its own reranker can judge it.
+
+        Raises:
+            InputError: as `folders`, or weights are damaged.
+        """
+        return each(self.folders()) if self.rerank else together(self.folders(), self.proposing.families())
+
     def asked(self) -> set[str]:
-        """The learned sources that are to propose, of any team."""
-        return {source for folder in self.folders() for source in self.proposing.of_team(folder)} & set(LEARNED)
+        """The learned sources that are to propose, of any voice."""
+        return {source for voice in self.voices() for source in self.proposing.of_voice(voice)} & set(LEARNED)

@@ -32,7 +32,7 @@ class Context:
         pair: the scene.
         fold: number of the team that proposes; goes into the table.
         device: that does the work.
-        load: name of a stage in `Proposer.needs` -> the team's network, in evaluation mode and on `device`. Raises
+        load: name of a family in `Proposer.needs` -> the team's network, in evaluation mode and on `device`. Raises
             `InputError` for missing or foreign weights.
         field: gives the scene's joint field, which is found when it is first asked for.
         around: gives the field to look around, which is fitted when it is asked for; None = geocoding alone is known.
@@ -56,7 +56,7 @@ class Proposer(Generic[Settings]):
 
     Attributes:
         name: the source in the candidates table, and what users ask for; a plain lower-case identifier.
-        needs: names of the stages whose weights it takes, `solution.training.stages.Stage.name`.
+        needs: names of the families whose weights it takes, keys of `solution.proposers.families.FAMILIES`.
         settings: how it works; any prediction depends on them.
         how: makes the candidates from the context and the settings.
         by_default: whether it works without being asked for.

@@ -14,8 +14,9 @@ from solution.core.progress import Progress
 from solution.data.scene import ScenePair, without_labels
 from solution.field import candidates
 from solution.teams import stamps
-from solution.teams.propose import Networks, Proposing, ProposingTeam
+from solution.teams.propose import Networks, Proposing, ProposingVoice
 from solution.teams.team import aoi_teams, fold_teams
+from solution.teams.voice import Voice
 
 LABEL_RADIUS_PX = 16.0  # a candidate this near to a tie-point is judged by it
 CANDIDATES = "candidates.parquet"
@@ -36,17 +37,18 @@ def propose_out_of_fold(
         folder = folds / team.name
         if not scenes:
             continue
-        manifests = [artefact.read_manifest(path) for path in config.weights(folder)]
+        voice = Voice((folder,))
+        manifests = [artefact.read_manifest(path) for path in config.weights(voice)]
         out = folder / CANDIDATES
         made_from = {
             "code": proposing_code(),
             "scenes": {pair.name: stamps.scene_facts(pair) for pair in scenes},
-            "proposing": config.facts(folder),
+            "proposing": config.facts(voice),
         }
         if stamps.is_current(folds, team.name, made_from, out):
             say(f"propose {team.name}: {out} is up to date, skipped")
             continue
-        at_work, tables = ProposingTeam(folder, config, Networks(torch_device(device)), progress), []
+        at_work, tables = ProposingVoice(voice, config, Networks(torch_device(device)), progress), []
         for pair in scenes:
             for manifest in manifests:
                 manifest.guard_held_out(pair.name)

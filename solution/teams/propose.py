@@ -14,16 +14,17 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from solution.core.artefact import file_hash, read_manifest
+from solution.core.artefact import file_hash
 from solution.core.errors import InputError
 from solution.core.progress import Progress
 from solution.data.scene import ScenePair
 from solution.field import candidates, fitting
 from solution.field.fitting import Fit
 from solution.proposers import every
+from solution.proposers.families import FAMILIES, FLOW, load_family
 from solution.proposers.proposer import Context, Proposer
 from solution.proposers.warped import finest_level
-from solution.training.stages import FLOW, STAGES, load_stage
+from solution.teams.voice import Voice
 
 
 @dataclass(frozen=True)
@@ -52,38 +53,39 @@ class Proposing:
                 f"--source {self.sources[0]}: looks around what others found; add --source flow or --source match"
             )
 
-    def of_team(self, team: Path) -> list[str]:
-        """The sources that a team, by its folder, shall propose from, in order."""
-        return [proposer.name for proposer in self.at_work(team)]
+    def of_voice(self, voice: Voice) -> list[str]:
+        """The sources that a voice shall propose from, in order."""
+        return [proposer.name for proposer in self.at_work(voice)]
 
-    def at_work(self, team: Path) -> list[Proposer]:
-        """The proposers that shall work for a team, by its folder, in order: those asked for, or those that work by default
-        and that it has the weights for."""
+    def at_work(self, voice: Voice) -> list[Proposer]:
+        """The proposers that shall work for a voice, in order: those asked for, or those that work by default and that it
+        has the weights for."""
         if self.sources:
             return self._asked()
-        found = [
-            proposer
-            for proposer in self.proposers
-            if proposer.by_default and all(_weights(team, stage).is_file() for stage in proposer.needs)
-        ]
+        found = [proposer for proposer in self.proposers if proposer.by_default and voice.has(proposer.needs)]
         # Without a learned one, the first, whose weights are then missed by name.
         return found if any(proposer.learned for proposer in found) else [self.proposers[0]]
 
     def _asked(self) -> list[Proposer]:
         return [proposer for proposer in self.proposers if proposer.name in self.sources]
 
-    def weights(self, team: Path) -> list[Path]:
-        """The files in a team's folder that its proposers need."""
-        return list(dict.fromkeys(_weights(team, stage) for proposer in self.at_work(team) for stage in proposer.needs))
+    def families(self) -> list[str]:
+        """Names of the families of networks that may be needed."""
+        asked = self._asked() if self.sources else [proposer for proposer in self.proposers if proposer.by_default]
+        return list(dict.fromkeys(family for proposer in asked for family in proposer.needs))
 
-    def facts(self, team: Path) -> list:
-        """All that a team's proposals depend on, besides the scene."""
-        files = {path.name: file_hash(path) if path.is_file() else "missing" for path in self.weights(team)}
-        return [files, self.finest, [(proposer.name, asdict(proposer.settings)) for proposer in self.at_work(team)]]
+    def weights(self, voice: Voice) -> list[Path]:
+        """The files that a voice's proposers need."""
+        needs = dict.fromkeys(family for proposer in self.at_work(voice) for family in proposer.needs)
+        return [path for family in needs for path in voice.weights(family)]
 
-
-def _weights(team: Path, stage: str) -> Path:
-    return team / STAGES[stage].file
+    def facts(self, voice: Voice) -> list:
+        """All that a voice's proposals depend on, besides the scene."""
+        files = {
+            f"{path.parent.name}/{path.name}": file_hash(path) if path.is_file() else "missing"
+            for path in self.weights(voice)
+        }
+        return [files, self.finest, [(proposer.name, asdict(proposer.settings)) for proposer in self.at_work(voice)]]
 
 
 Through = Callable[[str, Callable[[], pd.DataFrame]], pd.DataFrame]
@@ -100,17 +102,18 @@ class Networks:
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
-        self._teams: dict[tuple[Path, str], torch.nn.Module] = {}
+        self._voices: dict[tuple[Voice, str], torch.nn.Module] = {}
         self._frozen: dict[str, torch.nn.Module] = {}
 
-    def of(self, team: Path, stage: str) -> torch.nn.Module:
-        """A team's network, by its folder; ready to predict and nothing else."""
-        if (team, stage) not in self._teams:
-            net, _ = load_stage(STAGES[stage], _weights(team, stage))
-            if STAGES[stage].prepare is not None:
-                STAGES[stage].prepare(net)
-            self._teams[team, stage] = net.to(self.device)
-        return self._teams[team, stage]
+    def of(self, voice: Voice, family: str) -> torch.nn.Module:
+        """A voice's network of a family, by that family's name; ready to predict and nothing else."""
+        if (voice, family) not in self._voices:
+            kind = FAMILIES[family]
+            net = load_family(kind, voice.weights(family))
+            if kind.prepare is not None:
+                kind.prepare(net)
+            self._voices[voice, family] = net.to(self.device)
+        return self._voices[voice, family]
 
     def frozen(self, trunk: str) -> torch.nn.Module:
         """The frozen features of a trunk, by its name."""
@@ -121,28 +124,27 @@ class Networks:
         return self._frozen[trunk]
 
 
-class ProposingTeam:
-    """One team at work."""
+class ProposingVoice:
+    """A voice at work."""
 
     def __init__(
         self,
-        team: Path,
+        voice: Voice,
         config: Proposing,
         networks: Networks,
         progress: Progress | None = None,
         field: Callable[[ScenePair], Fit] | None = None,
     ) -> None:
-        """One team.
+        """One voice.
 
         Args:
-            team: its folder, which holds the weights.
-            field: gives the joint field of a scene; None = the team finds its own.
+            field: gives the joint field of a scene; None = the voice finds its own.
         """
-        self._team, self._config, self._networks, self._progress = team, config, networks, progress
-        self._field = field or JointField((team,), config, networks, progress)
+        self._voice, self._config, self._networks, self._progress = voice, config, networks, progress
+        self._field = field or JointField((voice,), config, networks, progress)
 
     def propose(self, pair: ScenePair, through: Through = _made) -> pd.DataFrame:
-        """Candidates of all the team's sources for one scene.
+        """Candidates of all the voice's sources for one scene.
 
         Args:
             through: every source's table goes through it, in order; it may keep tables, or have kept some.
@@ -156,27 +158,26 @@ class ProposingTeam:
         def all_before() -> Fit | None:
             return _field(pair, candidates.concat(tables.values()))
 
-        for proposer in self._config.at_work(self._team):
+        for proposer in self._config.at_work(self._voice):
             around = leading if proposer.learned else all_before
             tables[proposer.name] = through(proposer.name, partial(self._one, proposer, pair, around))
         return candidates.concat(tables.values())
 
     def _one(self, proposer: Proposer, pair: ScenePair, around: Callable[[], Fit | None]) -> pd.DataFrame:
         config = self._config
-        path = _weights(self._team, proposer.needs[0]) if proposer.needs else config.weights(self._team)[0]
-        fold, load, field = read_manifest(path).fold, partial(self._networks.of, self._team), partial(self._field, pair)
-        device = self._networks.device
+        family = next(one for each in (proposer, *config.at_work(self._voice)) for one in each.needs)
+        fold, load = self._voice.fold(family), partial(self._networks.of, self._voice)
+        field, device = partial(self._field, pair), self._networks.device
         return proposer.propose(Context(pair, fold, device, load, field, around, config.finest, self._progress))
 
 
 class JointField:
-    """The joint field of a scene by the evidence of some teams; found once, when it is first asked for."""
+    """The joint field of a scene by the evidence of some voices; found once, when it is first asked for."""
 
     def __init__(
-        self, teams: Sequence[Path], config: Proposing, networks: Networks, progress: Progress | None = None
+        self, voices: Sequence[Voice], config: Proposing, networks: Networks, progress: Progress | None = None
     ) -> None:
-        """teams: their folders."""
-        self._teams, self._config, self._networks, self._progress = tuple(teams), config, networks, progress
+        self._voices, self._config, self._networks, self._progress = tuple(voices), config, networks, progress
         self._found: dict[str, Fit] = {}
 
     def __call__(self, pair: ScenePair) -> Fit:
@@ -189,7 +190,7 @@ class JointField:
         from solution.proposers.flow.search import find_field
 
         networks = self._networks
-        nets = [networks.of(team, FLOW.name) for team in self._teams]
+        nets = [networks.of(voice, FLOW.name) for voice in self._voices]
         frozen = networks.frozen(nets[0].config.trunk)
         settings = next(proposer.settings for proposer in self._config.proposers if proposer.name == FLOW.name)
         finest = finest_level(pair.shape, self._config.finest)

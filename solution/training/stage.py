@@ -45,7 +45,6 @@ class Stage:
         samples: makes those of a run, from the images to learn from, the settings, the seed, and the images to watch.
         facts: more that the result depends on, for the manifest.
         seen: what frozen networks that help in training were trained on.
-        prepare: makes a loaded network faster, after which it can only predict; None = it stays as it is.
         begin: puts what a network knows before any training into it, where there is such a thing.
     """
 
@@ -56,7 +55,6 @@ class Stage:
     facts: tuple[tuple[str, str], ...] = ()
     seen: tuple[str, ...] = ()
     begin: Callable[[nn.Module], None] | None = None
-    prepare: Callable[[nn.Module], None] | None = None
 
     @property
     def file(self) -> str:

@@ -1,4 +1,4 @@
-"""Stages: what training and prediction need to know of a model family."""
+"""Stages: what training needs to know of each model family of `proposers.families`."""
 
 from __future__ import annotations
 
@@ -12,22 +12,18 @@ from solution.core import artefact
 from solution.core.artefact import Manifest
 from solution.core.errors import InputError
 from solution.core.weights import load_network, settings_of
+from solution.proposers import families
 from solution.proposers.flow.network import FlowNet
-from solution.proposers.flow.settings import FlowConfig
 from solution.proposers.flow.training import FlowModule
-from solution.proposers.matcher.settings import MatcherConfig
 from solution.proposers.matcher.training import MatcherModule
-from solution.proposers.translator.settings import TranslatorConfig
 from solution.proposers.translator.training import TranslatorModule
 from solution.samples.settings import TileConfig
 from solution.training.stage import Config, Stage
 from solution.training.tile_data import TileData
 
-FLOW = Stage("flow", FlowConfig, FlowModule, TileData, begin=FlowNet.start, prepare=FlowNet.prepare)
-MATCHER = Stage("matcher", MatcherConfig, MatcherModule, TileData)
-TRANSLATOR = Stage("translator", TranslatorConfig, TranslatorModule, TileData)
-STAGES = {stage.name: stage for stage in (FLOW, MATCHER, TRANSLATOR)}
-"""Name of a stage that proposers need -> the stage."""
+FLOW = Stage(*families.FLOW.identity, FlowModule, TileData, begin=FlowNet.start)
+MATCHER = Stage(*families.MATCHER.identity, MatcherModule, TileData)
+TRANSLATOR = Stage(*families.TRANSLATOR.identity, TranslatorModule, TileData)
 
 
 def matcher_with(translator: Path | None) -> Stage:

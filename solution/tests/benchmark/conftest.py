@@ -11,7 +11,6 @@ import pytest
 from solution.benchmark import cell
 from solution.benchmark import run as benchmarks
 from solution.benchmark.methods import METHODS, Method
-from solution.core import artefact
 from solution.proposers import every
 from solution.proposers.encoder import frozen
 from solution.teams import propose
@@ -65,7 +64,7 @@ def good_teams(monkeypatch) -> None:
     net = handmade_net()
     monkeypatch.setattr(every, "PROPOSERS", proposers_with(QUICK_FLOW))
     monkeypatch.setattr(frozen, "FrozenFeatures", coarse_features)
-    monkeypatch.setattr(propose, "load_stage", lambda stage, path: (net, artefact.read_manifest(path)))
+    monkeypatch.setattr(propose, "load_family", lambda family, paths: net)
 
 
 def results(tmp_path: Path) -> dict:

@@ -13,15 +13,14 @@ import pytest
 import rasterio
 import rasterio.shutil
 
-from solution.proposers import every
+from solution.proposers import every, families
 from solution.proposers.encoder import frozen
 from solution.teams import propose
 from solution.tests.conftest import Scene, invoke
 from solution.tests.handmade import QUICK_FLOW, coarse_features, handmade_net, proposers_with
-from solution.training import stages
 
 SHAPE = (96, 112)
-LOADED = functools.cache(stages.load_stage)  # most of a tiny prediction's time would go into building networks
+LOADED = functools.cache(families.load_family)  # most of a tiny prediction's time would go into building networks
 
 
 def slanted(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -34,13 +33,13 @@ def quick_plan(monkeypatch) -> None:
     """One pass over small tiles: the fixture's shifts are small, and most tests are about the files."""
     monkeypatch.setattr(every, "PROPOSERS", proposers_with(QUICK_FLOW))
     monkeypatch.setattr(frozen, "FrozenFeatures", coarse_features)
-    monkeypatch.setattr(propose, "load_stage", LOADED)
+    monkeypatch.setattr(propose, "load_family", LOADED)
 
 
 @pytest.fixture
 def good_teams(quick_plan, monkeypatch) -> None:
     """Networks that find the truth of the fixture's scenes, in the place of the smoke run's."""
-    monkeypatch.setattr(propose, "load_stage", lambda stage, path: (handmade_net(), stages.load_stage(stage, path)[1]))
+    monkeypatch.setattr(propose, "load_family", lambda family, paths: handmade_net())
 
 
 @pytest.fixture

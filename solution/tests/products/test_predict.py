@@ -19,7 +19,7 @@ from solution.core.geometry import Window
 from solution.data.finding import discover
 from solution.field import candidates, fitting, verdict
 from solution.products import embedded, predict, settings
-from solution.proposers import every
+from solution.proposers import every, families
 from solution.reranker.model import RerankerConfig
 from solution.reranker.model import train as train_reranker
 from solution.teams import propose
@@ -27,7 +27,6 @@ from solution.tests.conftest import Recipe, write_raster, write_scene
 from solution.tests.handmade import QUICK_FLOW, proposers_with
 from solution.tests.labels import labelled
 from solution.tests.products.conftest import SHAPE, files, read_map, slanted
-from solution.training import stages
 
 pytestmark = pytest.mark.usefixtures("quick_plan")
 
@@ -108,7 +107,7 @@ def test_rerankers_judge_their_own_teams_candidates(scene, trained, run, tmp_pat
 
 def test_the_whole_plan_writes_a_map_with_untrained_weights(scene, go, tmp_path, monkeypatch):
     monkeypatch.setattr(every, "PROPOSERS", proposers_with())
-    monkeypatch.setattr(propose, "load_stage", stages.load_stage)
+    monkeypatch.setattr(propose, "load_family", families.load_family)
     code, _, _ = go(scene.optical, scene.sar, tmp_path / "map.tif", "--team", "0")
     assert code in verdict.EXIT_CODES.values()
     check_map(tmp_path / "map.tif", scene.optical)

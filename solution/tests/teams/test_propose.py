@@ -22,6 +22,7 @@ from solution.proposers.gradient.settings import GradientConfig
 from solution.proposers.proposer import Proposer
 from solution.teams import propose
 from solution.teams.propose import Proposing
+from solution.teams.voice import Voice
 from solution.tests.conftest import Scene, invoke
 from solution.tests.handmade import QUICK_FLOW, coarse_features, handmade_matcher, handmade_net, proposers_with
 from solution.training import stages
@@ -66,15 +67,13 @@ class _Negative(torch.nn.Module):
 def good(monkeypatch) -> None:
     """Networks that find the truth of the fixture's scenes; weights and manifests stay those of the smoke run."""
     nets = {"flow": handmade_net(), "matcher": handmade_matcher(), "translator": _Negative()}
-    whole = stages.load_stage
-
-    def load(stage, path):
-        _, manifest = whole(stage, path)
-        return nets[stage.name], manifest
-
-    monkeypatch.setattr(propose, "load_stage", load)
+    monkeypatch.setattr(propose, "load_family", lambda family, paths: nets[family.name])
     monkeypatch.setattr(frozen, "FrozenFeatures", coarse_features)
     monkeypatch.setattr(every, "PROPOSERS", proposers_with(QUICK_FLOW))
+
+
+def _zero(teams) -> Voice:
+    return Voice((teams.folds / "0",))
 
 
 @pytest.fixture
@@ -179,7 +178,7 @@ def _says_what_the_others_say(context, settings: _Fixed):
 def test_a_proposer_more_is_one_object(whole, scene, run, tmp_path, monkeypatch):
     echo = Proposer("echo", (), _Fixed((1.0, -2.0)), _says_what_the_others_say, learned=False)
     monkeypatch.setattr(every, "PROPOSERS", (*proposers_with(QUICK_FLOW), echo))
-    assert Proposing().of_team(whole.folds / "0") == ["flow", "gradient", "echo"]
+    assert Proposing().of_voice(_zero(whole)) == ["flow", "gradient", "echo"]
     code, printed, err = run(
         "predict",
         scene.optical,
@@ -199,17 +198,17 @@ def test_a_proposer_more_is_one_object(whole, scene, run, tmp_path, monkeypatch)
     middle = table.groupby("source")[["dx", "dy"]].median()
     assert np.abs(middle.loc["echo"] - middle.loc["flow"] - [1.0, -2.0]).max() < 1.0
     stamps = [
-        Proposing(proposers=(*every.PROPOSERS[:-1], replace(echo, settings=_Fixed(shift)))).facts(whole.folds / "0")
+        Proposing(proposers=(*every.PROPOSERS[:-1], replace(echo, settings=_Fixed(shift)))).facts(_zero(whole))
         for shift in ((1.0, -2.0), (1.0, 0.0))
     ]
-    assert stamps[0] == Proposing().facts(whole.folds / "0") != stamps[1]
+    assert stamps[0] == Proposing().facts(_zero(whole)) != stamps[1]
     with pytest.raises(InputError, match="--source echo: looks around what others found"):
         Proposing(("echo",))
 
 
 def test_only_what_lowers_the_error_works_by_default(trained, whole):
-    assert Proposing().of_team(trained.folds / "0") == Proposing().of_team(whole.folds / "0") == ["flow", "gradient"]
-    assert Proposing(("match_translated", "flow")).of_team(whole.folds / "0") == ["flow", "match_translated"]
+    assert Proposing().of_voice(_zero(trained)) == Proposing().of_voice(_zero(whole)) == ["flow", "gradient"]
+    assert Proposing(("match_translated", "flow")).of_voice(_zero(whole)) == ["flow", "match_translated"]
 
 
 @pytest.mark.usefixtures("good")

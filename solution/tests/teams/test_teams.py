@@ -23,7 +23,6 @@ from solution.teams import out_of_fold, propose, training
 from solution.teams.team import Team, aoi_teams, fold_teams, team_of
 from solution.tests.conftest import retag, truncate
 from solution.tests.handmade import QUICK_FLOW, coarse_features, handmade_net, proposers_with
-from solution.training import stages
 from solution.training.stages import FLOW
 
 SN9 = pd.DataFrame(
@@ -42,7 +41,7 @@ def folds(trained, tmp_path) -> Path:
 def good_teams(monkeypatch) -> None:
     """The networks find the truth of the fixture's scenes; weights and manifests stay those of the smoke run. One pass
     is enough for small shifts."""
-    monkeypatch.setattr(propose, "load_stage", lambda stage, path: (handmade_net(), stages.load_stage(stage, path)[1]))
+    monkeypatch.setattr(propose, "load_family", lambda family, paths: handmade_net())
     monkeypatch.setattr(every, "PROPOSERS", proposers_with(QUICK_FLOW))
     monkeypatch.setattr(frozen, "FrozenFeatures", coarse_features)
 

@@ -1,0 +1,116 @@
+"""The model families that proposers need: what their weights are called, and how a network is made ready to predict.
+
+Nothing here trains, so that a prediction need not load what training takes; how each family is trained is said in
+`solution.training.stages`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from solution.core import artefact
+from solution.core.errors import InputError
+from solution.proposers.flow.settings import FlowConfig
+from solution.proposers.matcher.settings import MatcherConfig
+from solution.proposers.translator.settings import TranslatorConfig
+from solution.samples.settings import TileConfig
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True)
+class Family:
+    """A kind of network.
+
+    Attributes:
+        name: in manifests, messages and file names.
+        config_type: its settings.
+        build: makes the network from them, without weights.
+        prepare: makes a loaded network faster, after which it can only predict; None = it stays as it is.
+    """
+
+    name: str
+    config_type: type[TileConfig]
+    build: Callable[[TileConfig], torch.nn.Module]
+    prepare: Callable[[torch.nn.Module], None] | None = None
+
+    @property
+    def identity(self) -> tuple[str, type[TileConfig]]:
+        """Name and settings."""
+        return self.name, self.config_type
+
+    @property
+    def file(self) -> str:
+        """Name of the weights file in a team's folder."""
+        return f"{self.name}.safetensors"
+
+
+def _flow(config: FlowConfig) -> torch.nn.Module:
+    from solution.proposers.flow.network import FlowNet
+
+    return FlowNet(config)
+
+
+def _matcher(config: MatcherConfig) -> torch.nn.Module:
+    from solution.proposers.matcher.network import MatcherNet
+
+    return MatcherNet(config)
+
+
+def _translator(config: TranslatorConfig) -> torch.nn.Module:
+    import torch
+
+    from solution.proposers.translator.network import Generator
+
+    return Generator(config).to(memory_format=torch.channels_last)
+
+
+FLOW = Family("flow", FlowConfig, _flow, prepare=lambda net: net.prepare())
+MATCHER = Family("matcher", MatcherConfig, _matcher)
+TRANSLATOR = Family("translator", TranslatorConfig, _translator)
+FAMILIES = {family.name: family for family in (FLOW, MATCHER, TRANSLATOR)}
+
+
+def load_family(family: Family, paths: Sequence[Path]) -> torch.nn.Module:
+    """The network of one file of weights, or of the mean of several, in evaluation mode.
+
+    The mean of networks that were fine-tuned from the same weights is as good as their votes together, at the price of
+    one (Wortsman et al. 2022).
+
+    Raises:
+        InputError: a file holds another family's weights, or those of a network of another size.
+    """
+    from solution.core.weights import load_network, settings_of
+
+    loaded = [_weights(family, path) for path in paths]
+    net = family.build(settings_of(loaded[0][1], family.config_type))
+    mean = {name: sum(tensors[name].astype("float32") / len(loaded) for tensors, _ in loaded) for name in loaded[0][0]}
+    load_network(net, mean if len(loaded) > 1 else loaded[0][0], paths[0])
+    return net.eval()
+
+
+def _weights(family: Family, path: Path) -> tuple[dict, artefact.Manifest]:
+    tensors, manifest = artefact.load_weights(path)
+    if manifest.stage != family.name:
+        raise InputError(
+            f"{path}: holds the weights of a {manifest.stage}, not of a {family.name}; pass the right file"
+        )
+    return tensors, manifest
+
+
+def one_start(family: Family, paths: Sequence[Path]) -> bool:
+    """Whether the networks of some files began with the same weights and are of one size, so that their mean is a
+    network too."""
+    from solution.core.weights import settings_of
+
+    manifests = [artefact.read_manifest(path) for path in paths]
+    sizes = [
+        tuple(getattr(settings_of(manifest, family.config_type), name) for name in family.config_type.SIZES)
+        for manifest in manifests
+    ]
+    starts = {manifest.config.get("init") for manifest in manifests}
+    return len(starts) == 1 and None not in starts and len(set(sizes)) == 1
