@@ -19,6 +19,7 @@ run() { echo "== $*" && "$root/.venv/bin/python" -P -m solution "$@"; }
 run data "$data"
 run split "$data" --output "$folds/split.csv"
 run simulate "$simulated" "${scenes[@]}" --seed 1000
+run train-coarse "$data" --simulated "$simulated" --folds "$folds" --replace "${smoke[@]}"
 run train-flow "$data" --simulated "$simulated" --folds "$folds" --replace "${smoke[@]}"
 run train-translator "$data" --simulated "$simulated" --folds "$folds" --replace "${smoke[@]}"
 run train-matcher "$data" --simulated "$simulated" --folds "$folds" --replace "${smoke[@]}"

@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -133,6 +134,7 @@ def launch(request: Request, folder: Path) -> dict:
     """
     asked, answer, errors = (folder / name for name in ("request.json", "answer.json", "errors.txt"))
     asked.write_text(request.to_json())
+    started = time.perf_counter()
     path = os.pathsep.join(filter(None, [str(PACKAGE.parent), os.environ.get("PYTHONPATH")]))
     with errors.open("w") as sink:
         ended = subprocess.run(
@@ -143,7 +145,7 @@ def launch(request: Request, folder: Path) -> dict:
             check=False,
         )
     if ended.returncode == 0 and answer.is_file():
-        return json.loads(answer.read_text())
+        return {**json.loads(answer.read_text()), "process_s": round(time.perf_counter() - started, 2)}
     if ended.returncode < 0:
         return failed(
             f"its process was killed by signal {-ended.returncode}"

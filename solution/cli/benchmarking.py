@@ -68,3 +68,30 @@ def steep(
         for index, pair in enumerate(pairs):
             kept = steeper.write(pair, folder, steeper.Steepness(gradient, seed + 100 * number + index))
             say(f"{folder}: {pair.name}, {kept} tie-points")
+
+
+@app.command()
+def speed(
+    size: list[int] = typer.Option(
+        [], min=256, help="Side of a scene in px; may be given again. [default: 1000, 3000, 10000]"
+    ),
+    method: list[str] = typer.Option([], help="Only this row; may be given again. Default: pipeline and the peers."),
+    out: Path = typer.Option(
+        Path("runs/speed"), help="Gets the simulated scenes and the results; a killed run goes on there."
+    ),
+    folds: SplitAndTeams = FOLDS,
+    device: Device = "auto",
+    fresh: bool = typer.Option(False, "--fresh", help="Measure finished cells again."),
+) -> None:
+    """Measure how long methods, and peers (requirements-benchmark.txt), take on scenes of 1, 9 and 100 MP, and how much
+    memory."""
+    from solution.benchmark import run as benchmarks
+    from solution.benchmark import speed as speeds
+    from solution.benchmark import table
+    from solution.scoring import score_tables
+
+    methods = benchmarks.chosen(method or speeds.METHODS)
+    found = speeds.measure(methods, size or speeds.SIZES_PX, folds, device, out, fresh, say)
+    score_tables.show(speeds.table(found), [])
+    for line in dict.fromkeys(line for cells in found.values() for line in table.problems(cells)):
+        say(line)

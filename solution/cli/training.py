@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import typer
 
@@ -39,7 +39,9 @@ app = typer.Typer()
 
 @app.command("train-base")
 def train_base(
-    stage: str = typer.Option("flow", help="What to train: flow or matcher. The translator has verbs of its own."),
+    stage: str = typer.Option(
+        "flow", help="What to train: coarse, flow or matcher. The translator has verbs of its own."
+    ),
     pairs: Pairs = [],
     simulated: Simulated = [],
     exclude: Exclude = [],
@@ -77,13 +79,15 @@ def _matching_stage(stage: str, translator: Path | None, init_weights: Path | No
     """The stage of a name, with the translator that helps it. Raises `InputError` for options of another stage."""
     from solution.training import stages
 
-    if stage not in ("flow", "matcher"):
+    if stage not in ("coarse", "flow", "matcher"):
         raise InputError(
-            f"--stage {stage}: is neither flow nor matcher; the translator is trained with: python -m solution translate train"
+            f"--stage {stage}: is none of coarse, flow, matcher; the translator is trained with: python -m solution translate train"
         )
-    if stage == "flow" and (translator or init_weights):
+    if stage == "matcher":
+        return stages.matcher_with(translator)
+    if translator or init_weights:
         raise InputError("--translator and --init-weights belong to the matcher; add --stage matcher")
-    return stages.matcher_with(translator) if stage == "matcher" else stages.FLOW
+    return stages.COARSE if stage == "coarse" else stages.FLOW
 
 
 def _one_start(init: Path | None, init_weights: Path | None) -> None:
@@ -101,6 +105,27 @@ def _published(folder: Path, folds: Path) -> Path:
     return out
 
 
+@app.command("train-coarse")
+def train_coarse(
+    folder: Labelled,
+    simulated: Simulated = [],
+    pairs: Pairs = [],
+    exclude: Exclude = [],
+    folds: Folds = FOLDS,
+    init: Init = None,
+    team: Team = [],
+    device: TrainingDevice = "auto",
+    steps: Steps = None,
+    smoke: Smoke = False,
+    replace: Replace = False,
+) -> None:
+    """Train the coarse features of every team; finished teams are skipped, a killed run goes on."""
+    from solution.training import stages
+
+    run = _Run(folder, simulated, pairs, exclude, folds, init, team, device, steps, smoke, replace)
+    _train_teams(stages.COARSE, run)
+
+
 @app.command("train-flow")
 def train_flow(
     folder: Labelled,
@@ -116,23 +141,39 @@ def train_flow(
     replace: Replace = False,
 ) -> None:
     """Train the flow regressor of every team; finished teams are skipped, a killed run goes on."""
+    from solution.training import stages
+
+    run = _Run(folder, simulated, pairs, exclude, folds, init, team, device, steps, smoke, replace)
+    _train_teams(stages.FLOW, run)
+
+
+class _Run(NamedTuple):
+    """What the user said of a run that trains teams."""
+
+    folder: Path
+    simulated: list[Path]
+    pairs: list[Path]
+    exclude: list[str]
+    folds: Path
+    init: Path | None
+    team: list[str]
+    device: str
+    steps: int | None
+    smoke: bool
+    replace: bool
+
+
+def _train_teams(stage: Stage, run: _Run) -> None:
+    """Train a family for every team, from its base where there is one."""
     from solution.teams import training
     from solution.training import stages
 
-    start = init or _base(stages.FLOW, folds, smoke)
-    config = stages.chosen_config(stages.FLOW, steps, smoke, fine_tune=start is not None)
-    shared = partial(shared_images, simulated, pairs, exclude)
+    start = run.init or _base(stage, run.folds, run.smoke)
+    config = stages.chosen_config(stage, run.steps, run.smoke, fine_tune=start is not None)
+    shared = partial(shared_images, run.simulated, run.pairs, run.exclude)
+    scenes = scenes_and_split(run.folder, run.folds)
     training.train_teams(
-        lambda _: stages.FLOW,
-        *scenes_and_split(folder, folds),
-        folds,
-        config,
-        shared,
-        start,
-        device,
-        replace,
-        say,
-        team,
+        lambda _: stage, *scenes, run.folds, config, shared, start, run.device, run.replace, say, run.team
     )
 
 

@@ -22,7 +22,6 @@ _PEAK_BLUR, _PEAK_APART = 2.0, 5  # cells: of the scene's summed evidence, and b
 _STEPS = 50
 _RATE_AFFINE, _RATE_SPLINE = 0.5, 0.3  # cells a step, at first
 _AFFINE_NODES = 8.0  # an affine's coefficients are shifts so many nodes from the middle, in cells
-_STIFFNESS = 0.5  # weight of roughness against the mean evidence of a node; chosen on: vhr_check, simulated, s12
 _STEP_CELLS = 1.0  # between neighbouring coefficients: beyond, more costs little; chosen on the same
 _PULL = 0.02  # of the coefficients themselves, beside their differences
 _AFFINE_PULL = 0.1  # weight of an affine's slopes; chosen on the same
@@ -36,10 +35,12 @@ class Stage:
     Attributes:
         pitch: distance of the spline's coefficients, nodes; None = an affine.
         blur: of the evidence, in distances of the nodes.
+        stiffness: weight of roughness against the mean evidence of a node.
     """
 
     pitch: float | None
     blur: float
+    stiffness: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -57,9 +58,13 @@ class Joint:
     start: tuple[float, float]
 
 
-SEARCH = (Stage(None, 0.5), Stage(24.0, 0.375), Stage(12.0, 0.25), Stage(6.0, 0.15625), Stage(3.0, 0.125))
+# The stiffness was chosen on: vhr_check, simulated, s12. Weak evidence must not bend what is looked for first.
+SEARCH = (
+    Stage(None, 0.5),
+    *(Stage(pitch, blur, 2.0) for pitch, blur in ((24.0, 0.375), (12.0, 0.25), (6.0, 0.15625), (3.0, 0.125))),
+)
 """From one shift to a spline, for a level that must find everything."""
-REFINE = (Stage(12.0, 0.25), Stage(6.0, 0.15625), Stage(3.0, 0.125))
+REFINE = tuple(Stage(pitch, blur, 0.5) for pitch, blur in ((12.0, 0.25), (6.0, 0.15625), (3.0, 0.125)))
 """For a level that is read through a field already."""
 
 
@@ -125,7 +130,7 @@ def _climb(
 
     for _ in range(_STEPS):
         _, gain = reached()
-        loss = (_price(coefficients, affine) - gain).sum()
+        loss = (_price(coefficients, stage) - gain).sum()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -142,18 +147,18 @@ def _masked(coefficients: Tensor, affine: bool) -> Tensor:
     return coefficients * keep[None, :, :, None]
 
 
-def _price(coefficients: Tensor, affine: bool) -> Tensor:
+def _price(coefficients: Tensor, stage: Stage) -> Tensor:
     """(S,) what coefficients (S, k, l, 2) must gain in evidence to be worth it.
 
     Both prices have the shape of a Student-t prior: most ground is smooth, so that weak evidence shall bend nothing, but
     where a slope is steep it may be as steep as it likes.
     """
-    if affine:
+    if stage.pitch is None:
         slopes = torch.cat([coefficients[:, 1, 0], coefficients[:, 0, 1]], dim=1)
         return _AFFINE_PULL * _tailed(slopes, _SLOPE_CELLS).sum(dim=1)
     parts = [(coefficients.diff(dim=1), 1.0), (coefficients.diff(dim=2), 1.0), (coefficients, _PULL)]
     rough = sum(weight * _tailed(part, _STEP_CELLS).mean(dim=(1, 2, 3)) for part, weight in parts)
-    return _STIFFNESS * _STEP_CELLS**2 * rough
+    return stage.stiffness * _STEP_CELLS**2 * rough
 
 
 def _tailed(values: Tensor, usual: float) -> Tensor:

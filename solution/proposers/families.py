@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from solution.core import artefact
 from solution.core.errors import InputError
+from solution.proposers.coarse.settings import CoarseConfig
 from solution.proposers.flow.settings import FlowConfig
 from solution.proposers.matcher.settings import MatcherConfig
 from solution.proposers.translator.settings import TranslatorConfig
@@ -55,6 +56,12 @@ def _flow(config: FlowConfig) -> torch.nn.Module:
     return FlowNet(config)
 
 
+def _coarse(config: CoarseConfig) -> torch.nn.Module:
+    from solution.proposers.coarse.network import CoarseHead
+
+    return CoarseHead(config)
+
+
 def _matcher(config: MatcherConfig) -> torch.nn.Module:
     from solution.proposers.matcher.network import MatcherNet
 
@@ -70,9 +77,10 @@ def _translator(config: TranslatorConfig) -> torch.nn.Module:
 
 
 FLOW = Family("flow", FlowConfig, _flow, prepare=lambda net: net.prepare())
+COARSE = Family("coarse", CoarseConfig, _coarse)
 MATCHER = Family("matcher", MatcherConfig, _matcher)
 TRANSLATOR = Family("translator", TranslatorConfig, _translator)
-FAMILIES = {family.name: family for family in (FLOW, MATCHER, TRANSLATOR)}
+FAMILIES = {family.name: family for family in (COARSE, FLOW, MATCHER, TRANSLATOR)}
 
 
 def load_family(family: Family, paths: Sequence[Path]) -> torch.nn.Module:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cache, partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 import torch
@@ -21,10 +22,13 @@ from solution.data.scene import ScenePair
 from solution.field import candidates, fitting
 from solution.field.fitting import Fit
 from solution.proposers import every
-from solution.proposers.families import FAMILIES, FLOW, load_family
+from solution.proposers.families import COARSE, FAMILIES, FLOW, load_family
 from solution.proposers.proposer import Context, Proposer
 from solution.proposers.warped import finest_level
 from solution.teams.voice import Voice
+
+if TYPE_CHECKING:
+    from solution.proposers.coarse.network import CoarseFeatures
 
 
 @dataclass(frozen=True)
@@ -115,13 +119,16 @@ class Networks:
             self._voices[voice, family] = net.to(self.device)
         return self._voices[voice, family]
 
-    def frozen(self, trunk: str) -> torch.nn.Module:
-        """The frozen features of a trunk, by its name."""
-        from solution.proposers.encoder.frozen import FrozenFeatures
+    def coarse(self, voice: Voice) -> CoarseFeatures:
+        """A voice's coarse features."""
+        from solution.proposers.coarse.network import CoarseFeatures
+        from solution.proposers.encoder.frozen import FrozenMaps
 
+        head = self.of(voice, COARSE.name)
+        trunk = head.config.trunk
         if trunk not in self._frozen:
-            self._frozen[trunk] = FrozenFeatures(trunk).to(self.device)
-        return self._frozen[trunk]
+            self._frozen[trunk] = FrozenMaps(trunk).to(self.device)
+        return CoarseFeatures(self._frozen[trunk], head)
 
 
 class ProposingVoice:
@@ -190,11 +197,10 @@ class JointField:
         from solution.proposers.flow.search import find_field
 
         networks = self._networks
-        nets = [networks.of(voice, FLOW.name) for voice in self._voices]
-        frozen = networks.frozen(nets[0].config.trunk)
+        coarse = [networks.coarse(voice) for voice in self._voices]
         settings = next(proposer.settings for proposer in self._config.proposers if proposer.name == FLOW.name)
         finest = finest_level(pair.shape, self._config.finest)
-        return find_field(pair, frozen, nets, settings.search, finest, self._progress, networks.device)[0]
+        return find_field(pair, coarse, settings.search, finest, self._progress, networks.device)[0]
 
 
 def _field(pair: ScenePair, table: pd.DataFrame | None) -> Fit | None:

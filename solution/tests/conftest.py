@@ -152,6 +152,7 @@ def trained(tmp_path_factory) -> Trained:
     output = ""
     for arguments in (
         ["split", data, "--output", folds / "split.csv"],
+        ["train-coarse", data, "--smoke", "--folds", folds, "--device", "cpu"],
         ["train-flow", data, "--smoke", "--folds", folds, "--device", "cpu"],
     ):
         output += invoke(*arguments)

@@ -60,8 +60,8 @@ class GradientDirections(nn.Module):
         return F.normalize(torch.cat([x.square() - y.square(), 2 * x * y], dim=1), dim=1)
 
 
-def coarse_features(_trunk: str) -> GradientDirections:
-    """In the place of `FrozenFeatures`, which know the world but not the fixtures' noise."""
+def coarse_features(_networks: object, _voice: object) -> GradientDirections:
+    """In the place of `Networks.coarse`, whose features know the world but not the fixtures' noise."""
     return GradientDirections(FROZEN_PX)
 
 

@@ -13,6 +13,7 @@ from solution.core.artefact import Manifest
 from solution.core.errors import InputError
 from solution.core.weights import load_network, settings_of
 from solution.proposers import families
+from solution.proposers.coarse.training import CoarseModule
 from solution.proposers.flow.network import FlowNet
 from solution.proposers.flow.training import FlowModule
 from solution.proposers.matcher.training import MatcherModule
@@ -21,6 +22,7 @@ from solution.samples.settings import TileConfig
 from solution.training.stage import Config, Stage
 from solution.training.tile_data import TileData
 
+COARSE = Stage(*families.COARSE.identity, CoarseModule, TileData)
 FLOW = Stage(*families.FLOW.identity, FlowModule, TileData, begin=FlowNet.start)
 MATCHER = Stage(*families.MATCHER.identity, MatcherModule, TileData)
 TRANSLATOR = Stage(*families.TRANSLATOR.identity, TranslatorModule, TileData)

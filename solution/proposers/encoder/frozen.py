@@ -1,7 +1,7 @@
-"""What the trunk sees without any training on SAR: its map at stride 16, coarse and robust.
+"""What the trunk sees without any training on SAR: its maps at strides 8 and 16, coarse and robust.
 
 Features that were never taught anything about a sensor do not lose those that they have not seen. They are standardised
-per image, which takes away most of what tells the modalities apart, and are read at 8 px, half their own distance.
+per image, which takes away most of what tells the modalities apart, and are read at 8 px.
 """
 
 from __future__ import annotations
@@ -17,40 +17,53 @@ from solution.proposers.encoder.folding import fold
 from solution.proposers.encoder.trunk import bare_trunk, centred, load_imagenet
 
 FROZEN_PX = 8
-"""Side of a cell of the frozen features, px of the level."""
+"""Side of a cell of the frozen maps, px of the level."""
 
+_STRIDES = (8, 16)
 _MOST_DEVIATIONS = 3.0
 _DESPECKLE_PX = 5
 
 
-class FrozenFeatures(nn.Module):
-    """The trunk's map at stride 16 with its ImageNet weights. Raises `InputError` where those are missing."""
+def map_channels(trunk: str) -> list[int]:
+    """Channels of the maps of a trunk, by its name; those of the coarsest come last."""
+    return bare_trunk(trunk, _STRIDES).feature_info.channels()
+
+
+class FrozenMaps(nn.Module):
+    """The trunk's maps with its ImageNet weights. Raises `InputError` where those are missing."""
 
     def __init__(self, trunk: str) -> None:
         super().__init__()
-        self.trunk = bare_trunk(trunk, (16,))
+        self.trunk = bare_trunk(trunk, _STRIDES)
         load_imagenet(self.trunk, trunk)
         self.requires_grad_(False).eval()
         fold(self.trunk)
 
     def optical(self, image: Tensor, valid: Tensor) -> Tensor:
-        """(B, 3, H, W) in [0, 1], validity (B, H, W) -> (B, 112, H / 8, W / 8) unit features; H, W multiples of 16."""
+        """(B, 3, H, W) in [0, 1], validity (B, H, W) -> (B, C, H / 8, W / 8) maps; H, W multiples of 16."""
         weight = image.new_tensor([0.299, 0.587, 0.114])[:, None, None]
-        return self._features((image * weight).sum(dim=1, keepdim=True), valid)
+        return self._maps((image * weight).sum(dim=1, keepdim=True), valid)
 
     def sar(self, image: Tensor, valid: Tensor) -> Tensor:
-        """(B, 1, H, W) in [0, 1], validity (B, H, W) -> (B, 112, H / 8, W / 8) unit features; H, W multiples of 16."""
-        return self._features(despeckled(image), valid)
+        """(B, 1, H, W) in [0, 1], validity (B, H, W) -> (B, C, H / 8, W / 8) maps; H, W multiples of 16."""
+        return self._maps(despeckled(image), valid)
 
-    def _features(self, grey: Tensor, valid: Tensor) -> Tensor:
-        (found,) = self.trunk(centred(faded(grey, valid)).expand(-1, 3, -1, -1))
-        weight = F.avg_pool2d(valid[:, None], 16)
-        count = weight.sum(dim=(2, 3), keepdim=True).clamp_min(1.0)
-        mean = (found * weight).sum(dim=(2, 3), keepdim=True) / count
-        deviation = ((found - mean).square() * weight).sum(dim=(2, 3), keepdim=True).div(count).sqrt()
-        standard = ((found - mean) / (deviation + 1e-3)).clamp(-_MOST_DEVIATIONS, _MOST_DEVIATIONS)
+    def _maps(self, grey: Tensor, valid: Tensor) -> Tensor:
         size = (grey.shape[-2] // FROZEN_PX, grey.shape[-1] // FROZEN_PX)
-        return F.normalize(F.interpolate(standard, size=size, mode="bilinear", align_corners=False), dim=1)
+        image = centred(faded(grey, valid)).expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
+        found = [_standardised(each, valid) for each in self.trunk(image)]
+        return torch.cat(
+            [F.interpolate(each, size=size, mode="bilinear", align_corners=False) for each in found], dim=1
+        )
+
+
+def _standardised(found: Tensor, valid: Tensor) -> Tensor:
+    """(B, C, h, w) -> the same, every channel in standard deviations of the image's valid ground, outliers cut."""
+    weight = F.avg_pool2d(valid[:, None], valid.shape[-1] // found.shape[-1])
+    count = weight.sum(dim=(2, 3), keepdim=True).clamp_min(1.0)
+    mean = (found * weight).sum(dim=(2, 3), keepdim=True) / count
+    deviation = ((found - mean).square() * weight).sum(dim=(2, 3), keepdim=True).div(count).sqrt()
+    return ((found - mean) / (deviation + 1e-3)).clamp(-_MOST_DEVIATIONS, _MOST_DEVIATIONS)
 
 
 def despeckled(sar: Tensor) -> Tensor:

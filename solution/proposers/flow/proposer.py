@@ -17,4 +17,4 @@ def _propose(context: Context, settings: FineConfig) -> pd.DataFrame:
     return propose_flow(context.pair, net, context.fold, field, settings, finest, context.progress)
 
 
-FLOW = Proposer("flow", ("flow",), FineConfig(), _propose)
+FLOW = Proposer("flow", ("flow", "coarse"), FineConfig(), _propose)

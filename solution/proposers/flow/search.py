@@ -1,13 +1,13 @@
 """The scene's joint field: found on a coarse level over the whole reach, refined level by level.
 
 Every level reads the SAR image through the field of the one before, so that steep displacements are nearly flat when they
-are looked at closely. The first level goes by what was never trained on a sensor, the frozen features and oriented
-gradients; those of the teams are added on the others.
+are looked at closely. All levels go by coarse features and oriented gradients, which err elsewhere.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -18,14 +18,20 @@ from solution.field.evidence import Evidence
 from solution.field.joint import REFINE, SEARCH, Joint, joint_field
 from solution.field.shiftfield import Fit
 from solution.proposers.encoder.cells import STRIDE_PX
-from solution.proposers.encoder.frozen import FROZEN_PX, FrozenFeatures
+from solution.proposers.encoder.frozen import FROZEN_PX
 from solution.proposers.encoder.gradients import gradients
-from solution.proposers.flow.gathering import Source, gather
-from solution.proposers.flow.network import FlowNet
+from solution.proposers.flow.gathering import Maker, Source, gather
 from solution.proposers.flow.settings import SearchConfig
 
 _REACH_SHARE = 0.4  # of the scene's longer side: no larger shift is looked for, whatever the settings say
 _LEVELS = (1, 2, 4, 8, 16)
+
+
+class Features(Protocol):
+    """What makes the features of either image."""
+
+    optical: Maker
+    sar: Maker
 
 
 def levels(shape: tuple[int, int], finest: int, config: SearchConfig) -> list[int]:
@@ -38,8 +44,7 @@ def levels(shape: tuple[int, int], finest: int, config: SearchConfig) -> list[in
 
 def find_field(
     pair: ScenePair,
-    frozen: FrozenFeatures,
-    nets: Sequence[FlowNet],
+    coarse: Sequence[Features],
     config: SearchConfig,
     finest: int = 1,
     progress: Progress | None = None,
@@ -48,27 +53,23 @@ def find_field(
     """The joint field of a scene, and how it was found, level by level.
 
     Args:
-        nets: the teams' flow regressors, in evaluation mode.
+        coarse: the coarse features of every voice.
         finest: level beyond which nothing is looked at.
-        device: that `frozen` and `nets` are on.
+        device: that the features are on.
     """
-    robust = [
-        Source(frozen.optical, frozen.sar, FROZEN_PX, weight=config.frozen_weight),
+    share = config.coarse_weight / len(coarse)
+    sources = [
+        *(Source(features.optical, features.sar, FROZEN_PX, weight=share) for features in coarse),
         Source(gradients, gradients, STRIDE_PX, weight=config.gradient_weight),
     ]
-    share = config.trained_weight / max(len(nets), 1)
-    own = [Source(net.encoder.optical, net.encoder.sar, STRIDE_PX, weight=share) for net in nets]
     first, *finer = levels(pair.shape, finest, config)
     reach = min(config.reach_px, _REACH_SHARE * max(pair.shape)) / first
-    steps = [
-        (first, reach, robust, SEARCH),
-        *((level, config.refine_radius_px, [*robust, *own], REFINE) for level in finer or [first]),
-    ]
+    steps = [(first, reach, SEARCH), *((level, config.refine_radius_px, REFINE) for level in finer or [first])]
     field, found = None, []
-    for level, radius, sources, stages in steps:
+    for level, radius, plan in steps:
         told = f"field: level {level}"
         evidence = gather(pair, level, radius, field, sources, config.tile_px, told, progress, device)
-        found.append(joint_field(evidence, stages, config.starts if field is None else 0))
+        found.append(joint_field(evidence, plan, config.starts if field is None else 0))
         field = composed(evidence, found[-1], field)
     return field, found
 

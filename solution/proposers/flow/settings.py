@@ -64,8 +64,7 @@ class SearchConfig:
         whole_px: scenes of no more px than this are searched down to every pixel, others to every second one.
         refine_radius_px: of the search on the levels after the first, px of the level.
         starts: likely shifts that the first level begins with.
-        frozen_weight, gradient_weight, trained_weight: of the evidence of the frozen features, of oriented gradients, and
-            of all teams' features together.
+        coarse_weight, gradient_weight: of the evidence of all voices' coarse features together, and of oriented gradients.
         tile_px: side of the tiles that are held in memory, px of the level.
     """
 
@@ -74,9 +73,8 @@ class SearchConfig:
     whole_px: float = 2.5e6
     refine_radius_px: float = 32.0
     starts: int = 6
-    frozen_weight: float = 1.0
+    coarse_weight: float = 1.0
     gradient_weight: float = 1.0
-    trained_weight: float = 1.0
     tile_px: int = 1024
 
 

@@ -13,12 +13,12 @@ from solution.proposers.encoder.cells import STRIDE_PX
 from solution.proposers.flow.network import PEAK_CELLS, FlowNet, FlowOutput
 from solution.proposers.flow.settings import FlowConfig
 from solution.proposers.optimisation import adamw_one_cycle
+from solution.proposers.soft_target import soft_target
 from solution.samples.tiles import NEGATIVE, POSITIVE
 
 _WINDOWS_WEIGHT = 0.7  # of the windows alone, beside the place that the head reads from all of them
 _SIGMA_WEIGHT = 0.2  # of the claimed standard deviation in the loss, beside the place and the shift
 _FLAT_WEIGHT = 0.1  # of the cross-entropy that flattens blocks without SAR data
-_LABEL_DOUBT = 0.5  # share of the truth's own standard deviation that widens the soft target
 _NEAR_PX = 2.0  # a block whose error is less counts as near
 
 
@@ -55,7 +55,8 @@ def flow_loss(output: FlowOutput, by_window: Tensor, sample: dict[str, Tensor], 
     positive, negative = sample["label"] == POSITIVE, sample["label"] == NEGATIVE
     truth = sample["shift"].permute(0, 2, 3, 1)
     count = positive.sum().clamp_min(1)
-    target = _target(truth, sample["label_sigma"], output.logits.shape[-1], config)
+    span = output.logits.shape[-1]
+    target = soft_target(truth / STRIDE_PX, sample["label_sigma"] / STRIDE_PX, span, config.label_sigma_cells)
     place = (-(target * log_probability).sum(dim=-1) * positive).sum() / count
     each = -(target[..., None, :] * by_window.flatten(4).log_softmax(dim=-1)).sum(dim=-1).mean(dim=-1)
     windows = (each * positive).sum() / count
@@ -75,16 +76,6 @@ def flow_loss(output: FlowOutput, by_window: Tensor, sample: dict[str, Tensor], 
         near = (errors < _NEAR_PX).float().mean() if len(errors) else error.new_zeros(())
     total = place + _WINDOWS_WEIGHT * windows + shift + _SIGMA_WEIGHT * sigma + _FLAT_WEIGHT * flat
     return FlowLoss(total, place, windows, shift, sigma, median, near)
-
-
-def _target(truth: Tensor, doubt_px: Tensor, span: int, config: FlowConfig) -> Tensor:
-    """(B, h, w, D * D) soft target around true shifts (B, h, w, 2) of standard deviation (B, h, w), both in px."""
-    spread = (config.label_sigma_cells**2 + (_LABEL_DOUBT * doubt_px / STRIDE_PX) ** 2)[..., None]
-    axis = torch.arange(span, device=truth.device) - span // 2
-    near_x = torch.exp(-((axis - truth[..., :1] / STRIDE_PX) ** 2) / (2 * spread))
-    near_y = torch.exp(-((axis - truth[..., 1:] / STRIDE_PX) ** 2) / (2 * spread))
-    target = (near_y[..., :, None] * near_x[..., None, :]).flatten(3)
-    return target / target.sum(dim=-1, keepdim=True).clamp_min(1e-12)
 
 
 class FlowModule(lightning.LightningModule):

@@ -12,7 +12,6 @@ from solution.benchmark import cell
 from solution.benchmark import run as benchmarks
 from solution.benchmark.methods import METHODS, Method
 from solution.proposers import every
-from solution.proposers.encoder import frozen
 from solution.teams import propose
 from solution.tests.conftest import Scene, write_tiepoints
 from solution.tests.handmade import QUICK_FLOW, coarse_features, handmade_net, proposers_with
@@ -63,7 +62,7 @@ def good_teams(monkeypatch) -> None:
     """One network that finds the truth of the fixture's scenes in one pass, in every team's place."""
     net = handmade_net()
     monkeypatch.setattr(every, "PROPOSERS", proposers_with(QUICK_FLOW))
-    monkeypatch.setattr(frozen, "FrozenFeatures", coarse_features)
+    monkeypatch.setattr(propose.Networks, "coarse", coarse_features)
     monkeypatch.setattr(propose, "load_family", lambda family, paths: net)
 
 

@@ -40,9 +40,10 @@ def test_a_scene_is_judged_by_teams_that_never_saw_it(trained, make_scene, tmp_p
     assert [benchmarks.teams_for(pair, folds) for pair in (first, second, other)] == [("0",), ("1",), ("0", "1")]
 
     def trained_on(team: str, *names: str) -> None:
-        path = folds / team / "flow.safetensors"
-        tensors, manifest = artefact.load_weights(path)
-        artefact.save_weights(path, tensors, replace(manifest, trained_on=names))
+        for family in ("coarse", "flow"):
+            path = folds / team / f"{family}.safetensors"
+            tensors, manifest = artefact.load_weights(path)
+            artefact.save_weights(path, tensors, replace(manifest, trained_on=names))
 
     trained_on("0", "02_train_01")
     assert benchmarks.teams_for(first, folds) == ()  # the other team saw it too, and does not hold it out

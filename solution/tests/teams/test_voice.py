@@ -22,7 +22,8 @@ def folds(trained, tmp_path) -> Path:
     """Two teams of one start, with weights that differ."""
     out = shutil.copytree(trained.folds, tmp_path / "folds")
     for number, factor in ((0, 0.5), (1, 1.5)):
-        _rewrite(out / str(number) / "flow.safetensors", init="base", factor=factor)
+        for family in ("coarse", "flow"):
+            _rewrite(out / str(number) / f"{family}.safetensors", init="base", factor=factor)
     return out
 
 

@@ -64,11 +64,24 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def test_every_team_saw_the_other_scenes_only(trained):
     for fold, other in ((0, "03_train_01"), (1, "02_train_01")):
-        manifest = artefact.read_manifest(trained.folds / str(fold) / "flow.safetensors")
-        assert (manifest.stage, manifest.fold, manifest.trained_on, manifest.seed) == ("flow", fold, (other,), 0)
-        assert stages.config_of(manifest) == FlowConfig().smoke() and manifest.config["init"] is None
-    assert trained.output.count("wrote") == 2
-    assert sorted(contents(trained.folds)) == ["0/flow.safetensors", "1/flow.safetensors", "split.csv"]
+        for stage in (stages.COARSE, stages.FLOW):
+            manifest = artefact.read_manifest(trained.folds / str(fold) / stage.file)
+            assert (manifest.stage, manifest.fold, manifest.trained_on, manifest.seed) == (
+                stage.name,
+                fold,
+                (other,),
+                0,
+            )
+            assert stages.config_of(manifest, stage) == stage.config_type().smoke()
+            assert manifest.config["init"] is None
+    assert trained.output.count("flow.safetensors, ") == trained.output.count("coarse.safetensors, ") == 2
+    assert sorted(contents(trained.folds)) == [
+        "0/coarse.safetensors",
+        "0/flow.safetensors",
+        "1/coarse.safetensors",
+        "1/flow.safetensors",
+        "split.csv",
+    ]
 
 
 def test_weights_are_small_and_load_again(trained):

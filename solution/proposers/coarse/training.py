@@ -1,0 +1,89 @@
+"""What the coarse features are taught: the place of every window, by their correlations alone."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import lightning
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from solution.proposers.coarse.network import CoarseFeatures, CoarseHead
+from solution.proposers.coarse.settings import CoarseConfig
+from solution.proposers.encoder.frozen import FROZEN_PX, FrozenMaps
+from solution.proposers.flow.correlation import block_correlation, pair_counts, window_means
+from solution.proposers.optimisation import adamw_one_cycle
+from solution.proposers.soft_target import soft_target
+from solution.samples.settings import CELL_PX
+from solution.samples.tiles import POSITIVE
+
+_NEAR_CELLS = 1.5  # a window whose error is less counts as near
+
+
+def place_loss(features: CoarseFeatures, sharpness: Tensor, sample: dict[str, Tensor], config: CoarseConfig):
+    """Cross-entropy of the displacement of each window size over positive blocks, and the share of windows that are near.
+
+    Args:
+        sharpness: (windows,) logarithms of what turns means into logits.
+        sample: a batch of `TilePairs`.
+
+    Returns:
+        (windows,) and (windows,).
+    """
+    block = config.block_cells * CELL_PX // FROZEN_PX
+    optical, sar = (getattr(features, name)(sample[name], sample[f"{name}_valid"]) for name in ("optical", "sar"))
+    valid, sar_valid = (-F.max_pool2d(-sample[f"{name}_valid"][:, None], FROZEN_PX) for name in ("optical", "sar"))
+    margin = (config.radius_cells,) * 4
+    sums = block_correlation(optical * valid, F.pad(sar * sar_valid, margin), block, config.radius_cells)
+    counts = pair_counts(valid, F.pad(sar_valid, margin), block, config.radius_cells)
+    means = window_means(sums, counts, config.windows_blocks)
+    span = means.shape[-1]
+    truth = sample["shift"].permute(0, 2, 3, 1) / FROZEN_PX
+    target = soft_target(truth, sample["label_sigma"] / FROZEN_PX, span, config.label_sigma_cells)
+    logits = (means * sharpness.exp()[:, None, None]).flatten(4)
+    positive = (sample["label"] == POSITIVE)[..., None]
+    count = positive.sum().clamp_min(1)
+    entropy = -(target[..., None, :] * logits.log_softmax(dim=-1)).sum(dim=-1)
+    with torch.no_grad():
+        peak = logits.argmax(dim=-1)
+        found = torch.stack([peak % span, peak // span], dim=-1) - span // 2
+        near = (found - truth[..., None, :]).square().sum(dim=-1).sqrt() < _NEAR_CELLS
+    return (entropy * positive).sum(dim=(0, 1, 2)) / count, (near & positive).sum(dim=(0, 1, 2)) / count
+
+
+class CoarseModule(lightning.LightningModule):
+    """The Lightning step around `CoarseHead`. The frozen trunk is no part of what is trained, averaged or saved."""
+
+    manual = False
+    precision_cuda = "32-true"
+    headline = "{val_near:.0%} of the largest windows near on its own tiles"
+
+    def __init__(self, config: CoarseConfig) -> None:
+        super().__init__()
+        self.save_hyperparameters({"config": asdict(config)})
+        self.config = config
+        self.net = CoarseHead(config)
+        self._frozen = [FrozenMaps(config.trunk)]  # in a list, lest it be registered
+
+    def _loss(self, sample: dict[str, Tensor], stage: str) -> Tensor:
+        features = CoarseFeatures(self._frozen[0].to(self.device), self.net)
+        loss, near = place_loss(features, self.net.sharpness, sample, self.config)
+        if not torch.isfinite(loss).all():
+            raise FloatingPointError(f"{stage}: the loss is not finite on tiles {sample['index'].tolist()}")
+        size = len(sample["index"])
+        self.log(f"{stage}_place", loss.mean(), batch_size=size, on_epoch=True, on_step=False)
+        self.log(f"{stage}_near", near[-1], batch_size=size, prog_bar=True, on_epoch=True, on_step=False)
+        return loss.mean()
+
+    def training_step(self, sample: dict[str, Tensor], index: int) -> Tensor:
+        """One batch of `TilePairs`."""
+        return self._loss(sample, "train")
+
+    def validation_step(self, sample: dict[str, Tensor], index: int) -> None:
+        """One batch of tiles without augmentation."""
+        self._loss(sample, "val")
+
+    def configure_optimizers(self):
+        """AdamW, one cycle."""
+        return adamw_one_cycle(self.parameters(), self.config)
