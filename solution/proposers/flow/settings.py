@@ -26,12 +26,13 @@ class FlowConfig(TileConfig):
     SIZES: ClassVar[tuple[str, ...]] = ("trunk", "width", "feature_channels", "windows_blocks")
 
     tile_px: int = 192
+    factors: tuple[int, ...] = (1, 2)  # the fine stage works on the finest level alone
     magnify: tuple[float, float] = (-0.7, 0.5)
     trunk: str = "tf_efficientnet_lite0"
     trunk_rate: float = 0.2
     width: int = 48
     feature_channels: int = 32
-    radius_cells: int = 8
+    radius_cells: int = 6
     windows_blocks: tuple[int, ...] = (1, 3, 5, 9)
     label_sigma_cells: float = 0.6
 
