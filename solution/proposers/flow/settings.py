@@ -62,7 +62,6 @@ class SearchConfig:
     Attributes:
         reach_px: shifts that the first level must find, optical px.
         first_px: the first level is the finest one on which the scene has no more px than this.
-        whole_px: scenes of no more px than this are searched down to every pixel, others to every second one.
         refine_radius_px: of the search on the levels after the first, px of the level.
         starts: likely shifts that the first level begins with.
         coarse_weight, gradient_weight: of the evidence of all voices' coarse features together, and of oriented gradients.
@@ -71,7 +70,6 @@ class SearchConfig:
 
     reach_px: float = 300.0
     first_px: float = 6e5
-    whole_px: float = 2.5e6
     refine_radius_px: float = 32.0
     starts: int = 6
     coarse_weight: float = 1.0

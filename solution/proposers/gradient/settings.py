@@ -22,8 +22,8 @@ class GradientConfig:
 
     # By design: between 10 m, where gradients help, and sub-metre scenes, where they add noise
     least_gsd_m: float = 3.0
-    window_px: int = 64
-    spacing_px: int = 40
+    window_px: int = 96
+    spacing_px: int = 24  # both chosen on: s12
     reach_px: int = 8
     core_px: int = 960
     min_valid: float = 0.5
