@@ -18,6 +18,7 @@ from solution.baseline.training import BASELINE
 from solution.core.artefact import atomic_path
 from solution.core.devices import torch_device
 from solution.core.errors import InputError
+from solution.core.outputs import check_outputs
 from solution.data.scene import ScenePair
 from solution.training.stages import config_of, load_stage
 
@@ -37,6 +38,7 @@ def draw(pair: ScenePair, team: Path, device: str, out: Path, count: int) -> Non
         raise InputError(
             f"{out}: is neither PNG nor JPEG; give the picture a name that ends in one of {', '.join(SUFFIXES)}"
         )
+    check_outputs([out], pair.files())
     nets, manifest = load_stage(BASELINE, teams.weights(team))
     manifest.guard_held_out(pair.name)
     config, net = config_of(manifest, BASELINE), nets.to(torch_device(device))[NETWORKS[0]]

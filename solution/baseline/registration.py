@@ -17,6 +17,7 @@ from solution.baseline.training import BASELINE
 from solution.core.artefact import write_text
 from solution.core.devices import torch_device
 from solution.core.errors import InputError
+from solution.core.outputs import check_outputs
 from solution.core.progress import Progress
 from solution.data.scene import ScenePair, without_labels
 from solution.field import offset_map, shiftfield
@@ -96,11 +97,10 @@ def predict_pair(
     out = Path(out)
     if out.suffix.lower() not in (".tif", ".tiff"):
         raise InputError(f"{out}: the offset map is a GeoTIFF; give it a name that ends in .tif")
-    if out.is_dir():
-        raise InputError(f"{out}: is a folder; give the offset map another name")
+    table = out.with_name(f"{out.stem}.keypoints.csv")
+    check_outputs([out, table], pair.files())
     pair.check()
     fit, keypoints = register(pair, folders, device, progress)
-    table = out.with_name(f"{out.stem}.keypoints.csv")
     table.unlink(missing_ok=True)  # it speaks of a map that is now replaced
     offset_map.write_map(out, fit, pair)
     write_text(table, keypoints.to_csv(index=False, float_format="%.4f", lineterminator="\n"))

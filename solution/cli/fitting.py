@@ -31,14 +31,15 @@ def fit(
 
     Ends with code 4 where the map is weak and 3 where the fit failed.
     """
+    from solution.core.outputs import check_outputs
     from solution.data.scene import open_pair
     from solution.field import fitting, offset_map, terrain, verdict
     from solution.field.imported import read_given
 
-    for path in (out, uncertainty, warped_sar):
-        if path is not None and path.is_dir():
-            raise InputError(f"{path}: is a folder; give the output another name")
+    if out.suffix.lower() not in (".tif", ".tiff"):
+        raise InputError(f"{out}: the offset map is a GeoTIFF; give it a name that ends in .tif")
     pair = open_pair(optical, sar)
+    check_outputs([out, uncertainty, warped_sar], [*pair.files(), table, dem])
     pair.check()
     points = read_given(table, pair)
     with contextlib.ExitStack() as stack:

@@ -30,11 +30,14 @@ def score(
     Ends with code 1 where a map is missing or gets no finite score.
     """
     from solution.core.artefact import write_text
+    from solution.core.outputs import check_outputs
     from solution.scoring import score as scorer
     from solution.scoring import score_tables
 
     folders = (data_dir, maps_dir)
     files = (evaluation_tiepoints, optical_image, sar_image, output_offset_image)
+    read = [path for folder in folders if folder for end in ("*.tif", "*.csv") for path in folder.glob(end)]
+    check_outputs([score_file, json_file], [*files, *read])
     if all(folders) and not any([*files, score_file]):
         scores = scorer.score_folder(data_dir, maps_dir)
         table = score_tables.folder_table(scores)

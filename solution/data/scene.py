@@ -123,6 +123,11 @@ class ScenePair:
         with self.open_sar() as dataset:
             return sar_overview(dataset)
 
+    def files(self) -> list[Path]:
+        """All files that are read: the images, those that they are made of, and the labels."""
+        behind = [file for path in (self.optical, self.sar) for file in (path, *files_behind(path))]
+        return behind if self.tiepoints_csv is None else [*behind, self.tiepoints_csv]
+
     def fingerprint(self) -> str:
         """Short hash of the contents of all files that the images are made of.
 

@@ -40,12 +40,20 @@ class Outputs:
         out = Path(out)
         if out.suffix.lower() not in (".tif", ".tiff"):
             raise InputError(f"{out}: the offset map is a GeoTIFF; give it a name that ends in .tif")
-        if out.is_dir():
-            raise InputError(f"{out}: is a folder; give the offset map another name")
+        # a.tif and a.tiff are two maps, and have a report each.
+        name = out.stem if out.suffix == ".tif" else out.name
         report, table, warped, sigma = (
-            out.with_name(out.stem + end) for end in (".report.json", ".candidates.parquet", ".sar.tif", ".sigma.tif")
+            out.with_name(name + end) for end in (".report.json", ".candidates.parquet", ".sar.tif", ".sigma.tif")
         )
         return cls(out, report, table, warped if warped_sar else None, sigma if uncertainty else None)
+
+    def all(self) -> list[Path]:
+        """All files that may be written, or removed because they speak of an older map."""
+        return [self.map, self.report, self.table, self._sigma(), *filter(None, [self.warped_sar])]
+
+    def _sigma(self) -> Path:
+        """Where the radius is written, whether it is asked for or not."""
+        return self.report.with_name(self.report.name.removesuffix(".report.json") + ".sigma.tif")
 
     def finished(self, key: str) -> dict | None:
         """The report of an earlier run with the same key, where all that is asked for is there, and each file is the
@@ -65,7 +73,7 @@ class Outputs:
         """Write all but the report, each file whole or not at all; returns what was written, by the name in the
         report."""
         self.report.unlink(missing_ok=True)  # it speaks of a map that is now replaced
-        self.map.with_name(f"{self.map.stem}.sigma.tif").unlink(missing_ok=True)
+        self._sigma().unlink(missing_ok=True)
         candidates.write(self.table, table)
         offset_map.write_map(self.map, fit, pair)
         written = {"map": self.map, "candidates": self.table}

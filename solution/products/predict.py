@@ -18,6 +18,7 @@ from solution.core.artefact import WORK, digest, file_hash
 from solution.core.code import code_digest
 from solution.core.devices import torch_device
 from solution.core.errors import InputError
+from solution.core.outputs import check_outputs
 from solution.core.progress import Progress
 from solution.core.stopwatch import Stopwatch
 from solution.data import naming
@@ -68,8 +69,9 @@ def predict_pair(
     Raises:
         InputError: bad images or weights.
     """
-    pair, watch = without_labels(pair), Stopwatch()
     files = Outputs.of(out, settings.warped_sar, settings.uncertainty)
+    check_outputs(files.all(), [*pair.files(), settings.surface_model])
+    pair, watch = without_labels(pair), Stopwatch()
     voices = settings.voices()
     judges = {one: Reranker.load(one.folders[0] / RERANKER) for one in voices} if settings.rerank else {}
     surface = _surface_model(pair, settings)

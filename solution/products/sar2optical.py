@@ -18,6 +18,7 @@ from rasterio.windows import Window as RasterWindow
 from solution.core.artefact import atomic_path
 from solution.core.errors import InputError
 from solution.core.geometry import Window, tile_grid
+from solution.core.outputs import check_outputs
 from solution.core.progress import Progress
 from solution.data.raster import check_sar, open_raster, read_sar, sar_overview
 from solution.data.registered import read_image
@@ -117,8 +118,6 @@ def run(source: Path, out: Path, paint: Translate, progress: Progress | None) ->
     source, out = Path(source), Path(out)
     if not source.exists():
         raise InputError(f"{source}: no such file or folder; check the path")
-    if source.resolve() == out.resolve():
-        raise InputError(f"{out}: is the input itself; choose another output")
     if source.is_dir():
         return _run_folder(source, out, paint, progress)
     kinds = {".tif": (".tif", ".tiff"), ".tiff": (".tif", ".tiff"), ".png": (".png",)}.get(source.suffix.lower())
@@ -126,7 +125,8 @@ def run(source: Path, out: Path, paint: Translate, progress: Progress | None) ->
         raise InputError(
             f"{source}: is neither a GeoTIFF (.tif) nor a PNG (.png) nor a folder of PNGs; convert it to one of them"
         )
-    if out.suffix.lower() not in kinds or out.is_dir():
+    check_outputs([out], [source])
+    if out.suffix.lower() not in kinds:
         raise InputError(f"{out}: must be a file that ends in {kinds[0]}, like the input {source.name}")
     (run_png if kinds == (".png",) else run_raster)(source, out, paint, progress)
     return 1
@@ -138,6 +138,7 @@ def _run_folder(folder: Path, out: Path, paint: Translate, progress: Progress | 
         raise InputError(f"{folder}: holds no .png file; pass a folder of SAR PNGs, or one GeoTIFF at a time")
     if out.exists() and not out.is_dir():
         raise InputError(f"{out}: is a file; the pictures of a folder go into a folder")
+    check_outputs([out / path.name for path in paths], paths)
     for number, path in enumerate(paths, 1):
         run_png(path, out / path.name, paint, None)
         if progress is not None:

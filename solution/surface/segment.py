@@ -22,7 +22,9 @@ from rasterio.windows import Window as RasterWindow
 from solution.core.artefact import atomic_path
 from solution.core.errors import InputError
 from solution.core.geometry import Window
+from solution.core.outputs import check_outputs
 from solution.core.progress import Progress
+from solution.data.raster import files_behind
 from solution.surface import COLOURS, LETTERS, NAMES, PATCH_PX
 from solution.surface.network import PatchClassifier, check_channels, probabilities
 from solution.surface.scenes import SurfaceScene, open_scene
@@ -148,13 +150,14 @@ def segment(
         raise InputError(f"--stride {stride}: cells are 1 to {PATCH_PX} px; larger ones would leave ground unseen")
     if out.suffix.lower() not in (".tif", ".tiff"):
         raise InputError(f"{out}: class maps are GeoTIFFs; give the output a name that ends in .tif")
+    names = (out, out.with_suffix(".probabilities.tif"), out.with_suffix(".png"))
     with open_scene(image, bands) as scene, ExitStack() as files:
+        check_outputs(names, files_behind(image))
         if min(scene.shape) < PATCH_PX:
             raise InputError(
                 f"{image}: is {scene.shape[1]} x {scene.shape[0]} px, smaller than a patch of {PATCH_PX} px; choose a larger image"
             )
         check_channels(net, scene.channels, image)
-        names = (out, out.with_suffix(".probabilities.tif"), out.with_suffix(".png"))
         class_path, probability_path, preview_path = (files.enter_context(atomic_path(name)) for name in names)
         preview = Preview(scene.shape)
         counts = np.zeros(len(LETTERS) + 1, np.int64)
