@@ -16,6 +16,7 @@ from solution.cli import (
     proposing,
     scoring,
     simulating,
+    stopping,
     surface,
     training,
     translating,
@@ -37,8 +38,12 @@ for _name, _topic in {"translate": translating, "baseline": baseline, "surface":
 
 def main() -> None:
     """Run the verb that the command line names, and end the process with its exit code."""
+    stopping.watch()
     try:
         app()
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+    except stopping.Stopped as stopped:
+        print(stopped, file=sys.stderr)
+        sys.exit(stopped.code)
