@@ -58,14 +58,23 @@ class Joint:
     start: tuple[float, float]
 
 
-# The stiffness was chosen on: vhr_check, simulated, s12. Weak evidence must not bend what is looked for first.
+# The stiffness was chosen on: vhr_check, simulated, s12. Weak evidence must not bend what is looked for first; a scene of
+# several further levels is large enough to be steep, and is followed there; a small one stays stiff.
 SEARCH = (
     Stage(None, 0.5),
     *(Stage(pitch, blur, 2.0) for pitch, blur in ((24.0, 0.375), (12.0, 0.25), (6.0, 0.15625), (3.0, 0.125))),
 )
 """From one shift to a spline, for a level that must find everything."""
-REFINE = tuple(Stage(pitch, blur, 0.5) for pitch, blur in ((12.0, 0.25), (6.0, 0.15625), (3.0, 0.125)))
-"""For a level that is read through a field already."""
+_FOLLOW, _LAST, _ONLY = 0.03, 0.12, 0.5
+
+
+def refinements(count: int) -> list[tuple[Stage, ...]]:
+    """For so many levels that are read through a field already, what it may still become on each."""
+    stiffness = [_ONLY] if count == 1 else [_FOLLOW] * (count - 1) + [_LAST]
+    return [
+        tuple(Stage(pitch, blur, each) for pitch, blur in ((12.0, 0.25), (6.0, 0.15625), (3.0, 0.125)))
+        for each in stiffness
+    ]
 
 
 def joint_field(evidence: Evidence, stages: tuple[Stage, ...], starts: int = 0) -> Joint:

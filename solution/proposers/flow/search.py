@@ -15,7 +15,7 @@ import torch
 from solution.core.progress import Progress
 from solution.data.scene import ScenePair
 from solution.field.evidence import Evidence
-from solution.field.joint import REFINE, SEARCH, Joint, joint_field
+from solution.field.joint import SEARCH, Joint, joint_field, refinements
 from solution.field.shiftfield import Fit
 from solution.proposers.encoder.cells import STRIDE_PX
 from solution.proposers.encoder.frozen import FROZEN_PX
@@ -63,7 +63,9 @@ def find_field(
     ]
     first, *finer = levels(pair.shape, finest, config)
     reach = min(config.reach_px, _REACH_SHARE * max(pair.shape)) / first
-    steps = [(first, reach, SEARCH), *((level, config.refine_radius_px, REFINE) for level in finer or [first])]
+    finer = finer or [first]
+    plans = zip(finer, refinements(len(finer)), strict=True)
+    steps = [(first, reach, SEARCH), *((level, config.refine_radius_px, plan) for level, plan in plans)]
     field, found = None, []
     for level, radius, plan in steps:
         told = f"field: level {level}"

@@ -10,7 +10,7 @@ import torch
 
 from solution.field import joint
 from solution.field.evidence import Evidence, resampled, standardised
-from solution.field.joint import REFINE, SEARCH, joint_field, likely_shifts
+from solution.field.joint import SEARCH, joint_field, likely_shifts, refinements
 
 RADIUS, CELL_PX, STEP_PX = 10, 4.0, 32.0
 
@@ -83,7 +83,7 @@ def test_nodes_without_evidence_follow_the_others():
     evidence.planes[:, 20:] = 0
     found = joint_field(evidence, SEARCH, starts=4)
     assert error(found.shift, expected)[:, :20].mean() < 1.0 and error(found.shift, expected)[:, 20:].mean() < 8.0
-    nothing = joint_field(Evidence(np.zeros_like(evidence.planes), CELL_PX, (15.5, 15.5), STEP_PX), REFINE)
+    nothing = joint_field(Evidence(np.zeros_like(evidence.planes), CELL_PX, (15.5, 15.5), STEP_PX), refinements(1)[0])
     assert not nothing.shift.any() and nothing.gain == 0
 
 
@@ -139,3 +139,11 @@ def test_finer_displacements_lie_between_the_coarse_ones():
     assert found.shape == (11, 11) and found[5, 5] == plane[3, 3]
     np.testing.assert_allclose(np.diff(found, axis=1), 0.5, atol=1e-9)
     np.testing.assert_allclose(np.diff(found, axis=0), 5.0, atol=1e-9)
+
+
+def test_only_scenes_of_several_levels_are_followed_loosely():
+    (only,) = refinements(1)
+    *between, last = refinements(3)
+    assert [len(plan) for plan in (only, *between, last)] == [3, 3, 3, 3]
+    stiffness = [plan[0].stiffness for plan in (SEARCH[1:], only, last, *between)]
+    assert stiffness == sorted(stiffness, reverse=True) and stiffness[-1] == stiffness[-2] < stiffness[-3]
