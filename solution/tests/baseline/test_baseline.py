@@ -287,14 +287,8 @@ def test_the_shipped_teams_never_saw_what_they_hold_out():
         manifest = artefact.read_manifest(*shipped[team.name])
         assert manifest.fold == team.number and not set(manifest.trained_on) & set(team.held_out), team.name
         assert set(table["scene"]) - set(team.held_out) <= set(manifest.trained_on)
-    base = split.FOLDS / "base" / "baseline.safetensors"
-    assert artefact.read_manifest(base).trained_on == tuple(
-        sorted(f"simulated/{name}" for name, _ in scene_writer.plan(32, 1000))
-    )
-    assert (
-        sum(path.stat().st_size for path in [base, *(path for paths in shipped.values() for path in paths)])
-        < 12 * 2**20
-    )
+        assert {f"simulated/{name}" for name, _ in scene_writer.plan(32, 1000)} <= set(manifest.trained_on)
+    assert sum(path.stat().st_size for paths in shipped.values() for path in paths) < 12 * 2**20
 
 
 @pytest.mark.parametrize(

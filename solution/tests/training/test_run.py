@@ -4,6 +4,7 @@ judged on."""
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import shutil
 from pathlib import Path
 
@@ -367,14 +368,20 @@ def test_the_shipped_teams_never_saw_what_they_hold_out():
     ]
     if not found:
         pytest.skip("no weights are shipped yet")
-    for team in found:
-        manifest = artefact.read_manifest(SHIPPED / team.name / "flow.safetensors")
+    for team, family in itertools.product(found, ("coarse", "flow")):
+        manifest = artefact.read_manifest(SHIPPED / team.name / f"{family}.safetensors")
         assert manifest.fold == team.number and not set(manifest.trained_on) & set(team.held_out), team.name
         assert manifest.trained_on, team.name
 
 
-def test_the_shipped_base_model_saw_no_scene_of_the_split():
-    path = SHIPPED / "base" / "flow.safetensors"
+def test_the_shipped_weights_are_small_together():
+    sizes = [path.stat().st_size for path in split.FOLDS.rglob("*.safetensors")]
+    assert max(sizes) <= 16 * 2**20 and sum(sizes) <= 40 * 2**20
+
+
+@pytest.mark.parametrize("family", ["coarse", "flow"])
+def test_the_shipped_base_model_saw_no_scene_of_the_split(family):
+    path = SHIPPED / "base" / f"{family}.safetensors"
     if not path.is_file():
         pytest.skip("no base model is shipped yet")
     manifest = artefact.read_manifest(path)
