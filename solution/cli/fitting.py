@@ -36,10 +36,11 @@ def fit(
     from solution.field import fitting, offset_map, terrain, verdict
     from solution.field.imported import read_given
 
+    check_outputs([out, uncertainty, warped_sar], [table, optical, sar, dem])
     if out.suffix.lower() not in (".tif", ".tiff"):
         raise InputError(f"{out}: the offset map is a GeoTIFF; give it a name that ends in .tif")
     pair = open_pair(optical, sar)
-    check_outputs([out, uncertainty, warped_sar], [*pair.files(), table, dem])
+    check_outputs([out, uncertainty, warped_sar], pair.files())  # what a VRT is made of, too
     pair.check()
     points = read_given(table, pair)
     with contextlib.ExitStack() as stack:
