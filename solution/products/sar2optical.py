@@ -125,9 +125,9 @@ def run(source: Path, out: Path, paint: Translate, progress: Progress | None) ->
         raise InputError(
             f"{source}: is neither a GeoTIFF (.tif) nor a PNG (.png) nor a folder of PNGs; convert it to one of them"
         )
-    check_outputs([out], [source])
-    if out.suffix.lower() not in kinds:
+    if out.suffix.lower() not in kinds or out.is_dir():
         raise InputError(f"{out}: must be a file that ends in {kinds[0]}, like the input {source.name}")
+    check_outputs([out], [source])
     (run_png if kinds == (".png",) else run_raster)(source, out, paint, progress)
     return 1
 

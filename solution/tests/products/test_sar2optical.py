@@ -214,7 +214,7 @@ def test_bad_images_end_in_a_sentence(tmp_path):
     write_raster(raster, speckled(64, 64)[None], TRANSFORM, "EPSG:32637")
     empty.mkdir()
     refused(tmp_path / "nothing.tif", tmp_path / "out.tif", r"nothing\.tif: no such file or folder")
-    refused(raster, raster, "is the input itself")
+    refused(raster, raster, "is an input too")
     refused(raster, tmp_path / "out.png", r"out\.png: must be a file that ends in \.tif, like the input sar\.tif")
     refused(raster, empty, r"empty: must be a file that ends in \.tif")
     refused(empty, tmp_path / "out", r"empty: holds no \.png file")
