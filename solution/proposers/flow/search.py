@@ -38,7 +38,8 @@ def levels(shape: tuple[int, int], finest: int, config: SearchConfig) -> list[in
     """The levels that the search works on, optical px per level px, coarse to fine."""
     size = shape[0] * shape[1]
     first = next((factor for factor in _LEVELS if size <= config.first_px * factor**2), _LEVELS[-1])
-    return [factor for factor in reversed(_LEVELS) if finest <= factor <= max(finest, first)]
+    last = 1 if size <= config.whole_px else 2
+    return [factor for factor in reversed(_LEVELS) if max(finest, last) <= factor <= max(finest, first)]
 
 
 def find_field(

@@ -62,6 +62,7 @@ class SearchConfig:
     Attributes:
         reach_px: shifts that the first level must find, optical px.
         first_px: the first level is the finest one on which the scene has no more px than this.
+        whole_px: larger scenes are searched down to every second px only: the evidence of all nodes is in memory.
         refine_radius_px: of the search on the levels after the first, px of the level.
         starts: likely shifts that the first level begins with.
         coarse_weight, gradient_weight: of the evidence of all voices' coarse features together, and of oriented gradients.
@@ -70,6 +71,7 @@ class SearchConfig:
 
     reach_px: float = 300.0
     first_px: float = 6e5
+    whole_px: float = 2.5e7
     refine_radius_px: float = 32.0
     starts: int = 6
     coarse_weight: float = 1.0
