@@ -16,7 +16,6 @@ from solution.baseline.settings import BaselineConfig, SearchConfig
 from solution.baseline.training import BASELINE
 from solution.core.artefact import write_text
 from solution.core.devices import torch_device
-from solution.core.errors import InputError
 from solution.core.outputs import check_outputs
 from solution.core.progress import Progress
 from solution.data.scene import ScenePair, without_labels
@@ -95,8 +94,7 @@ def predict_pair(
         InputError: bad images or weights, or `out` is no file name of a GeoTIFF.
     """
     out = Path(out)
-    if out.suffix.lower() not in (".tif", ".tiff"):
-        raise InputError(f"{out}: the offset map is a GeoTIFF; give it a name that ends in .tif")
+    offset_map.check_name(out)
     table = out.with_name(f"{out.stem}.keypoints.csv")
     check_outputs([out, table], pair.files())
     pair.check()

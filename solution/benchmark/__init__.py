@@ -10,3 +10,8 @@ geocoded, both on the optical grid.
 AROSICS is not among the peers: it needs GDAL's own Python bindings, which the package index holds as source only, so
 plain pip fails on a machine without GDAL's library and headers.
 """
+
+SEED = 30_000_000
+"""Of the simulated scenes; no training uses it."""
+PRESET = "gaziantep"
+"""Their landscape and sensors."""

@@ -120,7 +120,7 @@ def _source(source: str, task: Task) -> pd.DataFrame:
     settings, tables = task.settings(), []
     networks = Networks(torch_device(settings.device))
     config = Proposing(sources=tuple(dict.fromkeys(("flow", source))))
-    for voice in settings.voices():
+    for voice in settings.voices:
         table = ProposingVoice(voice, config, networks).propose(task.pair)
         tables.append(table[table["source"] == source])
     return candidates.concat(tables)

@@ -8,13 +8,12 @@ from pathlib import Path
 from rich import box
 from rich.table import Table
 
-from solution.benchmark import scenes
+from solution.benchmark import PRESET, SEED, scenes
 from solution.benchmark.cell import DONE
 from solution.benchmark.run import Cells, Plan, run
 
 SIZES_PX = (1000, 3000, 10_000)
 METHODS = ("pipeline", "template", "simpleitk", "gefolki")
-_SEED, _PRESET = 30_000_000, "gaziantep"  # as in `benchmark`: no training uses that seed
 _CAPTION = (
     "s: of the whole process, Python's start included; s/MP: by the optical image; GB: its peak memory; px: mean error."
 )
@@ -40,7 +39,7 @@ def measure(
     found = {}
     for size in sizes:
         folder = out / f"{size}px"
-        pairs = tuple(scenes.simulated(folder, 1, (size, size), _SEED, _PRESET, say))
+        pairs = tuple(scenes.simulated(folder, 1, (size, size), SEED, PRESET, say))
         found[size] = run(Plan(tuple(methods), pairs, folds, device, folder), fresh, say)
     return found
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import typer
 
+from solution.benchmark import PRESET, SEED
 from solution.cli.shared import FOLDS, Device, SplitAndTeams, say
 
 app = typer.Typer()
@@ -16,8 +17,8 @@ def benchmark(
     folders: list[Path] = typer.Argument(None, metavar="[DATA_DIR ...]", help="Folders of labelled scenes."),
     simulated: int = typer.Option(5, min=0, help="Scenes to simulate, with noise-free tie-points."),
     size: tuple[int, int] = typer.Option((3000, 3000), metavar="H W", help="Their optical size in px."),
-    seed: int = typer.Option(30_000_000, min=0, help="Of the simulated scenes; no training uses the default."),
-    preset: str = typer.Option("gaziantep", help="Their landscape and sensors, as in simulate."),
+    seed: int = typer.Option(SEED, min=0, help="Of the simulated scenes; no training uses the default."),
+    preset: str = typer.Option(PRESET, help="Their landscape and sensors, as in simulate."),
     method: list[str] = typer.Option([], help="Only this row; may be given again. Default: all."),
     out: Path = typer.Option(
         Path("runs/benchmark"), help="Gets the simulated scenes and benchmark.json; a killed run goes on there."

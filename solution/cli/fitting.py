@@ -8,7 +8,6 @@ from pathlib import Path
 import typer
 
 from solution.cli.shared import end_with, say
-from solution.core.errors import InputError
 
 app = typer.Typer()
 
@@ -36,11 +35,9 @@ def fit(
     from solution.field import fitting, offset_map, terrain, verdict
     from solution.field.imported import read_given
 
-    check_outputs([out, uncertainty, warped_sar], [table, optical, sar, dem])
-    if out.suffix.lower() not in (".tif", ".tiff"):
-        raise InputError(f"{out}: the offset map is a GeoTIFF; give it a name that ends in .tif")
     pair = open_pair(optical, sar)
-    check_outputs([out, uncertainty, warped_sar], pair.files())  # what a VRT is made of, too
+    check_outputs([out, uncertainty, warped_sar], [*pair.files(), table, dem])
+    offset_map.check_name(out)
     pair.check()
     points = read_given(table, pair)
     with contextlib.ExitStack() as stack:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -105,76 +105,38 @@ def _published(folder: Path, folds: Path) -> Path:
     return out
 
 
-@app.command("train-coarse")
-def train_coarse(
-    folder: Labelled,
-    simulated: Simulated = [],
-    pairs: Pairs = [],
-    exclude: Exclude = [],
-    folds: Folds = FOLDS,
-    init: Init = None,
-    team: Team = [],
-    device: TrainingDevice = "auto",
-    steps: Steps = None,
-    smoke: Smoke = False,
-    replace: Replace = False,
-) -> None:
-    """Train the coarse features of every team; finished teams are skipped, a killed run goes on."""
-    from solution.training import stages
+def _add_training(family: str, what: str) -> None:
+    """Add the verb that trains a family of networks for every team, from its base where there is one."""
 
-    run = _Run(folder, simulated, pairs, exclude, folds, init, team, device, steps, smoke, replace)
-    _train_teams(stages.COARSE, run)
-
-
-@app.command("train-flow")
-def train_flow(
-    folder: Labelled,
-    simulated: Simulated = [],
-    pairs: Pairs = [],
-    exclude: Exclude = [],
-    folds: Folds = FOLDS,
-    init: Init = None,
-    team: Team = [],
-    device: TrainingDevice = "auto",
-    steps: Steps = None,
-    smoke: Smoke = False,
-    replace: Replace = False,
-) -> None:
-    """Train the flow regressor of every team; finished teams are skipped, a killed run goes on."""
-    from solution.training import stages
-
-    run = _Run(folder, simulated, pairs, exclude, folds, init, team, device, steps, smoke, replace)
-    _train_teams(stages.FLOW, run)
-
-
-class _Run(NamedTuple):
-    """What the user said of a run that trains teams."""
-
-    folder: Path
-    simulated: list[Path]
-    pairs: list[Path]
-    exclude: list[str]
-    folds: Path
-    init: Path | None
-    team: list[str]
-    device: str
-    steps: int | None
-    smoke: bool
-    replace: bool
-
-
-def _train_teams(stage: Stage, run: _Run) -> None:
-    """Train a family for every team, from its base where there is one."""
-    from solution.teams import training
-    from solution.training import stages
-
-    start = run.init or _base(stage, run.folds, run.smoke)
-    config = stages.chosen_config(stage, run.steps, run.smoke, fine_tune=start is not None)
-    shared = partial(shared_images, run.simulated, run.pairs, run.exclude)
-    scenes = scenes_and_split(run.folder, run.folds)
-    training.train_teams(
-        lambda _: stage, *scenes, run.folds, config, shared, start, run.device, run.replace, say, run.team
+    @app.command(
+        f"train-{family}", help=f"Train {what} of every team; finished teams are skipped, a killed run goes on."
     )
+    def train(
+        folder: Labelled,
+        simulated: Simulated = [],
+        pairs: Pairs = [],
+        exclude: Exclude = [],
+        folds: Folds = FOLDS,
+        init: Init = None,
+        team: Team = [],
+        device: TrainingDevice = "auto",
+        steps: Steps = None,
+        smoke: Smoke = False,
+        replace: Replace = False,
+    ) -> None:
+        from solution.teams import training
+        from solution.training import stages
+
+        stage = {"coarse": stages.COARSE, "flow": stages.FLOW}[family]
+        start = init or _base(stage, folds, smoke)
+        config = stages.chosen_config(stage, steps, smoke, fine_tune=start is not None)
+        shared = partial(shared_images, simulated, pairs, exclude)
+        scenes = scenes_and_split(folder, folds)
+        training.train_teams(lambda _: stage, *scenes, folds, config, shared, start, device, replace, say, team)
+
+
+_add_training("coarse", "the coarse features")
+_add_training("flow", "the flow regressor")
 
 
 def _base(stage: Stage, folds: Path, smoke: bool) -> Path | None:

@@ -133,10 +133,14 @@ def read_manifest(path: Path) -> Manifest:
         return _manifest(path, handle.metadata())
 
 
-def load_weights(path: Path) -> tuple[dict[str, np.ndarray], Manifest]:
-    """Tensors by name, and the manifest."""
+def load_weights(path: Path, stage: str | None = None) -> tuple[dict[str, np.ndarray], Manifest]:
+    """Tensors by name, and the manifest. Raises `InputError` as `read_manifest`, or where the file holds another stage's."""
     with _opened(path) as handle:
-        return {name: handle.get_tensor(name) for name in handle.keys()}, _manifest(path, handle.metadata())  # noqa: SIM118
+        tensors = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118
+        manifest = _manifest(path, handle.metadata())
+    if stage not in (None, manifest.stage):
+        raise InputError(f"{path}: holds the weights of a {manifest.stage}, not of a {stage}; pass the right file")
+    return tensors, manifest
 
 
 @contextmanager

@@ -26,6 +26,12 @@ _CACHE_MB = 128
 _LEAST_SHARE = 0.5  # of the weight of a bilinear sample that must fall on pixels with data
 
 
+def check_name(path: Path) -> None:
+    """Raise `InputError` for a path that is no file name of a GeoTIFF."""
+    if path.suffix.lower() not in (".tif", ".tiff"):
+        raise InputError(f"{path}: the offset map is a GeoTIFF; give it a name that ends in .tif")
+
+
 def write_map(path: Path, fit: Fit, pair: ScenePair) -> None:
     """Write the offset map: (2, H, W) float32 on the optical grid, bands `dx` and `dy`.
 

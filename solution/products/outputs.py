@@ -10,7 +10,6 @@ from pathlib import Path
 import pandas as pd
 
 from solution.core.artefact import file_facts, is_whole, read_noted, write_text
-from solution.core.errors import InputError
 from solution.data.scene import ScenePair
 from solution.field import candidates, offset_map
 from solution.field.shiftfield import Fit
@@ -25,35 +24,32 @@ class Outputs:
         report: what led to it, the verdict, and size and digest of the other files.
         table: the candidates.
         warped_sar: the SAR image on the optical grid, None where it is not asked for.
-        uncertainty: the 68 % radius of the map's error, None where it is not asked for.
+        sigma: the 68 % radius of the map's error.
+        uncertainty: whether that is asked for.
     """
 
     map: Path
     report: Path
     table: Path
     warped_sar: Path | None
-    uncertainty: Path | None
+    sigma: Path
+    uncertainty: bool
 
     @classmethod
     def of(cls, out: Path, warped_sar: bool, uncertainty: bool) -> Outputs:
         """Those of a map's path. Raises `InputError` for one that is no file name of a GeoTIFF."""
         out = Path(out)
-        if out.suffix.lower() not in (".tif", ".tiff"):
-            raise InputError(f"{out}: the offset map is a GeoTIFF; give it a name that ends in .tif")
+        offset_map.check_name(out)
         # a.tif and a.tiff are two maps, and have a report each.
         name = out.stem if out.suffix == ".tif" else out.name
         report, table, warped, sigma = (
             out.with_name(name + end) for end in (".report.json", ".candidates.parquet", ".sar.tif", ".sigma.tif")
         )
-        return cls(out, report, table, warped if warped_sar else None, sigma if uncertainty else None)
+        return cls(out, report, table, warped if warped_sar else None, sigma, uncertainty)
 
     def all(self) -> list[Path]:
         """All files that may be written, or removed because they speak of an older map."""
-        return [self.map, self.report, self.table, self._sigma(), *filter(None, [self.warped_sar])]
-
-    def _sigma(self) -> Path:
-        """Where the radius is written, whether it is asked for or not."""
-        return self.report.with_name(self.report.name.removesuffix(".report.json") + ".sigma.tif")
+        return [self.map, self.report, self.table, self.sigma, *filter(None, [self.warped_sar])]
 
     def finished(self, key: str) -> dict | None:
         """The report of an earlier run with the same key, where all that is asked for is there, and each file is the
@@ -66,14 +62,14 @@ class Outputs:
         if self.warped_sar:
             wanted["warped_sar"] = self.warped_sar
         if self.uncertainty and report["fit"] != "zero":  # nothing is known of the errors of zero shift
-            wanted["uncertainty"] = self.uncertainty
+            wanted["uncertainty"] = self.sigma
         return report if all(is_whole(path, described.get(name)) for name, path in wanted.items()) else None
 
     def write(self, fit: Fit, table: pd.DataFrame, pair: ScenePair) -> dict[str, Path]:
         """Write all but the report, each file whole or not at all; returns what was written, by the name in the
         report."""
         self.report.unlink(missing_ok=True)  # it speaks of a map that is now replaced
-        self._sigma().unlink(missing_ok=True)
+        self.sigma.unlink(missing_ok=True)
         candidates.write(self.table, table)
         offset_map.write_map(self.map, fit, pair)
         written = {"map": self.map, "candidates": self.table}
@@ -81,8 +77,8 @@ class Outputs:
             offset_map.write_warped_sar(self.warped_sar, fit, pair)
             written["warped_sar"] = self.warped_sar
         if self.uncertainty and fit.sigma is not None:
-            offset_map.write_uncertainty(self.uncertainty, fit, pair)
-            written["uncertainty"] = self.uncertainty
+            offset_map.write_uncertainty(self.sigma, fit, pair)
+            written["uncertainty"] = self.sigma
         return written
 
     def write_report(self, facts: Mapping, written: Mapping[str, Path]) -> None:

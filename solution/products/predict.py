@@ -72,8 +72,7 @@ def predict_pair(
     files = Outputs.of(out, settings.warped_sar, settings.uncertainty)
     check_outputs(files.all(), [*pair.files(), settings.surface_model])
     pair, watch = without_labels(pair), Stopwatch()
-    voices = settings.voices()
-    judges = {one: Reranker.load(one.folders[0] / RERANKER) for one in voices} if settings.rerank else {}
+    judges = {one: Reranker.load(one.folders[0] / RERANKER) for one in settings.voices} if settings.rerank else {}
     surface = _surface_model(pair, settings)
     key = _key(pair, settings, judges)
     before = files.finished(key)
@@ -87,7 +86,7 @@ def predict_pair(
         ground = Ground.of(pair, surface, progress, by_statistics=not settings.keep_water)
     work = files.map.parent / WORK / f"{files.map.stem}_{key}"
     proposals = Proposals(pair, ground, settings, work, watch, progress, say)
-    table = candidates.concat([proposals.of_voice(voice, judges.get(voice)) for voice in voices])
+    table = candidates.concat([proposals.of_voice(voice, judges.get(voice)) for voice in settings.voices])
     with watch.part("fit"):
         fit, table = fitting.fit(table, pair.shape, pair.gsd_m, moving=ground.moves(table))
     with watch.part("write"):
@@ -145,7 +144,7 @@ def _peak_memory_gb() -> float:
 
 def _key(pair: ScenePair, settings: Settings, judges: Mapping[Voice, Reranker]) -> str:
     """Hash of all that a prediction depends on: input files, weights, settings, code."""
-    voices = [(voice.name, settings.proposing.facts(voice)) for voice in settings.voices()]
+    voices = [(voice.name, settings.proposing.facts(voice)) for voice in settings.voices]
     facts = [pair.name, pair.fingerprint(), voices, code_digest(predict_pair)]
     if judges:
         facts.append([judge.digest() for judge in judges.values()])

@@ -49,7 +49,7 @@ class Proposals:
     @cached_property
     def _field(self) -> JointField:
         """All voices find one field together."""
-        return JointField(self.settings.voices(), self.settings.proposing, self._networks, self.progress)
+        return JointField(self.settings.voices, self.settings.proposing, self._networks, self.progress)
 
     @cached_property
     def _networks(self) -> Networks:

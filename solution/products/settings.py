@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from solution.core.errors import InputError
@@ -47,6 +48,7 @@ class Settings:
             )
         return [self.folds / name for name in names]
 
+    @cached_property
     def voices(self) -> list[Voice]:
         """Who proposes: the teams as one where that can be, or each for itself, so that its own reranker can judge it.
 
@@ -57,4 +59,4 @@ class Settings:
 
     def asked(self) -> set[str]:
         """The learned sources that are to propose, of any voice."""
-        return {source for voice in self.voices() for source in self.proposing.of_voice(voice)} & set(LEARNED)
+        return {source for voice in self.voices for source in self.proposing.of_voice(voice)} & set(LEARNED)

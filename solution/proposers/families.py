@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from solution.core import artefact
-from solution.core.errors import InputError
 from solution.proposers.coarse.settings import CoarseConfig
 from solution.proposers.flow.settings import FlowConfig
 from solution.proposers.matcher.settings import MatcherConfig
@@ -94,20 +93,11 @@ def load_family(family: Family, paths: Sequence[Path]) -> torch.nn.Module:
     """
     from solution.core.weights import load_network, settings_of
 
-    loaded = [_weights(family, path) for path in paths]
+    loaded = [artefact.load_weights(path, family.name) for path in paths]
     net = family.build(settings_of(loaded[0][1], family.config_type))
     mean = {name: sum(tensors[name].astype("float32") / len(loaded) for tensors, _ in loaded) for name in loaded[0][0]}
-    load_network(net, mean if len(loaded) > 1 else loaded[0][0], paths[0])
+    load_network(net, mean, paths[0])
     return net.eval()
-
-
-def _weights(family: Family, path: Path) -> tuple[dict, artefact.Manifest]:
-    tensors, manifest = artefact.load_weights(path)
-    if manifest.stage != family.name:
-        raise InputError(
-            f"{path}: holds the weights of a {manifest.stage}, not of a {family.name}; pass the right file"
-        )
-    return tensors, manifest
 
 
 def one_start(family: Family, paths: Sequence[Path]) -> bool:

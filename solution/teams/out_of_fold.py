@@ -15,7 +15,7 @@ from solution.data.scene import ScenePair, without_labels
 from solution.field import candidates
 from solution.teams import stamps
 from solution.teams.propose import Networks, Proposing, ProposingVoice
-from solution.teams.team import Team, aoi_teams, fold_teams
+from solution.teams.team import aoi_teams, fold_teams
 from solution.teams.voice import Voice
 
 LABEL_RADIUS_PX = 16.0  # a candidate this near to a tie-point is judged by it
@@ -36,11 +36,14 @@ def propose_out_of_fold(
     Raises:
         InputError: weights of any of these teams are missing or damaged, before anything is proposed; or they saw a scene.
     """
-    teams = [team for team in [*fold_teams(split), *aoi_teams(split)] if _scenes_of(team, pairs)]
-    voices = [Voice((folds / team.name,)) for team in teams]
-    seen = [[artefact.read_manifest(path) for path in config.weights(voice)] for voice in voices]
-    for team, voice, manifests in zip(teams, voices, seen, strict=True):
-        scenes, out = _scenes_of(team, pairs), folds / team.name / CANDIDATES
+    jobs = [
+        (team, Voice((folds / team.name,)), scenes)
+        for team in [*fold_teams(split), *aoi_teams(split)]
+        if (scenes := [pair for pair in pairs if pair.name in team.held_out])
+    ]
+    seen = [[artefact.read_manifest(path) for path in config.weights(voice)] for _, voice, _ in jobs]
+    for (team, voice, scenes), manifests in zip(jobs, seen, strict=True):
+        out = folds / team.name / CANDIDATES
         made_from = {
             "code": proposing_code(),
             "scenes": {pair.name: stamps.scene_facts(pair) for pair in scenes},
@@ -59,11 +62,6 @@ def propose_out_of_fold(
         candidates.write(out, candidates.concat(tables))
         stamps.note(folds, team.name, made_from, out)
         say(f"propose {team.name}: {sum(map(len, tables))} candidates for {', '.join(pair.name for pair in scenes)}")
-
-
-def _scenes_of(team: Team, pairs: Sequence[ScenePair]) -> list[ScenePair]:
-    """The scenes that a team holds out."""
-    return [pair for pair in pairs if pair.name in team.held_out]
 
 
 def proposing_code() -> str:

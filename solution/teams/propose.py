@@ -6,7 +6,7 @@ Which proposers there are, and in which order they work, is said in `solution.pr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cache, partial
 from pathlib import Path
@@ -52,7 +52,7 @@ class Proposing:
         unknown = [source for source in self.sources if source not in names]
         if unknown:
             raise InputError(f"--source {unknown[0]}: is none of {', '.join(names)}")
-        if self.sources and not any(proposer.learned for proposer in self._asked()):
+        if self.sources and not any(proposer.learned for proposer in self._wanted()):
             raise InputError(
                 f"--source {self.sources[0]}: looks around what others found; add --source flow or --source match"
             )
@@ -65,23 +65,24 @@ class Proposing:
         """The proposers that shall work for a voice, in order: those asked for, or those that work by default and that it
         has the weights for."""
         if self.sources:
-            return self._asked()
-        found = [proposer for proposer in self.proposers if proposer.by_default and voice.has(proposer.needs)]
+            return self._wanted()
+        found = [proposer for proposer in self._wanted() if voice.has(proposer.needs)]
         # Without a learned one, the first, whose weights are then missed by name.
         return found if any(proposer.learned for proposer in found) else [self.proposers[0]]
 
-    def _asked(self) -> list[Proposer]:
-        return [proposer for proposer in self.proposers if proposer.name in self.sources]
+    def _wanted(self) -> list[Proposer]:
+        """Those asked for, or those that work by default."""
+        if self.sources:
+            return [proposer for proposer in self.proposers if proposer.name in self.sources]
+        return [proposer for proposer in self.proposers if proposer.by_default]
 
     def families(self) -> list[str]:
         """Names of the families of networks that may be needed."""
-        asked = self._asked() if self.sources else [proposer for proposer in self.proposers if proposer.by_default]
-        return list(dict.fromkeys(family for proposer in asked for family in proposer.needs))
+        return _needed(self._wanted())
 
     def weights(self, voice: Voice) -> list[Path]:
         """The files that a voice's proposers need."""
-        needs = dict.fromkeys(family for proposer in self.at_work(voice) for family in proposer.needs)
-        return [path for family in needs for path in voice.weights(family)]
+        return [path for family in _needed(self.at_work(voice)) for path in voice.weights(family)]
 
     def facts(self, voice: Voice) -> list:
         """All that a voice's proposals depend on, besides the scene."""
@@ -90,6 +91,11 @@ class Proposing:
             for path in self.weights(voice)
         }
         return [files, self.finest, [(proposer.name, asdict(proposer.settings)) for proposer in self.at_work(voice)]]
+
+
+def _needed(proposers: Iterable[Proposer]) -> list[str]:
+    """Names of the families of networks that proposers need, each once."""
+    return list(dict.fromkeys(family for proposer in proposers for family in proposer.needs))
 
 
 Through = Callable[[str, Callable[[], pd.DataFrame]], pd.DataFrame]
@@ -172,7 +178,7 @@ class ProposingVoice:
 
     def _one(self, proposer: Proposer, pair: ScenePair, around: Callable[[], Fit | None]) -> pd.DataFrame:
         config = self._config
-        family = next(one for each in (proposer, *config.at_work(self._voice)) for one in each.needs)
+        family = _needed([proposer, *config.at_work(self._voice)])[0]
         fold, load = self._voice.fold(family), partial(self._networks.of, self._voice)
         field, device = partial(self._field, pair), self._networks.device
         return proposer.propose(Context(pair, fold, device, load, field, around, config.finest, self._progress))

@@ -10,7 +10,6 @@ from torch import nn
 
 from solution.core import artefact
 from solution.core.artefact import Manifest
-from solution.core.errors import InputError
 from solution.core.weights import load_network, settings_of
 from solution.proposers import families
 from solution.proposers.coarse.training import CoarseModule
@@ -62,9 +61,7 @@ def config_of(manifest: Manifest, stage: Stage = FLOW) -> Config:
 
 def load_stage(stage: Stage, path: Path) -> tuple[nn.Module, Manifest]:
     """A trained network, ready to predict. Raises `InputError` where the file holds another stage's."""
-    tensors, manifest = artefact.load_weights(path)
-    if manifest.stage != stage.name:
-        raise InputError(f"{path}: holds the weights of a {manifest.stage}, not of a {stage.name}; pass the right file")
+    tensors, manifest = artefact.load_weights(path, stage.name)
     net = stage.module(config_of(manifest, stage)).net
     load_network(net, tensors, path)
     return net.eval(), manifest

@@ -7,12 +7,12 @@ from dataclasses import asdict
 import lightning
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from solution.proposers.coarse.network import CoarseFeatures, CoarseHead
 from solution.proposers.coarse.settings import CoarseConfig
+from solution.proposers.encoder.cells import whole_cells
 from solution.proposers.encoder.frozen import FROZEN_PX, FrozenMaps
-from solution.proposers.flow.correlation import block_correlation, pair_counts, window_means
+from solution.proposers.flow.correlation import correlation_volume
 from solution.proposers.optimisation import adamw_one_cycle
 from solution.proposers.soft_target import soft_target
 from solution.samples.settings import CELL_PX
@@ -21,7 +21,9 @@ from solution.samples.tiles import POSITIVE
 _NEAR_CELLS = 1.5  # a window whose error is less counts as near
 
 
-def place_loss(features: CoarseFeatures, sharpness: Tensor, sample: dict[str, Tensor], config: CoarseConfig):
+def place_loss(
+    features: CoarseFeatures, sharpness: Tensor, sample: dict[str, Tensor], config: CoarseConfig
+) -> tuple[Tensor, Tensor]:
     """Cross-entropy of the displacement of each window size over positive blocks, and the share of windows that are near.
 
     Args:
@@ -33,11 +35,8 @@ def place_loss(features: CoarseFeatures, sharpness: Tensor, sample: dict[str, Te
     """
     block = config.block_cells * CELL_PX // FROZEN_PX
     optical, sar = (getattr(features, name)(sample[name], sample[f"{name}_valid"]) for name in ("optical", "sar"))
-    valid, sar_valid = (-F.max_pool2d(-sample[f"{name}_valid"][:, None], FROZEN_PX) for name in ("optical", "sar"))
-    margin = (config.radius_cells,) * 4
-    sums = block_correlation(optical * valid, F.pad(sar * sar_valid, margin), block, config.radius_cells)
-    counts = pair_counts(valid, F.pad(sar_valid, margin), block, config.radius_cells)
-    means = window_means(sums, counts, config.windows_blocks)
+    valid = [whole_cells(sample[f"{name}_valid"], FROZEN_PX) for name in ("optical", "sar")]
+    means = correlation_volume(optical, sar, *valid, block, config.radius_cells, config.windows_blocks)
     span = means.shape[-1]
     truth = sample["shift"].permute(0, 2, 3, 1) / FROZEN_PX
     target = soft_target(truth, sample["label_sigma"] / FROZEN_PX, span, config.label_sigma_cells)

@@ -28,6 +28,11 @@ def cell_valid(valid: Tensor) -> Tensor:
     return -F.max_pool2d(-eroded(valid[:, None]), STRIDE_PX)
 
 
+def whole_cells(valid: Tensor, cell_px: int) -> Tensor:
+    """(B, H, W) px -> (B, 1, H / cell_px, W / cell_px) cells, 1 where all their px are valid."""
+    return -F.max_pool2d(-valid[:, None], cell_px)
+
+
 def fade(valid: Tensor) -> Tensor:
     """(B, 1, H, W) 0 or 1 -> 0 within 8 px of invalid ground, rising to 1 at 16 px; a tile's border does not count."""
     side, half = 2 * _BORDER_PX + 1, _BORDER_PX

@@ -95,6 +95,26 @@ def pair_counts(optical_valid: Tensor, sar_valid: Tensor, block: int, radius: in
     return block * block * optical[..., None, None] * sar
 
 
+def correlation_volume(
+    optical: Tensor,
+    sar: Tensor,
+    optical_valid: Tensor,
+    sar_valid: Tensor,
+    block: int,
+    radius: int,
+    windows: tuple[int, ...],
+) -> Tensor:
+    """Window means (B, h, w, windows, D, D) of features (B, C, H, W) and validity (B, 1, H, W), in cells; SAR cells beyond
+    the border are invalid.
+
+    Args:
+        block, radius, windows: as `block_correlation` and `window_means`.
+    """
+    margin = (radius,) * 4
+    sums = block_correlation(optical * optical_valid, F.pad(sar * sar_valid, margin), block, radius)
+    return window_means(sums, pair_counts(optical_valid, F.pad(sar_valid, margin), block, radius), windows)
+
+
 def window_means(volume: Tensor, weight: Tensor, windows: tuple[int, ...]) -> Tensor:
     """Weighted means of block correlations over square windows.
 

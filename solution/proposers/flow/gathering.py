@@ -18,6 +18,7 @@ from solution.data.raster import output_grid
 from solution.data.scene import ScenePair
 from solution.field.evidence import Evidence, resampled, standardised
 from solution.field.shiftfield import Fit
+from solution.proposers.encoder.cells import whole_cells
 from solution.proposers.flow.correlation import block_correlation, pair_counts
 from solution.proposers.warped import read_sar
 
@@ -74,7 +75,7 @@ class View:
         rows, columns = box
         valid = self.valid[:, rows, columns]
         found = make(self.image[:, :, rows, columns].contiguous(memory_format=torch.channels_last), valid)
-        whole = -F.max_pool2d(-valid[:, None], cell_px)
+        whole = whole_cells(valid, cell_px)
         place = [columns.start, self.valid.shape[-1] - columns.stop, rows.start, self.valid.shape[-2] - rows.stop]
         pad = [side // cell_px for side in place]
         return F.pad(found * whole, pad), F.pad(whole, pad)

@@ -14,11 +14,10 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from solution.proposers.encoder.cells import STRIDE_PX, cell_valid
 from solution.proposers.encoder.features import Encoder
-from solution.proposers.flow.correlation import block_correlation, pair_counts, window_means
+from solution.proposers.flow.correlation import correlation_volume
 from solution.proposers.flow.settings import FlowConfig
 
 HEAD_CHUNK = 2**20  # displacements that the head looks at together in a prediction
@@ -173,10 +172,6 @@ class FlowNet(nn.Module):
 
     def volume(self, optical: Tensor, sar: Tensor, optical_valid: Tensor, sar_valid: Tensor, radius: int) -> Tensor:
         """Window means (B, h, w, windows, D, D), in float32."""
-        block = self.config.stride_cells
-        margin = (radius,) * 4
+        block, windows = self.config.stride_cells, self.config.windows_blocks
         with torch.autocast(optical.device.type, enabled=False):
-            optical, sar = optical.float() * optical_valid, F.pad(sar.float() * sar_valid, margin)
-            sums = block_correlation(optical, sar, block, radius)
-            weight = pair_counts(optical_valid, F.pad(sar_valid, margin), block, radius)
-            return window_means(sums, weight, self.config.windows_blocks)
+            return correlation_volume(optical.float(), sar.float(), optical_valid, sar_valid, block, radius, windows)

@@ -38,8 +38,8 @@ def test_teams_of_one_start_speak_as_one(folds):
     (voice,) = together(teams, ["flow"])
     assert voice == Voice(tuple(teams)) and voice.name == "0+1" and voice.fold("flow") == TOGETHER
     assert [one.fold("flow") for one in each(teams)] == [0, 1]
-    assert Settings(folds).voices() == [voice] and Settings(folds, rerank=True).voices() == each(teams)
-    assert Settings(folds, teams=("1",)).voices() == each([folds / "1"])
+    assert Settings(folds).voices == [voice] and Settings(folds, rerank=True).voices == each(teams)
+    assert Settings(folds, teams=("1",)).voices == each([folds / "1"])
 
 
 @pytest.mark.parametrize("start", ["another", None])

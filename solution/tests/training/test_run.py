@@ -4,7 +4,6 @@ judged on."""
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import shutil
 from pathlib import Path
 
@@ -16,20 +15,16 @@ import torch
 from solution.core import artefact, devices, weights
 from solution.core.artefact import Manifest
 from solution.core.errors import InputError
-from solution.data import folds as split
 from solution.proposers.flow.network import FlowNet
 from solution.proposers.flow.settings import FlowConfig
 from solution.proposers.flow.training import FlowModule
 from solution.samples import images
 from solution.samples.images import TrainingImage
 from solution.samples.truth import RegisteredField
-from solution.simulate import scene_writer
-from solution.teams.team import aoi_teams, fold_teams
 from solution.training import run as train
 from solution.training import stages, tile_data
 
 SMOKE = dataclasses.replace(FlowConfig().smoke(), batch_size=1)
-SHIPPED = split.FOLDS
 
 
 @pytest.fixture
@@ -359,37 +354,6 @@ def test_devices(monkeypatch):
     assert devices.trainer_device("cuda:1") == ("cuda", [1]) and devices.torch_device("cuda:1") == torch.device(
         "cuda:1"
     )
-
-
-def test_the_shipped_teams_never_saw_what_they_hold_out():
-    table = split.read_split(split.FOLDS / split.SPLIT)
-    found = [
-        team for team in [*fold_teams(table), *aoi_teams(table)] if (SHIPPED / team.name / "flow.safetensors").is_file()
-    ]
-    if not found:
-        pytest.skip("no weights are shipped yet")
-    for team, family in itertools.product(found, ("coarse", "flow")):
-        manifest = artefact.read_manifest(SHIPPED / team.name / f"{family}.safetensors")
-        assert manifest.fold == team.number and not set(manifest.trained_on) & set(team.held_out), team.name
-        assert manifest.trained_on, team.name
-
-
-def test_the_shipped_weights_are_small_together():
-    sizes = [path.stat().st_size for path in split.FOLDS.rglob("*.safetensors")]
-    assert max(sizes) <= 16 * 2**20 and sum(sizes) <= 40 * 2**20
-
-
-@pytest.mark.parametrize("family", ["coarse", "flow"])
-def test_the_shipped_base_model_saw_no_scene_of_the_split(family):
-    path = SHIPPED / "base" / f"{family}.safetensors"
-    if not path.is_file():
-        pytest.skip("no base model is shipped yet")
-    manifest = artefact.read_manifest(path)
-    # Simulated scenes have SN9 names too, of ground that does not exist.
-    names = {name.rsplit("/", 1)[-1] for name in manifest.trained_on if not name.startswith("simulated/")}
-    simulated = {f"simulated/{name}" for name, _ in scene_writer.plan(32, 1000)}
-    assert {name for name in manifest.trained_on if name.startswith("simulated/")} == simulated
-    assert manifest.fold == -1 and not names & set(split.read_split(split.FOLDS / split.SPLIT)["scene"])
 
 
 def test_the_average_forgets_its_start_and_settles_at_its_decay():
