@@ -37,15 +37,9 @@ _MIN_GATE_PX = 4.0  # ... but never nearer than this
 # Points of people's own that are fitted exactly: the exact process takes time with the cube of their number
 _MAX_EXACT = 600
 _RIGHT = 0.5  # least probability of such a point that is kept; by design: more likely right than wrong
-_SHARED_PX, _SHARED_M = 1.5, 1.0  # chosen on: s12, vhr_check, simulated
+_SHARED_PX, _SHARED_M = 1.2, 1.0  # chosen on: s12, vhr_check, simulated
 """Standard deviation per axis of what the proposed rows of a block get wrong alike: in pixels, and on the ground."""
-_UNSEEN_M = 2.0  # chosen on: s12, vhr_check, simulated
-"""Standard deviation per axis, on the ground, of what all proposers get wrong alike, and what no fit can see.
-
-A wall is taken for the roof's edge, or a shadow for the house.
-"""
-
-__all__ = ["Fit", "FitConfig", "fit", "quiet_fit"]
+__all__ = ["Fit", "FitConfig", "fit", "quiet_fit", "with_unseen"]
 
 
 def fit(
@@ -75,9 +69,9 @@ def fit(
     points = distinct(table, np.flatnonzero(of_rows == ""), config)
     fitted, of_points = _fit_points(points, shape, gsd_m, config)
     outlier = _put_together(of_rows, points, of_points)
-    fitted = replace(
-        fitted, inliers=int((outlier == "").sum()), gsd_m=gsd_m, sigma=_with_unseen(fitted.sigma, points, gsd_m)
-    )
+    fitted = replace(fitted, inliers=int((outlier == "").sum()), gsd_m=gsd_m)
+    if _any_proposed(points):
+        fitted = with_unseen(fitted, config.unseen_m)
     if fitted.kind == "zero":
         warnings.warn("no candidates to trust: the offset map is ZERO SHIFT everywhere", stacklevel=2)
     return fitted, table.assign(outlier=outlier)
@@ -116,11 +110,15 @@ def _put_together(of_rows: np.ndarray, points: Points, of_points: np.ndarray) ->
     return reasons
 
 
-def _with_unseen(sigma: np.ndarray | None, points: Points, gsd_m: float | None) -> np.ndarray | None:
-    """The 68 % radius of a fit, and beside it what proposers get wrong alike, where the pixel size is known."""
-    if sigma is None or not gsd_m or not _any_proposed(points):
-        return sigma
-    return np.hypot(sigma, RADIUS_68 * _UNSEEN_M / gsd_m)
+def with_unseen(fitted: Fit, unseen_m: float) -> Fit:
+    """The fit with what proposers get wrong alike beside its own 68 % radius, where the pixel size is known.
+
+    Args:
+        unseen_m: see `FitConfig`.
+    """
+    if fitted.sigma is None or not fitted.gsd_m or not unseen_m:
+        return fitted
+    return replace(fitted, sigma=np.hypot(fitted.sigma, RADIUS_68 * unseen_m / fitted.gsd_m))
 
 
 def _any_proposed(points: Points) -> bool:

@@ -97,6 +97,24 @@ def joint_field(evidence: Evidence, stages: tuple[Stage, ...], starts: int = 0) 
     return Joint(shift[best].double().numpy() * evidence.cell_px, float(gain[best]), tuple(start))
 
 
+def evidence_of(evidence: Evidence, shift: np.ndarray) -> np.ndarray:
+    """What the evidence says of a field that is given, as sharply as `SEARCH` ends.
+
+    Args:
+        shift: (rows, columns, 2) at the nodes, optical px.
+
+    Returns:
+        (rows, columns): 0 where the field is beyond what was looked at; NaN at nodes without evidence.
+    """
+    planes = torch.from_numpy(evidence.planes).flatten(0, 1)[:, None]
+    there = (planes != 0).flatten(1).any(dim=1).numpy().reshape(shift.shape[:2])
+    blur = SEARCH[-1].blur * evidence.step / evidence.cell_px
+    cells = torch.from_numpy(shift / evidence.cell_px).float()
+    read = _read(blurred(planes, blur), cells[None])[:, 0].numpy().reshape(shift.shape[:2])
+    within = (np.abs(shift) <= evidence.planes.shape[-1] // 2 * evidence.cell_px).all(axis=-1)
+    return np.where(there, np.where(within, read, 0.0), np.nan)
+
+
 def likely_shifts(planes: np.ndarray, count: int) -> list[tuple[int, int]]:
     """The displacements (x, y), in cells, for which the scene's summed evidence is highest, some cells apart; none where
     there is no evidence."""
@@ -114,11 +132,18 @@ def likely_shifts(planes: np.ndarray, count: int) -> list[tuple[int, int]]:
 
 def blurred(planes: Tensor, blur: float) -> Tensor:
     """(N, 1, D, D) -> the same, smoothed over displacements and scaled so that a peak keeps its weight."""
+    spread = _spreading(planes.shape[-1], blur)
+    return spread @ planes @ (spread.T * blur)
+
+
+def _spreading(count: int, blur: float) -> Tensor:
+    """(count, count) that smooths an axis as its product; beyond the border is what is there. On axes this short a
+    product is ten times as fast as a convolution with one channel."""
     reach = int(3 * blur + 0.5)
-    kernel = torch.exp(-0.5 * (torch.arange(-reach, reach + 1) / blur) ** 2)
-    kernel = kernel / kernel.sum()
-    along_x = F.conv2d(F.pad(planes, (reach,) * 4, mode="replicate"), kernel[None, None, None, :])
-    return F.conv2d(along_x, kernel[None, None, :, None]) * blur
+    offsets = torch.arange(-reach, reach + 1)
+    kernel = torch.exp(-0.5 * (offsets / blur) ** 2)
+    place = (torch.arange(count)[:, None] + offsets).clamp(0, count - 1)
+    return torch.zeros(count, count).scatter_add_(1, place, (kernel / kernel.sum()).expand(count, -1).contiguous())
 
 
 def _climb(
@@ -132,10 +157,7 @@ def _climb(
 
     def reached() -> tuple[Tensor, Tensor]:
         moved = shift + torch.einsum("yk,xl,sklc->syxc", along_y, along_x, _masked(coefficients, affine))
-        at = (moved / half).flatten(1, 2).transpose(0, 1)[:, :, None]
-        # Cubic: between two cells, a linear peak always lies on one of them.
-        read = F.grid_sample(planes, at, mode="bicubic", align_corners=True, padding_mode="border")[:, 0, :, 0]
-        return moved, (read * weight[:, None]).sum(dim=0)
+        return moved, (_read(planes, moved) * weight[:, None]).sum(dim=0)
 
     for _ in range(_STEPS):
         _, gain = reached()
@@ -145,6 +167,13 @@ def _climb(
         optimizer.step()
     moved, gain = (part.detach() for part in reached())
     return moved.clamp(-half, half), gain  # beyond the search, nothing was looked at
+
+
+def _read(planes: Tensor, shift: Tensor) -> Tensor:
+    """(N, S) evidence that planes (N, 1, D, D) hold for shifts (S, rows, columns, 2), in cells."""
+    at = (shift / (planes.shape[-1] // 2)).flatten(1, 2).transpose(0, 1)[:, :, None]
+    # Cubic: between two cells, a linear peak always lies on one of them.
+    return F.grid_sample(planes, at, mode="bicubic", align_corners=True, padding_mode="border")[:, 0, :, 0]
 
 
 def _masked(coefficients: Tensor, affine: bool) -> Tensor:

@@ -24,6 +24,9 @@ class FitConfig:
         windowed: sources that read their rows off overlapping windows. Neighbouring rows of theirs share most of their
             pixels, and so their errors: beside other sources they have a part of a vote, and held-out rows are taken a
             whole window at a time.
+        unseen_m: standard deviation per axis, on the ground, of what all proposers get wrong alike, and what no fit can
+            see: a wall is taken for the roof's edge, or a shadow for the house. 0 leaves it to the caller.
     """
 
     windowed: tuple[str, ...] = ("flow",)
+    unseen_m: float = 2.0  # chosen on: s12, vhr_check, simulated

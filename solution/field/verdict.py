@@ -1,18 +1,20 @@
 """An honest word on a map: ok, weak or failed, and why.
 
-It rests on the fit's own error estimate, on how much of the map candidates support, and on how many of them agree. What
-all candidates get wrong alike, it cannot see.
+It rests on the fit's own error estimate, on how much of the map candidates support, on how many of them agree, and,
+where the images were looked at, on how far the map stands out from what mirrored images give (`contrast`). Agreement
+alone tells no wrong world from a right one. What all candidates get wrong alike in a right world, it cannot see.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 from scipy.spatial import cKDTree
 
+from solution.field.contrast import Standing
 from solution.field.shiftfield import Fit
 
 WORDS = ("ok", "weak", "failed")
@@ -32,6 +34,13 @@ metres.
 """
 _LEAST_WEAK_SHARE, _LEAST_OK_SHARE = 0.25, 0.6  # of the candidates that agree
 _LEAST_WEAK_SUPPORT, _LEAST_OK_SUPPORT = 0.1, 0.5  # share of the map that agreeing candidates support
+_LEAST_WEAK_MARGIN, _LEAST_OK_MARGIN = 0.3, 0.6  # chosen on: vhr_check and its crossed pairs, simulated
+"""How far the map's evidence must stand above that of the best decoy, in standard deviations of the evidence."""
+_WRONG_WORLD = (
+    "the images match no better than if one of them were mirrored: they may show different places, or nothing that both "
+    "sensors see; nothing is known of the errors"
+)
+_HARDLY = "the images match only a little better than if one of them were mirrored"
 _OK, _WEAK, _FAILED = range(len(WORDS))
 
 
@@ -44,8 +53,10 @@ class Verdict:
         reasons: what keeps it from being ok, for people.
         radius_px: median over the map of the radius within which the true place lies with a probability of 68 %; NaN
             where nothing is known.
-        support: share of the map that has agreeing candidates nearby.
+        support: share of the map that has agreeing candidates nearby, and where the images speak for it.
         agreeing: share of the candidates that the fit kept.
+        margin: what the images say for the map beyond what chance gives away, see `contrast`; None where it was not
+            looked at.
     """
 
     word: str
@@ -53,6 +64,11 @@ class Verdict:
     radius_px: float
     support: float
     agreeing: float
+    margin: float | None = None
+
+    def known(self, fit: Fit) -> Fit:
+        """The fit, without its radius where nothing is known of the errors."""
+        return fit if np.isfinite(self.radius_px) else replace(fit, sigma=None)
 
     def line(self) -> str:
         """One line for people."""
@@ -66,10 +82,17 @@ class Verdict:
             "reasons": list(self.reasons),
             "radius_68_px": radius,
             "support": round(self.support, 3),
+            "evidence_margin": round(self.margin, 3) if self.margin is not None and np.isfinite(self.margin) else None,
         }
 
 
-def judge(fit: Fit, table: pd.DataFrame, shape: tuple[int, int], asked: Collection[str] = ()) -> Verdict:
+def judge(
+    fit: Fit,
+    table: pd.DataFrame,
+    shape: tuple[int, int],
+    asked: Collection[str] = (),
+    standing: Standing | None = None,
+) -> Verdict:
     """The verdict on a fit.
 
     Args:
@@ -78,14 +101,23 @@ def judge(fit: Fit, table: pd.DataFrame, shape: tuple[int, int], asked: Collecti
         shape: (height, width) of the optical image.
         asked: sources that were to propose. That one of them found nothing is a bad sign: flow finds something in pure
             noise too, and agrees with itself there, but the matcher finds nothing.
+        standing: what the images themselves say; None = they were not asked.
     """
     kept = (table["outlier"] == "").to_numpy()
     agreeing = float(kept.mean()) if len(kept) else 0.0
-    support = _support(table.loc[kept, ["x", "y"]].to_numpy(), shape)
+    support = _support(table.loc[kept, ["x", "y"]].to_numpy(), shape, standing)
+    margin = standing.margin if standing is not None else None
     if fit.kind == "zero":
         return Verdict(
-            "failed", ("no candidate to trust: the map is zero shift everywhere",), float("nan"), support, agreeing
+            "failed",
+            ("no candidate to trust: the map is zero shift everywhere",),
+            float("nan"),
+            support,
+            agreeing,
+            margin,
         )
+    if margin is not None and not margin >= _LEAST_WEAK_MARGIN:
+        return Verdict("failed", (_WRONG_WORLD,), float("nan"), support, agreeing, margin)
     radius = float(np.median(fit.sigma)) if fit.sigma is not None else float("nan")
     levels, reasons = [_OK], []
 
@@ -97,12 +129,13 @@ def judge(fit: Fit, table: pd.DataFrame, shape: tuple[int, int], asked: Collecti
     most = max(_MOST_OK_PX, _MOST_OK_M / fit.gsd_m) if fit.gsd_m else _MOST_OK_PX
     told = f"errors of {radius:.1f} px are to be expected" if np.isfinite(radius) else "nothing is known of its errors"
     weigh(not radius <= most, radius > _MOST_WEAK_PX, told)
+    weigh(margin is not None and margin < _LEAST_OK_MARGIN, False, _HARDLY)
     weigh(support < _LEAST_OK_SUPPORT, support < _LEAST_WEAK_SUPPORT, f"candidates support {support:.0%} of the map")
     weigh(agreeing < _LEAST_OK_SHARE, agreeing < _LEAST_WEAK_SHARE, f"{agreeing:.0%} of the candidates agree")
     silent = sorted(set(asked) - set(table.loc[kept, "source"]))
     weigh(bool(silent), 0 < len(silent) >= len(set(asked)) - 1 > 0, f"{' and '.join(silent)} found nothing")
     weigh(fit.kind != "field", False, f"there are only enough candidates for one {fit.kind}")
-    return Verdict(WORDS[max(levels)], tuple(reasons), radius, support, agreeing)
+    return Verdict(WORDS[max(levels)], tuple(reasons), radius, support, agreeing, margin)
 
 
 def worst(words: Iterable[str]) -> str:
@@ -110,10 +143,14 @@ def worst(words: Iterable[str]) -> str:
     return max(words, key=WORDS.index, default="ok")
 
 
-def _support(xy: np.ndarray, shape: tuple[int, int]) -> float:
-    """Share of the map that lies within `_REACH` of a candidate, by a lattice of places."""
+def _support(xy: np.ndarray, shape: tuple[int, int], standing: Standing | None) -> float:
+    """Share of the map that lies within `_REACH` of a candidate, and where the images speak for the map, by a lattice of
+    places."""
     if not len(xy):
         return 0.0
     places = np.stack(np.meshgrid(*(np.linspace(0, size - 1, _PLACES) for size in shape[::-1])), axis=-1).reshape(-1, 2)
     distance, _ = cKDTree(xy).query(places)
-    return float((distance <= _REACH * max(shape)).mean())
+    supported = distance <= _REACH * max(shape)
+    if standing is not None:
+        supported &= standing.clear_at(places)
+    return float(supported.mean())

@@ -61,7 +61,7 @@ class Outputs:
         wanted = {"map": self.map, "candidates": self.table}
         if self.warped_sar:
             wanted["warped_sar"] = self.warped_sar
-        if self.uncertainty and report["fit"] != "zero":  # nothing is known of the errors of zero shift
+        if self.uncertainty and report.get("radius_68_px") is not None:  # of some maps nothing is known
             wanted["uncertainty"] = self.sigma
         return report if all(is_whole(path, described.get(name)) for name, path in wanted.items()) else None
 

@@ -37,6 +37,9 @@ from solution.surface.ground import Ground, check_model
 from solution.surface.network import PatchClassifier, load_classifier
 from solution.teams.voice import Voice
 
+_AS_FITTED = fitting.FitConfig(unseen_m=0.0)
+"""How the map stands out from decoys says better what all sources get wrong alike."""
+
 
 @dataclass(frozen=True)
 class Prediction:
@@ -88,10 +91,12 @@ def predict_pair(
     proposals = Proposals(pair, ground, settings, work, watch, progress, say)
     table = candidates.concat([proposals.of_voice(voice, judges.get(voice)) for voice in settings.voices])
     with watch.part("fit"):
-        fit, table = fitting.fit(table, pair.shape, pair.gsd_m, moving=ground.moves(table))
+        fit, table = fitting.fit(table, pair.shape, pair.gsd_m, _AS_FITTED, ground.moves(table))
+    standing = proposals.contrast().of(fit)
+    fit = standing.widened(fit)
+    found = verdict.judge(fit, table, pair.shape, settings.asked(), standing)
     with watch.part("write"):
-        written = files.write(fit, table, pair)
-    found = verdict.judge(fit, table, pair.shape, settings.asked())
+        written = files.write(found.known(fit), table, pair)
     files.write_report({**_about(pair, settings, key), **_told(fit, found, table)}, written)
     _tidy(work)
     say(f"{pair.name}: {fit.summary()}, {found.line()}")

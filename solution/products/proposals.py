@@ -14,6 +14,7 @@ from solution.core.progress import Progress
 from solution.core.stopwatch import Stopwatch
 from solution.data.scene import ScenePair
 from solution.field import candidates
+from solution.field.contrast import Contrast
 from solution.products.settings import Settings
 from solution.reranker.model import Reranker, rank
 from solution.surface.ground import Ground
@@ -45,6 +46,11 @@ class Proposals:
         if judge is None or table.empty:
             return table
         return self._kept(voice.name, "rerank", lambda: rank(self.pair, table, judge, ground=self.ground))
+
+    def contrast(self) -> Contrast:
+        """What any map of the scene can be judged by, whatever sources made it."""
+        with self.watch.part("evidence"):
+            return self._field.contrast(self.pair)
 
     @cached_property
     def _field(self) -> JointField:

@@ -28,7 +28,9 @@ from solution.proposers.warped import finest_level
 from solution.teams.voice import Voice
 
 if TYPE_CHECKING:
+    from solution.field.contrast import Contrast
     from solution.proposers.coarse.network import CoarseFeatures
+    from solution.proposers.flow.search import Search
 
 
 @dataclass(frozen=True)
@@ -191,22 +193,26 @@ class JointField:
         self, voices: Sequence[Voice], config: Proposing, networks: Networks, progress: Progress | None = None
     ) -> None:
         self._voices, self._config, self._networks, self._progress = tuple(voices), config, networks, progress
-        self._found: dict[str, Fit] = {}
+        self._searches: dict[str, Search] = {}
 
     def __call__(self, pair: ScenePair) -> Fit:
         """Raises `InputError` for missing or foreign weights."""
-        if pair.name not in self._found:
-            self._found[pair.name] = self._find(pair)
-        return self._found[pair.name]
+        return self._of(pair).field
 
-    def _find(self, pair: ScenePair) -> Fit:
-        from solution.proposers.flow.search import find_field
+    def contrast(self, pair: ScenePair) -> Contrast:
+        """What any map of the scene can be judged by. Raises `InputError` for missing or foreign weights."""
+        return self._of(pair).contrast
 
-        networks = self._networks
-        coarse = [networks.coarse(voice) for voice in self._voices]
-        settings = next(proposer.settings for proposer in self._config.proposers if proposer.name == FLOW.name)
-        finest = finest_level(pair.shape, self._config.finest)
-        return find_field(pair, coarse, settings.search, finest, self._progress, networks.device)[0]
+    def _of(self, pair: ScenePair) -> Search:
+        from solution.proposers.flow.search import Search
+
+        if pair.name not in self._searches:
+            coarse = [self._networks.coarse(voice) for voice in self._voices]
+            config, device = self._config, self._networks.device
+            settings = next(proposer.settings for proposer in config.proposers if proposer.name == FLOW.name)
+            finest = finest_level(pair.shape, config.finest)
+            self._searches[pair.name] = Search(pair, coarse, settings.search, finest, self._progress, device)
+        return self._searches[pair.name]
 
 
 def _field(pair: ScenePair, table: pd.DataFrame | None) -> Fit | None:

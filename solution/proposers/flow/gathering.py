@@ -30,6 +30,8 @@ _CONTEXT_PX = 64  # beyond a tile, that features see
 
 Maker = Callable[[Tensor, Tensor], Tensor]
 """Image (1, bands, H, W) in [0, 1] and validity (1, H, W) -> unit features (1, C, H / cell, W / cell)."""
+Reader = Callable[[ScenePair, Window, int, Fit | None], tuple[np.ndarray, np.ndarray]]
+"""As `warped.read_sar`, which is the usual one."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,8 @@ def gather(
     told: str = "",
     progress: Progress | None = None,
     device: torch.device | str = "cpu",
-) -> Evidence:
+    readers: Sequence[Reader] = (read_sar,),
+) -> list[Evidence]:
     """Evidence of all sources, their weighted mean, at the nodes of a level.
 
     Args:
@@ -113,12 +116,13 @@ def gather(
         tile_px: side of the tiles that are held in memory, px of the level, without what is around them.
         told: what `progress` is told.
         device: that the sources work on.
+        readers: of the SAR image; for each of them there is one evidence.
     """
     finest = min(source.cell_px for source in sources)
     radius = math.ceil(radius_px / finest)
     size = [-(-length // (factor * NODE_PX)) for length in pair.shape]
-    planes = [np.zeros((*size, *(2 * radius + 1,) * 2), np.float32) for _ in sources]
-    share = [np.zeros_like(plane) for plane in planes]
+    planes = [[np.zeros((*size, *(2 * radius + 1,) * 2), np.float32) for _ in sources] for _ in readers]
+    share = [[np.zeros_like(plane) for plane in each] for each in planes]
     step = _tile_nodes(size, tile_px)
     corners = [(row, column) for row in range(0, size[0], step) for column in range(0, size[1], step)]
 
@@ -126,23 +130,33 @@ def gather(
     def look(corner: tuple[int, int]) -> None:
         row, column = corner
         rows, columns = min(step, size[0] - row), min(step, size[1] - column)
-        views = _views(pair, Window(column, row, columns, rows), factor, radius_px, field, device)
-        for at, source in enumerate(sources):
-            found = _agreement(*views, source, radius * finest)
-            if found is None:
-                continue
-            place = (slice(row, row + rows), slice(column, column + columns))
-            planes[at][place], share[at][place] = (resampled(part, source.cell_px // finest, radius) for part in found)
+        nodes, place = Window(column, row, columns, rows), (slice(row, row + rows), slice(column, column + columns))
+        view = _optical_view(pair, nodes, factor, device)
+        optical = [view.features(source.optical, source.cell_px) for source in sources]
+        for number, read in enumerate(readers):
+            sar, reach = _sar_view(pair, nodes, factor, radius_px, field, read, device)
+            for at, source in enumerate(sources):
+                found = _agreement(optical[at], sar, reach, source, radius * finest)
+                if found is not None:
+                    parts = (resampled(part, source.cell_px // finest, radius) for part in found)
+                    planes[number][at][place], share[number][at][place] = parts
 
     for _ in mapped(look, corners, told, progress, device):
         pass
     weights = np.array([source.weight for source in sources], np.float64)
-    total = sum(
-        np.float32(weight) * standardised(means, shares)
-        for weight, means, shares in zip(weights / weights.sum(), planes, share, strict=True)
-    )
     half = (NODE_PX * factor - 1) / 2
-    return Evidence(total, float(finest * factor), (half, half), float(NODE_PX * factor))
+    return [
+        Evidence(_mean(weights / weights.sum(), *both), float(finest * factor), (half, half), float(NODE_PX * factor))
+        for both in zip(planes, share, strict=True)
+    ]
+
+
+def _mean(weights: np.ndarray, planes: list[np.ndarray], share: list[np.ndarray]) -> np.ndarray:
+    """The weighted mean of the sources' evidence, each standardised for itself."""
+    return sum(
+        np.float32(weight) * standardised(means, shares)
+        for weight, means, shares in zip(weights, planes, share, strict=True)
+    )
 
 
 def _tile_nodes(size: list[int], tile_px: int) -> int:
@@ -152,14 +166,23 @@ def _tile_nodes(size: list[int], tile_px: int) -> int:
     return max(step // 2, 1) if few else step
 
 
-def _views(
-    pair: ScenePair, nodes: Window, factor: int, radius_px: float, field: Fit | None, device: torch.device | str
-) -> tuple[View, View, int]:
-    """Both images around nodes, the SAR image with a wider margin -> and what that is wider by, px of the level."""
+def _optical_view(pair: ScenePair, nodes: Window, factor: int, device: torch.device | str) -> View:
+    """The optical image around nodes."""
+    return View.on(device, *pair.sample_optical(output_grid(_around(nodes, _CONTEXT_PX, factor), factor), factor))
+
+
+def _sar_view(
+    pair: ScenePair,
+    nodes: Window,
+    factor: int,
+    radius_px: float,
+    field: Fit | None,
+    read: Reader,
+    device: torch.device | str,
+) -> tuple[View, int]:
+    """The SAR image around nodes, with a wider margin -> and what that is wider by, px of the level."""
     reach = _ALIGN_PX * math.ceil(radius_px / _ALIGN_PX)
-    optical = pair.sample_optical(output_grid(_around(nodes, _CONTEXT_PX, factor), factor), factor)
-    sar = read_sar(pair, _around(nodes, _CONTEXT_PX + reach, factor), factor, field)
-    return View.on(device, *optical), View.on(device, *sar), reach
+    return View.on(device, *read(pair, _around(nodes, _CONTEXT_PX + reach, factor), factor, field)), reach
 
 
 def _around(nodes: Window, margin: int, factor: int) -> Window:
@@ -170,14 +193,16 @@ def _around(nodes: Window, margin: int, factor: int) -> Window:
 
 
 def _agreement(
-    optical: View, sar: View, reach: int, source: Source, radius_px: int
+    optical: tuple[Tensor, Tensor], sar: View, reach: int, source: Source, radius_px: int
 ) -> tuple[np.ndarray, np.ndarray] | None:
     """Means over the nodes' squares and shares of valid cells, (rows, columns, D, D) in the source's own cells; None
     where an image shows nothing."""
     cell, block = source.cell_px, NODE_PX // source.cell_px
-    fo, vo = optical.features(source.optical, cell)
+    fo, vo = optical
+    if not vo.any():
+        return None
     fs, vs = sar.features(source.sar, cell)
-    if not (vo.any() and vs.any()):
+    if not vs.any():
         return None
     radius = math.ceil(radius_px / cell)
     fo, vo = (_inner(part, _CONTEXT_PX // cell) for part in (fo, vo))

@@ -7,21 +7,26 @@ are looked at closely. All levels go by coarse features and oriented gradients, 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property, partial
 from typing import Protocol
 
 import numpy as np
 import torch
 
+from solution.core.parallel import mapped
 from solution.core.progress import Progress
 from solution.data.scene import ScenePair
+from solution.field.contrast import Contrast
 from solution.field.evidence import Evidence
-from solution.field.joint import SEARCH, Joint, joint_field, refinements
+from solution.field.joint import SEARCH, Joint, evidence_of, joint_field, refinements
 from solution.field.shiftfield import Fit
 from solution.proposers.encoder.cells import STRIDE_PX
 from solution.proposers.encoder.frozen import FROZEN_PX
 from solution.proposers.encoder.gradients import gradients
+from solution.proposers.flow.decoys import DECOYS
 from solution.proposers.flow.gathering import Maker, Source, gather
 from solution.proposers.flow.settings import SearchConfig
+from solution.proposers.warped import read_sar
 
 _REACH_SHARE = 0.4  # of the scene's longer side: no larger shift is looked for, whatever the settings say
 _LEVELS = (1, 2, 4, 8, 16)
@@ -42,38 +47,69 @@ def levels(shape: tuple[int, int], finest: int, config: SearchConfig) -> list[in
     return [factor for factor in reversed(_LEVELS) if max(finest, last) <= factor <= max(finest, first)]
 
 
-def find_field(
-    pair: ScenePair,
-    coarse: Sequence[Features],
-    config: SearchConfig,
-    finest: int = 1,
-    progress: Progress | None = None,
-    device: torch.device | str = "cpu",
-) -> tuple[Fit, list[Joint]]:
-    """The joint field of a scene, and how it was found, level by level.
+class Search:
+    """The search for one scene's joint field; every part of it is done when it is first asked for, and once."""
 
-    Args:
-        coarse: the coarse features of every voice.
-        finest: level beyond which nothing is looked at.
-        device: that the features are on.
-    """
-    share = config.coarse_weight / len(coarse)
-    sources = [
-        *(Source(features.optical, features.sar, FROZEN_PX, weight=share) for features in coarse),
-        Source(gradients, gradients, STRIDE_PX, weight=config.gradient_weight),
-    ]
-    first, *finer = levels(pair.shape, finest, config)
-    reach = min(config.reach_px, _REACH_SHARE * max(pair.shape)) / first
-    finer = finer or [first]
-    plans = zip(finer, refinements(len(finer)), strict=True)
-    steps = [(first, reach, SEARCH), *((level, config.refine_radius_px, plan) for level, plan in plans)]
-    field, found = None, []
-    for level, radius, plan in steps:
-        told = f"field: level {level}"
-        evidence = gather(pair, level, radius, field, sources, config.tile_px, told, progress, device)
-        found.append(joint_field(evidence, plan, config.starts if field is None else 0))
-        field = composed(evidence, found[-1], field)
-    return field, found
+    def __init__(
+        self,
+        pair: ScenePair,
+        coarse: Sequence[Features],
+        config: SearchConfig,
+        finest: int = 1,
+        progress: Progress | None = None,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        """Nothing is read yet.
+
+        Args:
+            coarse: the coarse features of every voice.
+            finest: level beyond which nothing is looked at.
+            device: that the features are on.
+        """
+        self._pair, self._config = pair, config
+        self._first_level, *finer = levels(pair.shape, finest, config)
+        self._finer = finer or [self._first_level]
+        share = config.coarse_weight / len(coarse)
+        sources = [
+            *(Source(features.optical, features.sar, FROZEN_PX, weight=share) for features in coarse),
+            Source(gradients, gradients, STRIDE_PX, weight=config.gradient_weight),
+        ]
+        self._gather = partial(gather, pair, sources=sources, tile_px=config.tile_px, progress=progress, device=device)
+
+    @property
+    def field(self) -> Fit:
+        """The joint field."""
+        return self._all[0]
+
+    @property
+    def joints(self) -> list[Joint]:
+        """How it was found, level by level."""
+        return self._all[1]
+
+    @property
+    def contrast(self) -> Contrast:
+        """What any map of the scene can be judged by; needs the first level alone."""
+        return self._first[1]
+
+    @cached_property
+    def _first(self) -> tuple[Joint, Contrast]:
+        """The field of the first level, and what it stands out from: the best fields of decoys, found the same way."""
+        level, config = self._first_level, self._config
+        reach = min(config.reach_px, _REACH_SHARE * max(self._pair.shape)) / level
+        found = self._gather(level, reach, None, told=f"field: level {level}", readers=(read_sar, *DECOYS))
+        joint, *decoys = mapped(lambda each: joint_field(each, SEARCH, config.starts), found, "", None)
+        along = zip(found[1:], decoys, strict=True)
+        return joint, Contrast(found[0], tuple(evidence_of(evidence, decoy.shift) for evidence, decoy in along))
+
+    @cached_property
+    def _all(self) -> tuple[Fit, list[Joint]]:
+        joint, contrast = self._first
+        field, joints = composed(contrast.evidence, joint, None), [joint]
+        for level, stages in zip(self._finer, refinements(len(self._finer)), strict=True):
+            (evidence,) = self._gather(level, self._config.refine_radius_px, field, told=f"field: level {level}")
+            joints.append(joint_field(evidence, stages))
+            field = composed(evidence, joints[-1], field)
+        return field, joints
 
 
 def composed(evidence: Evidence, joint: Joint, before: Fit | None) -> Fit:

@@ -10,11 +10,14 @@ import pytest
 import rasterio
 
 from solution.core.errors import InputError
+from solution.core.geometry import Window
 from solution.proposers.encoder import trunk
 from solution.proposers.encoder.frozen import FROZEN_PX, FrozenMaps
+from solution.proposers.flow.decoys import DECOYS
 from solution.proposers.flow.gathering import NODE_PX, Source, gather
-from solution.proposers.flow.search import find_field, levels
+from solution.proposers.flow.search import Search, levels
 from solution.proposers.flow.settings import SearchConfig
+from solution.proposers.warped import read_sar
 from solution.tests.conftest import Recipe, Scene
 from solution.tests.handmade import GradientDirections
 
@@ -63,22 +66,22 @@ def test_the_levels_halve_from_a_small_picture_to_a_sharp_one(shape, expected):
 @pytest.mark.parametrize("tile_px", [128, 1024])
 def test_a_displacement_far_beyond_a_window_is_found(make_scene, tile_px):
     scene = make_scene(**vars(RECIPE))
-    field, found = find_field(scene.open(), [Coarse()], replace(CONFIG, tile_px=tile_px))
-    error = error_of(scene, field)
-    assert np.hypot(*error.T).mean() < 2.5 and len(found) == 2
-    assert np.allclose(found[0].start, (43.0, -26.0), atol=10.0)
+    search = Search(scene.open(), [Coarse()], replace(CONFIG, tile_px=tile_px))
+    error = error_of(scene, search.field)
+    assert np.hypot(*error.T).mean() < 2.5 and len(search.joints) == 2
+    assert np.allclose(search.joints[0].start, (43.0, -26.0), atol=10.0)
 
 
 def test_the_search_reaches_no_farther_than_it_is_told(make_scene):
     scene = make_scene(**vars(RECIPE))
-    field, _ = find_field(scene.open(), [Coarse()], replace(CONFIG, reach_px=16.0, refine_radius_px=8.0))
+    field = Search(scene.open(), [Coarse()], replace(CONFIG, reach_px=16.0, refine_radius_px=8.0)).field
     assert np.abs(field.nodes).max() < 30.0
 
 
 def test_tiles_do_not_show_in_the_evidence(make_scene):
     pair, make = make_scene(**vars(RECIPE)).open(), Coarse()
     source = Source(make.optical, make.sar, FROZEN_PX)
-    whole, tiled = (gather(pair, 1, 48.0, None, [source], tile_px) for tile_px in (1024, 64))
+    whole, tiled = (gather(pair, 1, 48.0, None, [source], tile_px)[0] for tile_px in (1024, 64))
     assert whole.planes.shape == (320 // NODE_PX, 384 // NODE_PX, 13, 13) and whole.cell_px == FROZEN_PX
     np.testing.assert_allclose(whole.planes, tiled.planes, atol=1e-4)
 
@@ -86,7 +89,7 @@ def test_tiles_do_not_show_in_the_evidence(make_scene):
 def test_the_evidence_peaks_at_the_displacement(make_scene):
     scene = make_scene(**{**vars(RECIPE), "displacement": (24.0, -16.0), "sar_offset": (0.0, 0.0)})
     make = GradientDirections()
-    evidence = gather(scene.open(), 1, 32.0, None, [Source(make.optical, make.sar, 4)])
+    (evidence,) = gather(scene.open(), 1, 32.0, None, [Source(make.optical, make.sar, 4)])
     flat = evidence.planes[1:-1, 1:-1].mean(axis=(0, 1)).argmax()
     assert (flat % 17 - 8, flat // 17 - 8) == (6, -4) and evidence.origin == (15.5, 15.5)
 
@@ -98,14 +101,43 @@ def test_ground_without_data_gives_no_evidence(make_scene):
         pixels[:, :, 192:] = 0
         dataset.write(pixels)
     make = GradientDirections()
-    planes = gather(scene.open(), 1, 64.0, None, [Source(make.optical, make.sar, 4)]).planes
+    (evidence,) = gather(scene.open(), 1, 64.0, None, [Source(make.optical, make.sar, 4)])
+    planes = evidence.planes
     assert not planes[:, 7:].any() and planes[:, :5].any(axis=(2, 3)).all()
 
 
 def test_a_sar_image_elsewhere_leaves_no_shift(make_scene):
     pair = make_scene(**{**vars(RECIPE), "sar_offset": (5000.0, 0.0), "sar_shape": (64, 64)}).open()
-    field, _ = find_field(pair, [Coarse()], CONFIG)
-    assert not field.nodes.any()
+    search = Search(pair, [Coarse()], CONFIG)
+    assert not search.field.nodes.any() and np.isnan(search.contrast.of(search.field).margin)
+
+
+def test_the_true_field_stands_out_from_decoys_and_a_wrong_one_does_not(make_scene):
+    scene = make_scene(**vars(RECIPE))
+    search = Search(scene.open(), [Coarse()], CONFIG)
+    right = search.contrast.of(search.field)
+    moved = replace(search.field, nodes=search.field.nodes + np.array([40.0, 0.0])[:, None, None])
+    wrong = search.contrast.of(moved)
+    assert right.margin > 0.6 and right.clear.mean() > 0.7
+    assert wrong.margin < 0.1 and wrong.clear.mean() < 0.2
+    half = replace(
+        search.field, nodes=np.where(np.arange(search.field.nodes.shape[2]) < 6, search.field.nodes, moved.nodes)
+    )
+    clear = search.contrast.of(half).clear
+    assert clear[:, :4].mean() > 0.7 and clear[:, -4:].mean() < 0.3
+
+
+def test_a_decoy_is_the_sar_image_mirrored_about_the_middle_of_the_optical_one(make_scene):
+    pair = make_scene(**{**vars(RECIPE), "displacement": (0.0, 0.0), "sar_offset": (0.0, 0.0)}).open()
+    window = Window(64, 32, 128, 96)
+    for axis, mirrored_window, flipped in (
+        (0, Window(384 - 192, 32, 128, 96), 2),
+        (1, Window(64, 320 - 128, 128, 96), 1),
+    ):
+        values, valid = DECOYS[axis](pair, window, 1, None)
+        expected, _ = read_sar(pair, mirrored_window, 1, None)
+        np.testing.assert_allclose(values, np.flip(expected, flipped), atol=1e-5)
+        assert valid.all()
 
 
 def test_the_weights_of_the_trunk_are_those_of_the_package(monkeypatch):

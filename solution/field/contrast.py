@@ -1,0 +1,103 @@
+"""How much more the images say for a map than mirrored SAR images, which cannot match, say for the best maps of theirs.
+
+Matches that agree with one another prove nothing: in a wrong world they agree too. A mirrored SAR image has the same
+texture, speckle and streets, but shows no ground of the optical image where it is looked for. What the best field of
+such a decoy gathers is what chance gives away; a map must stand well above it, in the whole scene, and place by place.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.ndimage import gaussian_filter
+
+from solution.field.evidence import Evidence
+from solution.field.fitting import with_unseen
+from solution.field.joint import evidence_of
+from solution.field.shiftfield import Fit
+
+_CHANCE = 0.25  # at least: a decoy with hardly any data says too little
+_REGION_NODES = 1.5  # standard deviation of the window that a place is judged by, nodes of the evidence
+_CHANCE_PERCENT = 99  # of a decoy's places that say less than what a place of the map must say
+
+
+_UNSEEN_M = 1.8  # chosen on: s12, vhr_check, simulated
+"""Standard deviation per axis, on the ground, of what all matches get wrong alike where the margin is 1; it is the larger
+the less the images say."""
+_UNCLEAR = 1.5  # chosen on the same
+"""Times the radius where the images do not speak for the map: there, errors were that much larger."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How a map stands.
+
+    Attributes:
+        margin: its mean evidence less that of the best decoy, in standard deviations of the evidence; NaN without any.
+        clear: (rows, columns) bool, places that say more than chance gives away.
+        nodes: (rows, columns, 2) those places, optical px.
+    """
+
+    margin: float
+    clear: np.ndarray
+    nodes: np.ndarray
+
+    def widened(self, fit: Fit) -> Fit:
+        """The fit, whose radius holds nothing unseen yet, with a radius that goes by how the map stands."""
+        if fit.sigma is None or not self.margin > 0:
+            return fit
+        rows, columns = fit.sigma.shape
+        xy = np.stack(
+            np.meshgrid(*(fit.origin[axis] + fit.step[axis] * np.arange(n) for axis, n in ((0, columns), (1, rows)))),
+            -1,
+        )
+        clear = self.clear_at(xy.reshape(-1, 2)).reshape(rows, columns)
+        sigma = with_unseen(fit, _UNSEEN_M / self.margin).sigma
+        return replace(fit, sigma=np.where(clear, sigma, _UNCLEAR * sigma))
+
+    def clear_at(self, xy: np.ndarray) -> np.ndarray:
+        """(N,) bool at optical positions (N, 2): what the nearest node says."""
+        index = [self._nearest(xy[:, axis], axis) for axis in (0, 1)]
+        return self.clear[index[1], index[0]]
+
+    def _nearest(self, position: np.ndarray, axis: int) -> np.ndarray:
+        along = self.nodes[0, :, 0] if axis == 0 else self.nodes[:, 0, 1]
+        step = along[1] - along[0] if len(along) > 1 else 1.0
+        return np.clip(np.rint((position - along[0]) / step), 0, len(along) - 1).astype(np.int64)
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """What is needed to judge any map of a scene.
+
+    Attributes:
+        evidence: of the scene, over all displacements.
+        decoys: (rows, columns) evidence along the best field of each decoy, NaN where there is none.
+    """
+
+    evidence: Evidence
+    decoys: tuple[np.ndarray, ...]
+
+    def of(self, fit: Fit) -> Standing:
+        """The standing of a map."""
+        nodes = self.evidence.nodes()
+        said = evidence_of(self.evidence, fit.shift_at(nodes.reshape(-1, 2)).reshape(nodes.shape))
+        chance = max([_CHANCE, *(float(np.nanmean(decoy)) for decoy in self.decoys if np.isfinite(decoy).any())])
+        margin = float(np.nanmean(said)) - chance if np.isfinite(said).any() else float("nan")
+        return Standing(margin, smoothed(said) > self._place_chance(), nodes)
+
+    def _place_chance(self) -> float:
+        """What a place must say more than."""
+        found = [
+            np.nanpercentile(smoothed(decoy), _CHANCE_PERCENT) for decoy in self.decoys if np.isfinite(decoy).any()
+        ]
+        return max([_CHANCE, *found])
+
+
+def smoothed(said: np.ndarray) -> np.ndarray:
+    """(rows, columns) means over windows of what is there, NaN where the place itself has no evidence."""
+    there = np.isfinite(said)
+    weight = gaussian_filter(there.astype(np.float64), _REGION_NODES, mode="constant")
+    total = gaussian_filter(np.where(there, said, 0.0), _REGION_NODES, mode="constant")
+    return np.where(there, total / np.maximum(weight, 1e-9), np.nan)
