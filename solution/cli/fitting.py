@@ -38,6 +38,8 @@ def fit(
     pair = open_pair(optical, sar)
     check_outputs([out, uncertainty, warped_sar], [*pair.files(), table, dem])
     offset_map.check_name(out)
+    for line in pair.remarks():
+        say(line)
     pair.check()
     points = read_given(table, pair)
     with contextlib.ExitStack() as stack:

@@ -20,8 +20,11 @@ from solution.core.errors import InputError
 from solution.core.geometry import Window, tile_grid
 from solution.core.outputs import check_outputs
 from solution.core.progress import Progress
-from solution.data.raster import check_sar, open_raster, read_sar, sar_overview
+from solution.data.frame import check_sar
+from solution.data.opening import on_disk
+from solution.data.raster import read_sar, sar_overview
 from solution.data.registered import read_image
+from solution.data.views import open_image
 from solution.proposers.warped import Translate
 from solution.samples.images import byte_values, to_bytes
 
@@ -116,7 +119,7 @@ def run(source: Path, out: Path, paint: Translate, progress: Progress | None) ->
         InputError: nothing to read, or an output that does not go with the input.
     """
     source, out = Path(source), Path(out)
-    if not source.exists():
+    if not source.is_dir() and not on_disk(source):
         raise InputError(f"{source}: no such file or folder; check the path")
     if source.is_dir():
         return _run_folder(source, out, paint, progress)
@@ -160,7 +163,7 @@ def run_raster(source: Path, out: Path, paint: Translate, progress: Progress | N
     Raises:
         InputError: unreadable, complex, of several bands, or nothing but nodata.
     """
-    with open_raster(source) as dataset:
+    with open_image(source) as dataset:
         check_sar(dataset, source)
         overview = sar_overview(dataset)
         if not overview.valid.any():

@@ -1,0 +1,59 @@
+"""Which pixels carry data: one answer for reading, stretching, proposing and judging.
+
+A pixel carries none where the file says so (an internal or external mask, an alpha band, its nodata value), where it is
+not finite, and where it is zero in all bands. Fill that the file does not declare is declared by `solution.data.fill`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import rasterio
+from rasterio.enums import ColorInterp, MaskFlags
+from rasterio.windows import Window as RasterWindow
+
+
+def data_bands(dataset: rasterio.io.DatasetReader) -> list[int]:
+    """Numbers, from 1, of the bands that hold values: all but the alpha band."""
+    return [
+        band for band, use in zip(dataset.indexes, dataset.colorinterp, strict=True) if use is not ColorInterp.alpha
+    ]
+
+
+def has_mask(dataset: rasterio.io.DatasetReader) -> bool:
+    """Whether a mask of the whole image, or an alpha band, says which pixels carry data."""
+    return MaskFlags.per_dataset in dataset.mask_flag_enums[0]
+
+
+def read_data(
+    dataset: rasterio.io.DatasetReader, bands: Sequence[int], window: RasterWindow
+) -> tuple[np.ndarray, np.ndarray]:
+    """Raw values (len(bands), h, w) of a window inside the image, and which pixels carry data, (h, w) bool."""
+    block = dataset.read(list(bands), window=window)
+    return block, data_of(dataset, block, window)
+
+
+def data_of(
+    dataset: rasterio.io.DatasetReader, block: np.ndarray, window: RasterWindow | None = None, zeros: bool = False
+) -> np.ndarray:
+    """(h, w) bool, which pixels of a block (bands, h, w) that was read from a window carry data.
+
+    Args:
+        window: None = the whole image, decimated to the size of the block.
+        zeros: whether zero in all bands is data.
+    """
+    data = _has_values(block, dataset.nodata, zeros)
+    if has_mask(dataset):
+        data &= dataset.dataset_mask(window=window, out_shape=block.shape[1:]) > 0
+    return data
+
+
+def _has_values(block: np.ndarray, nodata: float | None, zeros: bool) -> np.ndarray:
+    """(h, w) bool by values alone: finite in every band, and neither nodata nor, unless `zeros`, zero in all of them."""
+    data = np.isfinite(block).all(axis=0) if block.dtype.kind == "f" else np.ones(block.shape[1:], bool)
+    if not zeros:
+        data &= ~(block == 0).all(axis=0)
+    if nodata and np.isfinite(nodata):
+        data &= ~(block == nodata).all(axis=0)
+    return data
