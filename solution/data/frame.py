@@ -81,6 +81,14 @@ def positions(dataset: rasterio.io.DatasetReader, index: np.ndarray) -> np.ndarr
         return np.column_stack(places.xy(index[:, 1], index[:, 0], offset="ul"))
 
 
+def reproject_points(points: np.ndarray, source_crs: object, target_crs: object) -> np.ndarray:
+    """(N, 2) positions from one CRS to another; unchanged where they are equal."""
+    if source_crs == target_crs or len(points) == 0:
+        return points
+    x, y = warp_points(source_crs, target_crs, points[:, 0].tolist(), points[:, 1].tolist())
+    return np.column_stack([x, y])
+
+
 def check_placed(dataset: rasterio.io.DatasetReader, path: Path) -> None:
     """Raise `InputError`, with the command that mends it, where a raster has no CRS, or no geotransform under it."""
     name = Path(path).name

@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import rasterio
-from rasterio.warp import transform as warp_points
 
 from solution.core import geometry
 from solution.core.artefact import digest, file_facts
@@ -19,7 +18,15 @@ from solution.core.errors import InputError
 from solution.core.geometry import Matrix, Window
 from solution.data import naming
 from solution.data.fill import remarks_on
-from solution.data.frame import Header, check_bands, check_different, check_gsd, positions, read_header
+from solution.data.frame import (
+    Header,
+    check_bands,
+    check_different,
+    check_gsd,
+    positions,
+    read_header,
+    reproject_points,
+)
 from solution.data.metres import pixel_size_m
 from solution.data.opening import files_behind, open_raster
 from solution.data.raster import (
@@ -31,7 +38,7 @@ from solution.data.raster import (
     sample_values,
     sar_overview,
 )
-from solution.data.tiepoints import TiePoints, check_range, read_tiepoint_csv, whole_tiepoints
+from solution.data.tiepoints import TiePoints, check_range, read_tiepoint_csv
 from solution.data.views import open_image, warped_vrt
 
 _NO_ROTATION = 1e-9
@@ -224,22 +231,29 @@ class ScenePair:
         valid = sample_valid(overview.valid, sar_xy, self.sar_shape)
         return overview.radiometry(raw) * valid, valid
 
-    def tiepoints(self, path: Path | None = None, read: pd.DataFrame | None = None) -> TiePoints:
-        """Labels of the scene, or those of another file.
-
-        Args:
-            path: tie-point CSV; None = the scene's own.
-            read: what it holds, where it has been read already.
+    def tiepoints(self) -> TiePoints:
+        """Labels of the scene.
 
         Raises:
             InputError: there are none, they are malformed, or they lie outside the images.
         """
-        path = path or self.tiepoints_csv
+        path = self.tiepoints_csv
         if path is None:
             raise InputError(
                 f"scene {self.name}: has no tie-point CSV; expected {naming.file_name(self.name, 'tiepoints', 'csv')}"
             )
-        table = read_tiepoint_csv(path) if read is None else whole_tiepoints(read, path)
+        return self.tiepoints_of(read_tiepoint_csv(path), path)
+
+    def tiepoints_of(self, table: pd.DataFrame, path: Path) -> TiePoints:
+        """Tie-points between the images.
+
+        Args:
+            table: `TIEPOINT_COLUMNS`, which may have fractions.
+            path: where it was read from.
+
+        Raises:
+            InputError: there are none, or they lie outside the images.
+        """
         if table.empty:
             raise InputError(f"{path}: holds no tie-point; remove the file if the scene has no labels")
         with open_raster(self.sar) as sar:
@@ -249,14 +263,6 @@ class ScenePair:
         xy = table[["optical_col", "optical_row"]].to_numpy(np.float64)
         shift = geometry.shifts_from_positions(xy, geo, self.transform)
         return TiePoints(xy[:, 0], xy[:, 1], shift[:, 0], shift[:, 1])
-
-
-def reproject_points(points: np.ndarray, source_crs: object, target_crs: object) -> np.ndarray:
-    """(N, 2) positions from one CRS to another; unchanged where they are equal."""
-    if source_crs == target_crs or len(points) == 0:
-        return points
-    x, y = warp_points(source_crs, target_crs, points[:, 0].tolist(), points[:, 1].tolist())
-    return np.column_stack([x, y])
 
 
 def open_pair(optical: Path, sar: Path, tiepoints_csv: Path | None = None, name: str | None = None) -> ScenePair:
