@@ -39,7 +39,7 @@ from solution.data.raster import (
     sar_overview,
 )
 from solution.data.tiepoints import TiePoints, check_range, read_tiepoint_csv
-from solution.data.views import open_image, warped_vrt
+from solution.data.views import declares_gaps, open_image, warped_vrt
 
 _NO_ROTATION = 1e-9
 """Rotation terms below this share of the pixel size are rounding."""
@@ -175,6 +175,26 @@ class ScenePair:
         sar = sample_valid(self.sar_overview.valid, self.sar_positions(xy), self.sar_shape)
         return float((optical * sar).mean())
 
+    def masked(self, xy: np.ndarray, shift: np.ndarray) -> np.ndarray:
+        """(N,) bool, whether one of the images declares that it carries no data there; nothing can be matched then.
+
+        Zeros of an image that declares nothing are not told from dark ground here.
+
+        Args:
+            xy, shift: (N, 2) optical indices and index shifts, optical px.
+        """
+        ends = self.sar_positions(xy + shift + self.centre_offset_px)
+        masked = np.zeros(len(xy), bool)
+        if self._gaps_declared[0]:
+            masked |= _in_gap(self.optical_overview.valid, xy, self.shape)
+        if self._gaps_declared[1]:
+            masked |= _in_gap(self.sar_overview.valid, ends, self.sar_shape)
+        return masked
+
+    @cached_property
+    def _gaps_declared(self) -> tuple[bool, bool]:
+        return declares_gaps(self.optical), declares_gaps(self.sar)
+
     def _apart(self) -> InputError:
         return InputError(
             f"{self.sar}: does not overlap {self.optical.name}; check that both images show the same place and carry the right CRS"
@@ -265,6 +285,11 @@ class ScenePair:
         return TiePoints(xy[:, 0], xy[:, 1], shift[:, 0], shift[:, 1])
 
 
+def _in_gap(overview: np.ndarray, xy: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """(N,) bool, whether array positions (N, 2) lie inside an image but in no valid cell of its overview."""
+    return sample_valid(np.ones_like(overview), xy, shape) > sample_valid(overview, xy, shape)
+
+
 def open_pair(optical: Path, sar: Path, tiepoints_csv: Path | None = None, name: str | None = None) -> ScenePair:
     """Open a pair and check its headers (`ScenePair.check` also reads the pixels).
 
@@ -276,10 +301,10 @@ def open_pair(optical: Path, sar: Path, tiepoints_csv: Path | None = None, name:
             image twice, or pixels of much too different sizes.
     """
     optical, sar = Path(optical), Path(sar)
-    check_different(optical, sar)
     header = read_header(optical, "optical")
     sar_header = read_header(sar, "SAR", points_suffice=True)
     check_bands(sar, sar_header.bands)
+    check_different(optical, sar)
     if _is_rotated(header.matrix):
         raise InputError(
             f"{optical}: is rotated against its CRS; write it north up first, for example: gdalwarp {optical.name} north_up.tif"

@@ -13,6 +13,7 @@ from rasterio.vrt import WarpedVRT
 from solution.data.fill import fill_of
 from solution.data.frame import is_placed_by_points
 from solution.data.opening import open_raster
+from solution.data.validity import has_mask
 
 
 @contextmanager
@@ -33,6 +34,16 @@ def open_image(path: Path, crs: object = None) -> Iterator[rasterio.io.DatasetRe
         if value is not None and (crs is None or (image.nodata is not None and not is_placed_by_points(image))):
             image = opened.enter_context(_declared(image, value))
         yield image if crs is None else opened.enter_context(warped_vrt(image, crs, value))
+
+
+def declares_gaps(path: Path) -> bool:
+    """Whether an image has a mask, an alpha band, a nodata value or fill, and so says where it carries no data.
+
+    Raises:
+        InputError: as `opening.open_raster`.
+    """
+    with open_raster(path) as dataset:
+        return has_mask(dataset) or dataset.nodata is not None or fill_of(path) is not None
 
 
 def warped_vrt(dataset: rasterio.io.DatasetReader, crs: object, fill: float | None = None) -> WarpedVRT:

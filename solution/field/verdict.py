@@ -6,7 +6,7 @@ all candidates get wrong alike, it cannot see.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,7 +44,7 @@ class Verdict:
         reasons: what keeps it from being ok, for people.
         radius_px: median over the map of the radius within which the true place lies with a probability of 68 %; NaN
             where nothing is known.
-        support: share of the map that has agreeing candidates nearby.
+        support: share of the map that has agreeing candidates nearby; ground without data does not count.
         agreeing: share of the candidates that the fit kept.
     """
 
@@ -69,7 +69,13 @@ class Verdict:
         }
 
 
-def judge(fit: Fit, table: pd.DataFrame, shape: tuple[int, int], asked: Collection[str] = ()) -> Verdict:
+def judge(
+    fit: Fit,
+    table: pd.DataFrame,
+    shape: tuple[int, int],
+    asked: Collection[str] = (),
+    masked: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None,
+) -> Verdict:
     """The verdict on a fit.
 
     Args:
@@ -78,10 +84,15 @@ def judge(fit: Fit, table: pd.DataFrame, shape: tuple[int, int], asked: Collecti
         shape: (height, width) of the optical image.
         asked: sources that were to propose. That one of them found nothing is a bad sign: flow finds something in pure
             noise too, and agrees with itself there, but the matcher finds nothing.
+        masked: (N, 2) optical indices and shifts -> (N,) bool, ground without data, which needs no support; None =
+            there is none.
     """
     kept = (table["outlier"] == "").to_numpy()
     agreeing = float(kept.mean()) if len(kept) else 0.0
-    support = _support(table.loc[kept, ["x", "y"]].to_numpy(), shape)
+    places = _places(shape)
+    if masked is not None:
+        places = places[~masked(places, fit.shift_at(places))]
+    support = _support(table.loc[kept, ["x", "y"]].to_numpy(), places, _REACH * max(shape))
     if fit.kind == "zero":
         return Verdict(
             "failed", ("no candidate to trust: the map is zero shift everywhere",), float("nan"), support, agreeing
@@ -110,10 +121,15 @@ def worst(words: Iterable[str]) -> str:
     return max(words, key=WORDS.index, default="ok")
 
 
-def _support(xy: np.ndarray, shape: tuple[int, int]) -> float:
-    """Share of the map that lies within `_REACH` of a candidate, by a lattice of places."""
-    if not len(xy):
+def _places(shape: tuple[int, int]) -> np.ndarray:
+    """(N, 2) a lattice over the map."""
+    axes = (np.linspace(0, size - 1, _PLACES) for size in shape[::-1])
+    return np.stack(np.meshgrid(*axes), axis=-1).reshape(-1, 2)
+
+
+def _support(xy: np.ndarray, places: np.ndarray, reach_px: float) -> float:
+    """Share of places (N, 2) that lie within reach of a candidate."""
+    if not len(xy) or not len(places):
         return 0.0
-    places = np.stack(np.meshgrid(*(np.linspace(0, size - 1, _PLACES) for size in shape[::-1])), axis=-1).reshape(-1, 2)
     distance, _ = cKDTree(xy).query(places)
-    return float((distance <= _REACH * max(shape)).mean())
+    return float((distance <= reach_px).mean())

@@ -93,7 +93,7 @@ def predict_pair(
         fit, table = fitting.fit(table, pair.shape, pair.gsd_m, moving=ground.moves(table))
     with watch.part("write"):
         written = files.write(fit, table, pair)
-    found = verdict.judge(fit, table, pair.shape, settings.asked())
+    found = verdict.judge(fit, table, pair.shape, settings.asked(), pair.masked)
     files.write_report({**_about(pair, settings, key), **_told(fit, found, table)}, written)
     _tidy(work)
     say(f"{pair.name}: {fit.summary()}, {found.line()}")
