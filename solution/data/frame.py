@@ -14,7 +14,7 @@ from solution.core import geometry
 from solution.core.errors import InputError
 from solution.core.geometry import Matrix
 from solution.data.metres import pixel_size_m
-from solution.data.opening import located, open_raster
+from solution.data.opening import open_raster
 from solution.data.validity import data_bands
 
 _LEAST_POINTS = 3  # that place an image
@@ -141,8 +141,7 @@ def check_sar(dataset: rasterio.io.DatasetReader, path: Path) -> None:
 
 def check_different(optical: Path, sar: Path) -> None:
     """Raise `InputError` where both names are those of one image."""
-    names = [located(path) for path in (optical, sar)]
-    if optical == sar or (all(name == str(file) for name, file in names) and names[0][1].samefile(names[1][1])):
+    if optical == sar or (optical.exists() and sar.exists() and optical.samefile(sar)):
         raise InputError(f"{sar}: is the optical image too; name two different images")
 
 

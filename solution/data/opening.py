@@ -11,6 +11,7 @@ import rasterio
 from rasterio.errors import RasterioError
 
 from solution.core.errors import InputError
+from solution.core.names import alias, is_utf8
 
 _MAX_OPEN_CACHE_MB = 256
 _ARCHIVED = re.compile(r"/vsi(?P<vsi>zip|tar|gzip|7z|rar)/(?P<rest>.+)|(?P<scheme>zip|tar|gzip):/+(?P<marked>.+)")
@@ -36,7 +37,7 @@ def located(path: Path) -> tuple[str, Path]:
     archived = _ARCHIVED.fullmatch(name)
     if path.exists() or not (archived or _ELSEWHERE.match(name)):
         check_file(path)
-        return name, path
+        return str(alias(path)), path
     if archived:
         return _in_archive(name, archived)
     # A raster within a file, as in NETCDF:"scene.nc":amplitude
@@ -102,5 +103,6 @@ def files_behind(path: Path) -> tuple[Path, ...]:
         found[located(name)[1] if name == Path(path) or (not there and _ELSEWHERE.match(str(name))) else name] = None
         if name == Path(path) or (name.suffix.lower() == ".vrt" and on_disk(name)):
             with open_raster(name) as dataset:
-                ahead.extend(Path(file) for file in dataset.files)
+                # Those of an alias lie in a folder that ends with the process
+                ahead.extend(Path(file) if is_utf8(str(name)) else Path(file).resolve() for file in dataset.files)
     return tuple(found)

@@ -16,6 +16,7 @@ from solution.core import geometry
 from solution.core.artefact import digest, file_facts
 from solution.core.errors import InputError
 from solution.core.geometry import Matrix, Window
+from solution.core.names import as_utf8
 from solution.data import naming
 from solution.data.fill import remarks_on
 from solution.data.frame import (
@@ -318,7 +319,7 @@ def open_pair(optical: Path, sar: Path, tiepoints_csv: Path | None = None, name:
             sar_matrix, sar_shape = geometry.matrix_from_gdal(vrt.transform.to_gdal()), (vrt.height, vrt.width)
     parsed = naming.parse(optical.name)
     return ScenePair(
-        name=name or (parsed.scene if parsed else optical.stem),
+        name=name or as_utf8(parsed.scene if parsed else optical.stem),
         aoi=parsed.aoi if parsed else naming.aoi_of(optical.stem),
         optical=optical,
         sar=sar,

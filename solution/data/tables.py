@@ -101,7 +101,8 @@ def read_table(path: Path) -> GivenTable:
     check_file(path)
     try:
         if path.suffix.lower() == ".parquet":
-            cells, comments = pd.read_parquet(path), ()
+            with path.open("rb") as file:
+                cells, comments = pd.read_parquet(file), ()
         else:
             cells, comments = _parsed(_text(path.read_bytes()), path)
     except (pa.ArrowException, OSError, ValueError, csv.Error) as error:
