@@ -33,6 +33,7 @@ def fit(
     Ends with code 4 where the map is weak and 3 where the fit failed.
     """
     from solution.core.outputs import check_outputs, remove_stale
+    from solution.data.fill import remarks_on
     from solution.data.scene import open_pair
     from solution.field import fitting, offset_map, terrain, verdict
     from solution.field.imported import read_given
@@ -41,7 +42,7 @@ def fit(
     pair = open_pair(optical, sar)
     check_outputs([out, uncertainty, warped_sar], [*pair.files(), table, dem])
     stale = Outputs.of(out, warped_sar=False, uncertainty=False).speaking_of_it()
-    for line in pair.remarks():
+    for line in [*pair.remarks(), *remarks_on(*filter(None, [dem]))]:
         say(line)
     pair.check()
     points = read_given(table, pair)

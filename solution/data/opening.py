@@ -76,12 +76,14 @@ def on_disk(path: Path) -> bool:
 @contextmanager
 def open_raster(path: Path) -> Iterator[rasterio.io.DatasetReader]:
     """Open for reading; an unreadable file, or one that breaks while it is read, ends in a sentence that names it."""
-    name, _ = located(path)
+    name, file = located(path)
     try:
         with rasterio.Env(GDAL_CACHEMAX=_MAX_OPEN_CACHE_MB), rasterio.open(name) as dataset:
             yield dataset
     except RasterioError as error:
         reason = str(error.__cause__ or error).splitlines()[0][:160]
+        if file != Path(path) and "does not exist" in reason:
+            raise InputError(f"{path}: {file.name} holds no such file; check the path") from error
         raise InputError(f"{path}: unreadable or truncated raster ({reason}); copy or download it again") from error
 
 

@@ -16,14 +16,17 @@ from rasterio.windows import Window as RasterWindow
 
 def data_bands(dataset: rasterio.io.DatasetReader) -> list[int]:
     """Numbers, from 1, of the bands that hold values: all but the alpha band."""
-    return [
-        band for band, use in zip(dataset.indexes, dataset.colorinterp, strict=True) if use is not ColorInterp.alpha
-    ]
+    alpha = _alpha_band(dataset)
+    return [band for band in dataset.indexes if band != alpha]
 
 
 def has_mask(dataset: rasterio.io.DatasetReader) -> bool:
     """Whether a mask of the whole image, or an alpha band, says which pixels carry data."""
-    return MaskFlags.per_dataset in dataset.mask_flag_enums[0]
+    return _alpha_band(dataset) is not None or MaskFlags.per_dataset in dataset.mask_flag_enums[0]
+
+
+def _alpha_band(dataset: rasterio.io.DatasetReader) -> int | None:
+    return next((band for band in dataset.indexes[1:] if dataset.colorinterp[band - 1] is ColorInterp.alpha), None)
 
 
 def read_data(
@@ -45,7 +48,14 @@ def data_of(
     """
     data = _has_values(block, dataset.nodata, zeros)
     if has_mask(dataset):
-        data &= dataset.dataset_mask(window=window, out_shape=block.shape[1:]) > 0
+        alpha, size = _alpha_band(dataset), block.shape[1:]
+        # GDAL takes alpha of whole numbers only for a mask
+        told = (
+            dataset.dataset_mask(window=window, out_shape=size)
+            if alpha is None
+            else dataset.read(alpha, window=window, out_shape=size)
+        )
+        data &= told > 0
     return data
 
 
