@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import rasterio
-from rasterio.errors import RasterioError
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
 from solution.core.errors import InputError
 from solution.core.names import alias, is_utf8
+
+# Whether an image needs a geotransform, and has one, is said by solution.data.frame
+warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
 
 _MAX_OPEN_CACHE_MB = 256
 _ARCHIVED = re.compile(r"/vsi(?P<vsi>zip|tar|gzip|7z|rar)/(?P<rest>.+)|(?P<scheme>zip|tar|gzip):/+(?P<marked>.+)")

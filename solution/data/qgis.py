@@ -22,14 +22,15 @@ from solution.core.errors import InputError
 from solution.data.frame import read_header, reproject_points
 from solution.data.tables import GivenTable
 
-MAP = ("mapx", "mapy")
+_MAP = ("mapx", "mapy")
 _SOURCES = (("sourcex", "sourcey"), ("pixelx", "pixely"))
+POINT_COLUMNS = _MAP + _SOURCES[0]
 _CENTRE = 0.5  # an index is the place of a pixel's centre, half a pixel from its corner
 
 
 def source_columns(table: GivenTable) -> tuple[str, str] | None:
     """The columns of places in the SAR image; None where it is not a georeferencer's table."""
-    return next((names for names in _SOURCES if table.holds([*MAP, *names])), None)
+    return next((names for names in _SOURCES if table.holds([*_MAP, *names])), None)
 
 
 def as_tiepoints(table: GivenTable, optical: Path, sar: Path) -> pd.DataFrame:
@@ -39,7 +40,7 @@ def as_tiepoints(table: GivenTable, optical: Path, sar: Path) -> pd.DataFrame:
         InputError: cells that are text, a CRS that cannot be read, or points in neither image.
     """
     names = source_columns(table)
-    on_map, source = table.numbers(MAP), table.numbers(names)
+    on_map, source = table.numbers(_MAP), table.numbers(names)
     if table.holds(["enable"]):
         enabled = table.numbers(["enable"])[:, 0] != 0
         on_map, source = on_map[enabled], source[enabled]

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from solution.core.errors import InputError
+from solution.data.qgis import POINT_COLUMNS
 from solution.data.scene import ScenePair
 from solution.data.tables import read_table
 from solution.data.tiepoints import TIEPOINT_COLUMNS, tiepoints_between
@@ -36,7 +37,7 @@ def read_given(path: Path, pair: ScenePair) -> pd.DataFrame:
         found = pair.tiepoints_of(points, table.path)
         return candidates.make(pair.name, -1, candidates.GIVEN, found.xy, found.shift)
     if not table.holds(NEEDED):
-        raise table.lacks(NEEDED, TIEPOINT_COLUMNS)
+        raise table.lacks(NEEDED, TIEPOINT_COLUMNS, POINT_COLUMNS)
     values = table.numbers(NEEDED)
     if not np.isfinite(values).all(axis=1).any():
         raise InputError(f"{path}: holds no row with finite x, y, dx and dy; export it again")

@@ -26,6 +26,7 @@ from solution.data.finding import discover
 from solution.data.frame import read_header, reproject_points
 from solution.data.metres import pixel_size_m
 from solution.data.opening import open_raster
+from solution.data.qgis import POINT_COLUMNS
 from solution.data.scene import ScenePair
 from solution.data.tables import read_table
 from solution.data.tiepoints import TIEPOINT_COLUMNS, tiepoints_between
@@ -99,7 +100,7 @@ def reference(tiepoints_csv: Path, optical: Path, sar: Path) -> Reference:
     given = read_table(tiepoints_csv)
     table = tiepoints_between(given, optical, sar)
     if table is None:
-        raise given.lacks(TIEPOINT_COLUMNS)
+        raise given.lacks(TIEPOINT_COLUMNS, POINT_COLUMNS)
     sar_crs, header = read_header(sar, "SAR").crs, read_header(optical, "optical")
     shape, pixel_m = header.shape, float(pixel_size_m(header.matrix, header.crs, header.shape)[0])
     with open_raster(sar) as dataset:
