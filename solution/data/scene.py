@@ -177,24 +177,25 @@ class ScenePair:
         return float((optical * sar).mean())
 
     def masked(self, xy: np.ndarray, shift: np.ndarray) -> np.ndarray:
-        """(N,) bool, whether one of the images declares that it carries no data there; nothing can be matched then.
+        """(N,) bool, whether an image that declares where it has gaps carries no data there; nothing can be matched then.
 
-        Zeros of an image that declares nothing are not told from dark ground here.
+        An image without declared gaps masks nothing: its zeros may be dark ground.
 
         Args:
             xy, shift: (N, 2) optical indices and index shifts, optical px.
         """
-        ends = self.sar_positions(xy + shift + self.centre_offset_px)
         masked = np.zeros(len(xy), bool)
-        if self._gaps_declared[0]:
-            masked |= _in_gap(self.optical_overview.valid, xy, self.shape)
-        if self._gaps_declared[1]:
-            masked |= _in_gap(self.sar_overview.valid, ends, self.sar_shape)
+        if self._has_gaps[0]:
+            masked |= sample_valid(self.optical_overview.valid, xy, self.shape) == 0
+        if self._has_gaps[1]:
+            ends = self.sar_positions(xy + shift + self.centre_offset_px)
+            masked |= sample_valid(self.sar_overview.valid, ends, self.sar_shape) == 0
         return masked
 
     @cached_property
-    def _gaps_declared(self) -> tuple[bool, bool]:
-        return declares_gaps(self.optical), declares_gaps(self.sar)
+    def _has_gaps(self) -> tuple[bool, bool]:
+        images = ((self.optical, self.optical_overview), (self.sar, self.sar_overview))
+        return tuple(not overview.valid.all() and declares_gaps(path) for path, overview in images)
 
     def _apart(self) -> InputError:
         return InputError(
@@ -284,11 +285,6 @@ class ScenePair:
         xy = table[["optical_col", "optical_row"]].to_numpy(np.float64)
         shift = geometry.shifts_from_positions(xy, geo, self.transform)
         return TiePoints(xy[:, 0], xy[:, 1], shift[:, 0], shift[:, 1])
-
-
-def _in_gap(overview: np.ndarray, xy: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """(N,) bool, whether array positions (N, 2) lie inside an image but in no valid cell of its overview."""
-    return sample_valid(np.ones_like(overview), xy, shape) > sample_valid(overview, xy, shape)
 
 
 def open_pair(optical: Path, sar: Path, tiepoints_csv: Path | None = None, name: str | None = None) -> ScenePair:

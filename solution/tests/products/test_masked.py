@@ -13,9 +13,9 @@ from solution.field import candidates
 from solution.tests.conftest import Scene
 from solution.tests.products.conftest import read_map
 
-SHAPE = (160, 176)
+SHAPE = (224, 256)
 SEEN = (8.0, -4.0)
-MASKED = 70  # columns of either image before this one
+MASKED = 96  # columns of either image before this one
 
 pytestmark = pytest.mark.usefixtures("good_teams")
 
