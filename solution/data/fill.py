@@ -11,16 +11,18 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-from rasterio.enums import Resampling
+import rasterio
+from rasterio.windows import Window as RasterWindow
 from scipy import ndimage
 
 from solution.data.opening import located, open_raster
-from solution.data.validity import data_bands, data_of
+from solution.data.validity import data_bands, read_data
 
 _LONGEST_PX = 1024  # side of the decimated image that is looked at
 _LEAST_SHARE = 0.005  # of the image, connected to its border
 _OTHERS = (0.5, 99.5)  # percentiles between which all other values are taken to lie
 _MOST_BANDS = 3  # that are looked at
+_STRIP_STEPS = 40  # rows of the decimated image that are read at once
 
 
 @dataclass(frozen=True)
@@ -64,11 +66,21 @@ def _fill_of(path: str, *_state: int) -> Fill | None:
     with open_raster(Path(path)) as dataset:
         if dataset.dtypes[0].startswith("complex"):
             return None
-        step = max(1.0, max(dataset.shape) / _LONGEST_PX)
-        size = tuple(max(1, int(side / step)) for side in dataset.shape)
-        bands = data_bands(dataset)[:_MOST_BANDS]
-        sample = dataset.read(bands, out_shape=(len(bands), *size), resampling=Resampling.nearest)
-        return find_fill(sample, data_of(dataset, sample))
+        return find_fill(*_decimated(dataset))
+
+
+def _decimated(dataset: rasterio.io.DatasetReader) -> tuple[np.ndarray, np.ndarray]:
+    """Every n-th pixel (bands, h, w), and which of them carry data, (h, w) bool. Read in strips: GDAL's own decimation
+    of tiled files takes ten times as long."""
+    step = -(-max(dataset.shape) // _LONGEST_PX)
+    bands = data_bands(dataset)[:_MOST_BANDS]
+    parts = []
+    for top in range(0, dataset.height, _STRIP_STEPS * step):
+        rows = min(_STRIP_STEPS * step, dataset.height - top)
+        block, data = read_data(dataset, bands, RasterWindow(0, top, dataset.width, rows))
+        parts.append((block[:, ::step, ::step], data[::step, ::step]))
+    blocks, data = zip(*parts, strict=True)
+    return np.concatenate(blocks, axis=1), np.concatenate(data)
 
 
 def find_fill(sample: np.ndarray, data: np.ndarray) -> Fill | None:

@@ -38,24 +38,18 @@ def read_data(
 
 
 def data_of(
-    dataset: rasterio.io.DatasetReader, block: np.ndarray, window: RasterWindow | None = None, zeros: bool = False
+    dataset: rasterio.io.DatasetReader, block: np.ndarray, window: RasterWindow, zeros: bool = False
 ) -> np.ndarray:
     """(h, w) bool, which pixels of a block (bands, h, w) that was read from a window carry data.
 
     Args:
-        window: None = the whole image, decimated to the size of the block.
         zeros: whether zero in all bands is data.
     """
     data = _has_values(block, dataset.nodata, zeros)
     if has_mask(dataset):
-        alpha, size = _alpha_band(dataset), block.shape[1:]
+        alpha = _alpha_band(dataset)
         # GDAL takes alpha of whole numbers only for a mask
-        told = (
-            dataset.dataset_mask(window=window, out_shape=size)
-            if alpha is None
-            else dataset.read(alpha, window=window, out_shape=size)
-        )
-        data &= told > 0
+        data &= (dataset.dataset_mask(window=window) if alpha is None else dataset.read(alpha, window=window)) > 0
     return data
 
 
