@@ -42,9 +42,9 @@ def fit(
     pair = open_pair(optical, sar)
     check_outputs([out, uncertainty, warped_sar], [*pair.files(), table, dem])
     stale = Outputs.of(out, warped_sar=False, uncertainty=False).speaking_of_it()
+    pair.check()
     for line in [*pair.remarks(), *remarks_on(*filter(None, [dem]))]:
         say(line)
-    pair.check()
     points = read_given(table, pair)
     with contextlib.ExitStack() as stack:
         if dem is None:

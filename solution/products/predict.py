@@ -81,9 +81,9 @@ def predict_pair(
             files.map, before["verdict"], f"{files.map}: up to date, skipped; its verdict is {before['verdict']}", True
         )
 
+    pair.check()
     for line in pair.remarks():
         say(line)
-    pair.check()
     with watch.part("surface"):
         ground = Ground.of(pair, surface, progress, by_statistics=not settings.keep_water)
     work = files.map.parent / WORK / f"{files.map.stem}_{key}"

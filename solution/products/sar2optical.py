@@ -20,6 +20,7 @@ from solution.core.errors import InputError
 from solution.core.geometry import Window, tile_grid
 from solution.core.outputs import check_outputs
 from solution.core.progress import Progress
+from solution.data.fill import remarks_on
 from solution.data.frame import check_sar
 from solution.data.opening import on_disk
 from solution.data.raster import read_sar, sar_overview
@@ -109,7 +110,9 @@ def paint_image(sar: np.ndarray, paint: Translate, name: str = "", progress: Pro
     return np.ascontiguousarray(np.moveaxis(np.concatenate(rows, axis=1), 0, -1))
 
 
-def run(source: Path, out: Path, paint: Translate, progress: Progress | None) -> int:
+def run(
+    source: Path, out: Path, paint: Translate, progress: Progress | None, say: Callable[[str], None] = print
+) -> int:
     """Translate a SAR GeoTIFF into a GeoTIFF, a PNG into a PNG, or every PNG of a folder into a folder.
 
     Returns:
@@ -131,7 +134,12 @@ def run(source: Path, out: Path, paint: Translate, progress: Progress | None) ->
     if out.suffix.lower() not in kinds or out.is_dir():
         raise InputError(f"{out}: must be a file that ends in {kinds[0]}, like the input {source.name}")
     check_outputs([out], [source])
-    (run_png if kinds == (".png",) else run_raster)(source, out, paint, progress)
+    if kinds == (".png",):
+        run_png(source, out, paint, progress)
+        return 1
+    run_raster(source, out, paint, progress)
+    for line in remarks_on(source):
+        say(line)
     return 1
 
 

@@ -16,6 +16,7 @@ from rasterio.windows import Window as RasterWindow
 from solution.core.errors import InputError
 from solution.core.geometry import Window
 from solution.data.frame import read_header
+from solution.data.opening import on_disk
 from solution.data.validity import data_bands, read_data
 from solution.data.views import open_image
 from solution.surface import RATIO_SCALE
@@ -120,7 +121,7 @@ def scene_of(dataset: rasterio.io.DatasetReader, path: Path, bands: int | None =
 def find_images(place: Path) -> list[Path]:
     """A GeoTIFF itself, or those of a folder in order of their names."""
     place = Path(place)
-    if place.is_file():
+    if not place.is_dir() and on_disk(place):
         return [place]
     found = sorted(path for path in place.glob("*") if path.suffix.lower() in _SUFFIXES) if place.is_dir() else []
     if not found:
