@@ -13,7 +13,7 @@ from rasterio.warp import transform as warp_points
 from solution.core import geometry
 from solution.core.errors import InputError
 from solution.core.geometry import Matrix
-from solution.data.metres import pixel_size_m
+from solution.data.metres import degrees_of, pixel_size_m
 from solution.data.opening import open_raster
 from solution.data.validity import data_bands
 
@@ -94,7 +94,9 @@ def check_placed(dataset: rasterio.io.DatasetReader, path: Path) -> None:
     name = Path(path).name
     if is_placed_by_points(dataset):
         points = dataset.gcps[0]
-        centre = _degrees(np.array([[np.mean([p.x for p in points]), np.mean([p.y for p in points])]]), dataset.gcps[1])
+        centre = degrees_of(
+            np.array([[np.mean([p.x for p in points]), np.mean([p.y for p in points])]]), dataset.gcps[1]
+        )
         raise InputError(
             f"{path}: is placed by ground control points (GCPs) only; put it on a grid: gdalwarp -tps -t_srs {_utm(centre)} {name} on_grid.tif"
         )
@@ -139,10 +141,11 @@ def check_sar(dataset: rasterio.io.DatasetReader, path: Path) -> None:
     check_bands(path, len(data_bands(dataset)))
 
 
-def check_different(optical: Path, sar: Path) -> None:
-    """Raise `InputError` where both names are those of one image."""
+def check_different(optical: Path, sar: Path, bands: int) -> None:
+    """Raise `InputError` where both names are those of one image, which has so many `bands`."""
     if optical == sar or (optical.exists() and sar.exists() and optical.samefile(sar)):
-        raise InputError(f"{sar}: is the optical image too; name two different images")
+        told = f", with {bands} bands where a SAR image has 1" if bands != 1 else ""
+        raise InputError(f"{sar}: is the optical image too{told}; name two different images")
 
 
 def check_gsd(optical: Header, optical_path: Path, sar: Header, sar_path: Path) -> None:
@@ -181,21 +184,13 @@ def _check_positions(matrix: Matrix, shape: tuple[int, int], crs: object, path: 
                 + mend.format("EPSG:32637")
             )
         return
-    if not np.isfinite(_degrees(corners, crs)).all():
+    if not np.isfinite(degrees_of(corners, crs)).all():
         raise InputError(f"{path}: lies beyond the area of its CRS; " + mend.format("EPSG:32637"))
     smallest = float(pixel_size_m(matrix, crs, shape).min())
     if smallest < _SMALLEST_M:
         raise InputError(
             f"{path}: has pixels of {smallest:.2g} m, which look like degrees; " + mend.format("EPSG:4326")
         )
-
-
-def _degrees(points: np.ndarray, crs: object) -> np.ndarray:
-    """(N, 2) longitude and latitude of positions (N, 2)."""
-    try:
-        return np.column_stack(warp_points(crs, "EPSG:4326", points[:, 0].tolist(), points[:, 1].tolist()))
-    except rasterio.errors.RasterioError:  # none of them can be placed
-        return np.full((len(points), 2), np.nan)
 
 
 def _utm(degrees: np.ndarray) -> str:

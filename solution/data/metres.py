@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from pyproj import Geod
+from rasterio.errors import RasterioError
 from rasterio.warp import transform as warp_points
 
 from solution.core import geometry
@@ -30,17 +31,26 @@ def pixel_size_m(matrix: Matrix, crs: object, shape: tuple[int, int]) -> np.ndar
     if getattr(crs, "is_geographic", False):
         latitude = geometry.apply(matrix, centre)[1]
         return size * _METRES_A_DEGREE * np.array([np.cos(np.deg2rad(latitude)), 1.0])
-    nominal = size * getattr(crs, "linear_units_factor", ("metre", 1.0))[1]
     if not getattr(crs, "is_projected", False):
-        return nominal
+        return size
+    nominal = size * crs.linear_units_factor[1]
     measured = _on_the_ground(matrix, crs, centre)
     return measured if (np.abs(measured / nominal - 1) > _NEGLIGIBLE).any() else nominal
+
+
+def degrees_of(points: np.ndarray, crs: object) -> np.ndarray:
+    """(N, 2) longitude and latitude of positions (N, 2); not finite beyond the area of the CRS."""
+    try:
+        return np.column_stack(warp_points(crs, "EPSG:4326", points[:, 0].tolist(), points[:, 1].tolist()))
+    except RasterioError:  # none of them can be placed
+        return np.full((len(points), 2), np.nan)
 
 
 def _on_the_ground(matrix: Matrix, crs: object, centre: np.ndarray) -> np.ndarray:
     """(2,) geodesic lengths of a pixel's sides; NaN beyond the area of the CRS."""
     steps = np.array([[-0.5, 0], [0.5, 0], [0, -0.5], [0, 0.5]]) * _STEP_PX
-    x, y = geometry.apply(matrix, centre + steps).T.tolist()
-    longitude, latitude = (np.array(axis) for axis in warp_points(crs, "EPSG:4326", x, y))
+    longitude, latitude = degrees_of(geometry.apply(matrix, centre + steps), crs).T
+    if not np.isfinite(longitude + latitude).all():
+        return np.full(2, np.nan)
     _, _, length = Geod(ellps="WGS84").inv(longitude[::2], latitude[::2], longitude[1::2], latitude[1::2])
     return np.asarray(length) / _STEP_PX

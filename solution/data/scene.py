@@ -300,8 +300,8 @@ def open_pair(optical: Path, sar: Path, tiepoints_csv: Path | None = None, name:
     optical, sar = Path(optical), Path(sar)
     header = read_header(optical, "optical")
     sar_header = read_header(sar, "SAR", points_suffice=True)
+    check_different(optical, sar, sar_header.bands)
     check_bands(sar, sar_header.bands)
-    check_different(optical, sar)
     if _is_rotated(header.matrix):
         raise InputError(
             f"{optical}: is rotated against its CRS; write it north up first, for example: gdalwarp {optical.name} north_up.tif"

@@ -50,7 +50,7 @@ def warp(path: Path, out: Path, crs: str, **options: object) -> None:
 TRUE = Affine(0.5, 0, ORIGIN[0], 0, -0.5, ORIGIN[1])
 SPOILT: dict[str, tuple[Callable[[Path], None], str, str]] = {
     "identity": (lambda p: rewrite(p, Affine.identity()), "has a CRS but no geotransform", "-a_ullr"),
-    "metres as degrees": (lambda p: rewrite(p, crs="EPSG:4326"), "latitude 5000000", "-a_srs EPSG:32637"),
+    "metres as degrees": (lambda p: rewrite(p, crs="EPSG:4326"), "latitude 50000", "-a_srs EPSG:32637"),
     "beyond the pole": (
         lambda p: rewrite(p, Affine(1e-5, 0, 39, 0, -1e-5, 92.0), "EPSG:4326"),
         "where there is no place",
@@ -81,6 +81,15 @@ def test_a_frame_that_cannot_be_is_refused_and_the_mend_succeeds(make_scene, run
     degrees = fault == "degrees as metres"
     place(path, Affine(4.5e-6, 0, 39.0, 0, -3e-6, 45.1534) if degrees else TRUE, "EPSG:4326" if degrees else UTM)
     made.open().check_overlap()
+
+
+@pytest.mark.parametrize("fault", SPOILT)
+def test_a_folder_of_such_images_is_listed_with_what_is_wrong(make_scene, run, fault):
+    made = make_scene()
+    spoil, message, _ = SPOILT[fault]
+    spoil(made.sar)
+    code, out, err = run("data", made.folder)
+    assert code == 2 and err == "" and message in out and made.sar.name in out
 
 
 def with_points(path: Path, bent_px: float = 8.0) -> None:
@@ -181,12 +190,13 @@ def test_rational_polynomials_name_the_command(make_scene, run, tmp_path, image)
 
 
 def test_the_same_image_twice(make_scene, run, tmp_path):
-    made = make_scene(bands=1)
-    link = tmp_path / "link.tif"
-    link.symlink_to(made.optical)
-    for other in (made.optical, link):
-        code, _, err = run("predict", made.optical, other, tmp_path / "map.tif")
-        assert code == 2 and "is the optical image too" in err
+    for bands, name in ((1, "02_train_01"), (3, "02_train_02")):
+        made = make_scene(name, bands=bands)
+        link = tmp_path / f"link{bands}.tif"
+        link.symlink_to(made.optical)
+        for other in (made.optical, link):
+            code, _, err = run("predict", made.optical, other, tmp_path / "map.tif")
+            assert code == 2 and f"{other}: is the optical image too" in err
 
 
 @pytest.mark.parametrize("finer", ["optical", "sar"])
