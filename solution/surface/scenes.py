@@ -109,9 +109,10 @@ def scene_of(dataset: rasterio.io.DatasetReader, path: Path, bands: int | None =
     if bands is not None and bands > len(found):
         raise InputError(f"{path}: has {len(found)} band(s) and not the {bands} asked for; pass a smaller --bands")
     chosen = tuple(found[:bands])
-    if len(chosen) not in (1, 2, 3):
+    # Four bytes a pixel are tagged as three and alpha by default, whatever they hold
+    if len(chosen) not in (1, 2, 3) or (bands is None and dataset.count > 3):
         raise InputError(
-            f"{path}: has {len(found)} bands; surface classes need 1 (HH), 2 (HH, HV) or 3 (HH, HV, ratio): --bands takes the first ones, gdal_translate -b any"
+            f"{path}: has {dataset.count} bands; surface classes need 1 (HH), 2 (HH, HV) or 3 (HH, HV, ratio): --bands takes the first ones, gdal_translate -b any"
         )
     stretch = None if dataset.dtypes[0] == "uint8" else _measure(dataset, chosen, path)
     channels = 1 if len(chosen) == 1 else 3
