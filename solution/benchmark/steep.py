@@ -16,7 +16,7 @@ import rasterio
 
 from solution.core.artefact import atomic_path, write_text
 from solution.data import naming
-from solution.data.raster import open_raster
+from solution.data.opening import open_raster
 from solution.data.scene import ScenePair
 from solution.data.tiepoints import TIEPOINT_COLUMNS, read_tiepoint_csv
 

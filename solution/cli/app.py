@@ -39,6 +39,7 @@ for _name, _topic in {"translate": translating, "baseline": baseline, "surface":
 def main() -> None:
     """Run the verb that the command line names, and end the process with its exit code."""
     stopping.watch()
+    sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be UTF-8
     try:
         app()
     except InputError as error:

@@ -15,7 +15,9 @@ app = typer.Typer()
 @app.command()
 def fit(
     table: Path = typer.Argument(
-        ..., metavar="CANDIDATES", help="Parquet or CSV with at least x,y,dx,dy (optical px), or SN9 tie-points."
+        ...,
+        metavar="CANDIDATES",
+        help="Parquet or text with at least x,y,dx,dy (optical px), SN9 tie-points, or QGIS points.",
     ),
     optical: Path = typer.Option(..., help="Optical image."),
     sar: Path = typer.Option(..., help="SAR image."),
@@ -30,15 +32,19 @@ def fit(
 
     Ends with code 4 where the map is weak and 3 where the fit failed.
     """
-    from solution.core.outputs import check_outputs
+    from solution.core.outputs import check_outputs, remove_stale
+    from solution.data.fill import remarks_on
     from solution.data.scene import open_pair
     from solution.field import fitting, offset_map, terrain, verdict
     from solution.field.imported import read_given
+    from solution.products.outputs import Outputs
 
     pair = open_pair(optical, sar)
     check_outputs([out, uncertainty, warped_sar], [*pair.files(), table, dem])
-    offset_map.check_name(out)
+    stale = Outputs.of(out, warped_sar=False, uncertainty=False).speaking_of_it()
     pair.check()
+    for line in [*pair.remarks(), *remarks_on(*filter(None, [dem]))]:
+        say(line)
     points = read_given(table, pair)
     with contextlib.ExitStack() as stack:
         if dem is None:
@@ -48,6 +54,7 @@ def fit(
             result, judged = terrain.fit_with_relief(points, pair, relief, dem)
             if not isinstance(result, terrain.ReliefFit):
                 say(f"{dem}: does not help these tie-points, left out")
+        remove_stale([*stale, uncertainty], [*pair.files(), table, dem])
         offset_map.write_map(out, result, pair)
         if uncertainty is not None and result.sigma is not None:
             offset_map.write_uncertainty(uncertainty, result, pair)
@@ -55,9 +62,10 @@ def fit(
             say(f"{uncertainty}: not written, for nothing is known of the errors of a fit of kind {result.kind}")
         if warped_sar is not None:
             offset_map.write_warped_sar(warped_sar, result, pair)
+        found = verdict.judge(result, judged, pair.shape, masked=pair.masked)
     aside = int((judged["outlier"] != "").sum())
     say(f"{out}: {result.summary()}, {aside} of {len(judged)} tie-points set aside")
-    end_with(verdict.judge(result, judged, pair.shape))
+    end_with(found)
 
 
 @app.command("fit-benchmark")

@@ -191,12 +191,15 @@ def surface_segment(
 ) -> None:
     """Segment a whole scene into sea, ice and land; CRS and transform kept, 0 = no data."""
     from solution.core import devices
+    from solution.data.fill import remarks_on
     from solution.surface import segment
     from solution.surface.network import load_classifier
 
     net, _ = load_classifier(weights, devices.torch_device(device))
     with progress_bars() as progress:
         shares = segment.segment(image, out, net, stride, progress, bands)
+    for line in remarks_on(image):
+        say(line)
     say(f"{out}: {', '.join(f'{name} {share:.1%}' for name, share in shares.items())}")
 
 

@@ -149,7 +149,7 @@ def translate_run(
 
     paint, _ = _translator(weights, device)
     with progress_bars() as progress:
-        count = sar2optical.run(sar, out, paint, progress)
+        count = sar2optical.run(sar, out, paint, progress, say)
     say(f"{out}: {count} picture(s) written")
 
 

@@ -18,6 +18,7 @@ from safetensors.numpy import save_file
 
 from solution.core import artefact
 from solution.core.errors import InputError
+from solution.core.names import alias_of_folder, as_utf8
 
 WORK = ".work"
 """Name of the folder, beside results, that holds unfinished work and what is kept between runs."""
@@ -35,6 +36,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise InputError(f"{path.parent}: cannot be made a folder ({error.strerror}); choose another place") from error
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
+    temporary = alias_of_folder(temporary.parent) / as_utf8(temporary.name)
     try:
         yield temporary
         temporary.replace(path)

@@ -36,6 +36,15 @@ def check_outputs(outputs: Iterable[Path | None], inputs: Iterable[Path | None])
         written[own] = path
 
 
+def remove_stale(outputs: Iterable[Path | None], inputs: Iterable[Path | None]) -> None:
+    """Remove what an earlier run left beside an output that is now written anew, unless it is read; None stands for
+    nothing."""
+    read = {_identity(path) for path in inputs if path is not None}
+    for path in outputs:
+        if path is not None and _identity(path) not in read:
+            path.unlink(missing_ok=True)
+
+
 def _identity(path: Path) -> object:
     """The same for all names of a file; of one that is not there yet, its real path."""
     path = Path(path)

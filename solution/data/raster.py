@@ -1,4 +1,4 @@
-"""One raster: opened and checked, its validity and stretch, and its pixels at arbitrary positions.
+"""One raster: its validity and stretch, and its pixels at arbitrary positions.
 
 Nothing here ever holds a full-size float image: everything is read through windows, and the only whole-image state is
 an overview that is `OVERVIEW_CELL` times smaller on a side.
@@ -6,25 +6,17 @@ an overview that is `OVERVIEW_CELL` times smaller on a side.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import cv2
 import numpy as np
 import rasterio
-from rasterio.enums import Resampling
-from rasterio.errors import RasterioError
-from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window as RasterWindow
 
-from solution.core import geometry
-from solution.core.errors import InputError
-from solution.core.geometry import Matrix, Window
+from solution.core.geometry import Window
+from solution.data.validity import data_bands, data_of, has_mask, read_data
 
 OVERVIEW_CELL = 8
-_MAX_OPEN_CACHE_MB = 256
 _STRIP_ROWS = 512
 
 
@@ -75,85 +67,10 @@ class Overview:
     radiometry: Radiometry
 
 
-def files_behind(path: Path) -> tuple[Path, ...]:
-    """All files that a raster is made of, itself first: the images of a VRT too, and theirs, and side-car files.
-
-    Raises:
-        InputError: as `open_raster`; an image that a VRT names and that is not there counts with its name.
-    """
-    found, ahead = {}, [Path(path)]
-    while ahead:
-        file = ahead.pop(0)
-        if file in found:
-            continue
-        found[file] = None
-        if file == Path(path) or (file.is_file() and file.suffix.lower() == ".vrt"):
-            with open_raster(file) as dataset:
-                ahead.extend(Path(name) for name in dataset.files)
-    return tuple(found)
-
-
-@contextmanager
-def open_raster(path: Path) -> Iterator[rasterio.io.DatasetReader]:
-    """Open for reading; an unreadable file, or one that breaks while it is read, ends in a sentence that names it."""
-    if not Path(path).is_file():
-        raise InputError(f"{path}: no such file; check the path")
-    try:
-        with rasterio.Env(GDAL_CACHEMAX=_MAX_OPEN_CACHE_MB), rasterio.open(path) as dataset:
-            yield dataset
-    except RasterioError as error:
-        reason = str(error.__cause__ or error).splitlines()[0][:160]
-        raise InputError(f"{path}: unreadable or truncated raster ({reason}); copy or download it again") from error
-
-
-def read_header(path: Path, kind: str) -> tuple[Matrix, tuple[int, int], object, int, str]:
-    """Index -> geographic position, (height, width), CRS, number of bands and dtype of an image.
-
-    Raises:
-        InputError: unreadable, without a CRS or a geotransform, or complex; `kind` says which image it is.
-    """
-    with open_raster(path) as dataset:
-        if dataset.crs is None:
-            raise InputError(
-                f"{path}: has no coordinate system (CRS); assign one, for example: gdal_edit.py -a_srs EPSG:32637 {path.name}"
-            )
-        _check_real(dataset, path)
-        matrix = geometry.matrix_from_gdal(dataset.transform.to_gdal())
-        if abs(np.linalg.det(matrix)) < 1e-30:
-            raise InputError(f"{path}: its geotransform has no area; the {kind} image must be georeferenced")
-        return matrix, (dataset.height, dataset.width), dataset.crs, dataset.count, dataset.dtypes[0]
-
-
-def _check_real(dataset: rasterio.io.DatasetReader, path: Path) -> None:
-    if dataset.dtypes[0].startswith("complex"):
-        raise InputError(
-            f"{path}: is complex; write its amplitude first, for example: gdal_calc.py -A {path.name} --calc='abs(A)'"
-        )
-
-
-def check_bands(path: Path, bands: int) -> None:
-    """Raise `InputError` where a SAR image has more than one band."""
-    if bands != 1:
-        raise InputError(
-            f"{path}: has {bands} bands where a SAR image has 1; pick one, for example: gdal_translate -b 1 {path.name} one_band.tif"
-        )
-
-
-def check_sar(dataset: rasterio.io.DatasetReader, path: Path) -> None:
-    """Raise `InputError` where a raster is no SAR image of one band of real values."""
-    _check_real(dataset, path)
-    check_bands(path, dataset.count)
-
-
-def warped_vrt(dataset: rasterio.io.DatasetReader, crs: object) -> WarpedVRT:
-    """A raster as seen in another CRS, north up, bilinear; the caller closes it."""
-    nodata = dataset.nodata if dataset.nodata is not None else 0
-    return WarpedVRT(dataset, crs=crs, resampling=Resampling.bilinear, src_nodata=dataset.nodata, nodata=nodata)
-
-
 def optical_bands(dataset: rasterio.io.DatasetReader) -> list[int]:
-    """The first three bands, or the first one of a grey image (a second band is then its alpha)."""
-    return [1, 2, 3] if dataset.count >= 3 else [1]
+    """The first three bands that hold values, or the first one of a grey image."""
+    bands = data_bands(dataset)
+    return bands[:3] if len(bands) >= 3 else bands[:1]
 
 
 def optical_overview(dataset: rasterio.io.DatasetReader) -> Overview:
@@ -188,15 +105,6 @@ def output_grid(window: Window, factor: int) -> np.ndarray:
     return np.stack(np.meshgrid(x, y), axis=-1)
 
 
-def has_data(block: np.ndarray, nodata: float | None) -> np.ndarray:
-    """(h, w) bool: finite in every band, and neither nodata nor zero in all of them."""
-    finite = np.isfinite(block).all(axis=0) if block.dtype.kind == "f" else np.ones(block.shape[1:], bool)
-    empty = (block == 0).all(axis=0)
-    if nodata is not None and np.isfinite(nodata):
-        empty |= (block == nodata).all(axis=0)
-    return finite & ~empty
-
-
 def _overview(
     dataset: rasterio.io.DatasetReader, bands: list[int], log: bool, percentiles: tuple[float, float]
 ) -> Overview:
@@ -207,8 +115,7 @@ def _overview(
     stride = max(1, int(np.sqrt(height * width / 4e6)))
     for top in range(0, height, _STRIP_ROWS):
         rows = min(_STRIP_ROWS, height - top)
-        block = dataset.read(bands, window=RasterWindow(0, top, width, rows))
-        data = has_data(block, dataset.nodata)
+        block, data = read_data(dataset, bands, RasterWindow(0, top, width, rows))
         padded = np.zeros((-(-rows // cell) * cell, valid.shape[1] * cell), dtype=bool)
         padded[:rows, :width] = data
         cells = padded.reshape(padded.shape[0] // cell, cell, -1, cell).any(axis=(1, 3))
@@ -248,8 +155,11 @@ def sample_values(
     )
     if right <= left or bottom <= top:
         return np.full((len(bands), *xy.shape[:2]), fill, dtype=np.float32)
-    block = dataset.read(bands, window=RasterWindow(left, top, right - left, bottom - top))
-    block = _average_down(block, step, dataset.nodata, fill)
+    window = RasterWindow(left, top, right - left, bottom - top)
+    block = dataset.read(bands, window=window)
+    # Zeros of whole numbers are dark, and need no filling
+    gaps = block.dtype.kind == "f" or bool(dataset.nodata) or has_mask(dataset)
+    block = _average_down(block, step, data_of(dataset, block, window) if gaps else None, fill)
     column, row = (
         ((xy[..., axis] + (0.5 - start)) / step - 0.5).astype(np.float32) for axis, start in ((0, left), (1, top))
     )
@@ -273,12 +183,12 @@ def _remap(block: np.ndarray, column: np.ndarray, row: np.ndarray) -> np.ndarray
     return np.stack([cv2.remap(band, column, row, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE) for band in block])
 
 
-def _average_down(block: np.ndarray, step: int, nodata: float | None, fill: float) -> np.ndarray:
-    """Mean over step x step pixels that carry data, float32 (bands, H, W), `fill` where none does."""
+def _average_down(block: np.ndarray, step: int, data: np.ndarray | None, fill: float) -> np.ndarray:
+    """Mean over step x step pixels that carry data (h, w), float32 (bands, H, W), `fill` where none does; `data` None =
+    all do."""
     values = block.astype(np.float32)
     weight = None
-    if block.dtype.kind == "f" or (nodata is not None and nodata != 0):
-        data = has_data(block, nodata)
+    if data is not None:
         weight = data.astype(np.float32)
         values = np.where(data, values, np.float32(fill))
     if step == 1:

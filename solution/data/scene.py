@@ -11,31 +11,41 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import rasterio
-from rasterio.warp import transform as warp_points
 
 from solution.core import geometry
 from solution.core.artefact import digest, file_facts
 from solution.core.errors import InputError
 from solution.core.geometry import Matrix, Window
+from solution.core.names import as_utf8
 from solution.data import naming
+from solution.data.fill import remarks_on
+from solution.data.frame import (
+    Header,
+    check_bands,
+    check_different,
+    check_gsd,
+    positions,
+    read_header,
+    reproject_points,
+)
+from solution.data.metres import pixel_size_m
+from solution.data.opening import files_behind, open_raster
 from solution.data.raster import (
     Overview,
-    check_bands,
-    files_behind,
-    open_raster,
     optical_bands,
     optical_overview,
     output_grid,
-    read_header,
     sample_valid,
     sample_values,
     sar_overview,
-    warped_vrt,
 )
-from solution.data.tiepoints import TiePoints, check_range, read_tiepoint_csv, whole_tiepoints
+from solution.data.tiepoints import TiePoints, check_range, read_tiepoint_csv
+from solution.data.views import declares_gaps, open_image, warped_vrt
 
 _NO_ROTATION = 1e-9
 """Rotation terms below this share of the pixel size are rounding."""
+_LEAST_OVERLAP_PX = 16
+"""Optical px along both axes that the images must share, or all there are."""
 _VALID_CELLS = 1000
 """Along the longer side of the optical image, at which the valid share is looked up."""
 
@@ -88,13 +98,8 @@ class ScenePair:
 
     @property
     def gsd_m(self) -> float:
-        """Optical pixel size in metres (mean of both axes; degrees are converted at the scene's latitude)."""
-        size = np.hypot(*self.transform[:2, :2])
-        if getattr(self.crs, "is_geographic", False):
-            latitude = geometry.apply(self.transform, np.array([[self.shape[1] / 2, self.shape[0] / 2]]))[0, 1]
-            return float(np.mean(size * 111_320.0 * np.array([np.cos(np.deg2rad(latitude)), 1.0])))
-        factor = getattr(self.crs, "linear_units_factor", ("metre", 1.0))[1]
-        return float(np.mean(size) * factor)
+        """Optical pixel size in metres on the ground (mean of both axes)."""
+        return float(np.mean(pixel_size_m(self.transform, self.crs, self.shape)))
 
     @property
     def sar_pixel_px(self) -> float:
@@ -104,17 +109,13 @@ class ScenePair:
     @contextmanager
     def open_sar(self) -> Iterator[rasterio.io.DatasetReader]:
         """The SAR raster in the optical CRS, north up."""
-        with open_raster(self.sar) as dataset:
-            if not self.reproject_sar:
-                yield dataset
-                return
-            with warped_vrt(dataset, self.crs) as vrt:
-                yield vrt
+        with open_image(self.sar, self.crs if self.reproject_sar else None) as dataset:
+            yield dataset
 
     @cached_property
     def optical_overview(self) -> Overview:
         """Validity and stretch of the optical image (reads it once)."""
-        with open_raster(self.optical) as dataset:
+        with open_image(self.optical) as dataset:
             return optical_overview(dataset)
 
     @cached_property
@@ -122,6 +123,10 @@ class ScenePair:
         """Validity and stretch of the SAR image (reads it once)."""
         with self.open_sar() as dataset:
             return sar_overview(dataset)
+
+    def remarks(self) -> list[str]:
+        """What people should know of how the images are read, a line each (reads a decimated image of both)."""
+        return remarks_on(self.optical, self.sar)
 
     def files(self) -> list[Path]:
         """All files that are read: the images, those that they are made of, and the labels."""
@@ -141,11 +146,17 @@ class ScenePair:
         return digest([file_facts(file) if file.is_file() else str(file) for file in files])
 
     def check_overlap(self) -> None:
-        """Raise `InputError` where the extents of both images do not meet (headers only)."""
+        """Raise `InputError` where the extents of both images do not meet, or hardly (headers only)."""
         height, width = self.sar_shape
         corners = geometry.apply(self.sar_to_optical, np.array([[0, 0], [width, 0], [0, height], [width, height]]))
-        if (corners.min(axis=0) >= np.array(self.shape[::-1])).any() or (corners.max(axis=0) <= 0).any():
+        size = np.array(self.shape[::-1])
+        shared = np.minimum(corners.max(axis=0), size) - np.maximum(corners.min(axis=0), 0)
+        if (shared <= 0).any():
             raise self._apart()
+        if (shared < np.minimum(_LEAST_OVERLAP_PX, size)).any():
+            raise InputError(
+                f"{self.sar}: shares only {shared[0]:.0f} x {shared[1]:.0f} px with {self.optical.name}; choose a SAR image that covers it"
+            )
 
     def check(self) -> None:
         """Read both images once and raise `InputError` where one is truncated, all nodata, or they do not overlap."""
@@ -164,6 +175,27 @@ class ScenePair:
         optical = sample_valid(self.optical_overview.valid, xy, self.shape)
         sar = sample_valid(self.sar_overview.valid, self.sar_positions(xy), self.sar_shape)
         return float((optical * sar).mean())
+
+    def masked(self, xy: np.ndarray, shift: np.ndarray) -> np.ndarray:
+        """(N,) bool, whether an image that declares where it has gaps carries no data there; nothing can be matched then.
+
+        An image without declared gaps masks nothing: its zeros may be dark ground.
+
+        Args:
+            xy, shift: (N, 2) optical indices and index shifts, optical px.
+        """
+        masked = np.zeros(len(xy), bool)
+        if self._has_gaps[0]:
+            masked |= sample_valid(self.optical_overview.valid, xy, self.shape) == 0
+        if self._has_gaps[1]:
+            ends = self.sar_positions(xy + shift + self.centre_offset_px)
+            masked |= sample_valid(self.sar_overview.valid, ends, self.sar_shape) == 0
+        return masked
+
+    @cached_property
+    def _has_gaps(self) -> tuple[bool, bool]:
+        images = ((self.optical, self.optical_overview), (self.sar, self.sar_overview))
+        return tuple(not overview.valid.all() and declares_gaps(path) for path, overview in images)
 
     def _apart(self) -> InputError:
         return InputError(
@@ -205,7 +237,7 @@ class ScenePair:
             (3, h, w) in [0, 1] and validity (h, w), both float32.
         """
         overview = self.optical_overview
-        with open_raster(self.optical) as dataset:
+        with open_image(self.optical) as dataset:
             raw = sample_values(dataset, optical_bands(dataset), xy, spacing_px, overview.radiometry.darkest)
         valid = sample_valid(overview.valid, xy, self.shape)
         values = overview.radiometry(raw)
@@ -221,40 +253,38 @@ class ScenePair:
         valid = sample_valid(overview.valid, sar_xy, self.sar_shape)
         return overview.radiometry(raw) * valid, valid
 
-    def tiepoints(self, path: Path | None = None, read: pd.DataFrame | None = None) -> TiePoints:
-        """Labels of the scene, or those of another file.
-
-        Args:
-            path: tie-point CSV; None = the scene's own.
-            read: what it holds, where it has been read already.
+    def tiepoints(self) -> TiePoints:
+        """Labels of the scene.
 
         Raises:
             InputError: there are none, they are malformed, or they lie outside the images.
         """
-        path = path or self.tiepoints_csv
+        path = self.tiepoints_csv
         if path is None:
             raise InputError(
                 f"scene {self.name}: has no tie-point CSV; expected {naming.file_name(self.name, 'tiepoints', 'csv')}"
             )
-        table = read_tiepoint_csv(path) if read is None else whole_tiepoints(read, path)
+        return self.tiepoints_of(read_tiepoint_csv(path), path)
+
+    def tiepoints_of(self, table: pd.DataFrame, path: Path) -> TiePoints:
+        """Tie-points between the images.
+
+        Args:
+            table: `TIEPOINT_COLUMNS`, which may have fractions.
+            path: where it was read from.
+
+        Raises:
+            InputError: there are none, or they lie outside the images.
+        """
         if table.empty:
             raise InputError(f"{path}: holds no tie-point; remove the file if the scene has no labels")
         with open_raster(self.sar) as sar:
             check_range(table, path, self.shape, (sar.height, sar.width))
-            sar_matrix = geometry.matrix_from_gdal(sar.transform.to_gdal())
-            geo = geometry.apply(sar_matrix, table[["sar_col", "sar_row"]].to_numpy(np.float64))
-            geo = reproject_points(geo, sar.crs, self.crs)
+            geo = positions(sar, table[["sar_col", "sar_row"]].to_numpy(np.float64))
+            geo = reproject_points(geo, sar.crs or sar.gcps[1], self.crs)
         xy = table[["optical_col", "optical_row"]].to_numpy(np.float64)
         shift = geometry.shifts_from_positions(xy, geo, self.transform)
         return TiePoints(xy[:, 0], xy[:, 1], shift[:, 0], shift[:, 1])
-
-
-def reproject_points(points: np.ndarray, source_crs: object, target_crs: object) -> np.ndarray:
-    """(N, 2) positions from one CRS to another; unchanged where they are equal."""
-    if source_crs == target_crs or len(points) == 0:
-        return points
-    x, y = warp_points(source_crs, target_crs, points[:, 0].tolist(), points[:, 1].tolist())
-    return np.column_stack([x, y])
 
 
 def open_pair(optical: Path, sar: Path, tiepoints_csv: Path | None = None, name: str | None = None) -> ScenePair:
@@ -264,35 +294,37 @@ def open_pair(optical: Path, sar: Path, tiepoints_csv: Path | None = None, name:
         name: of the scene; None = what the optical image's file name says.
 
     Raises:
-        InputError: missing file, missing CRS, wrong band count, complex data, rotated optical image.
+        InputError: missing file, wrong band count, complex data, rotated optical image, images that lie nowhere, one
+            image twice, or pixels of much too different sizes.
     """
     optical, sar = Path(optical), Path(sar)
-    matrix, shape, crs, _, _ = read_header(optical, "optical")
-    sar_matrix, sar_shape, sar_crs, bands, _ = read_header(sar, "SAR")
-    check_bands(sar, bands)
-    if _is_rotated(matrix):
+    header = read_header(optical, "optical")
+    sar_header = read_header(sar, "SAR", points_suffice=True)
+    check_different(optical, sar, sar_header.bands)
+    check_bands(sar, sar_header.bands)
+    if _is_rotated(header.matrix):
         raise InputError(
             f"{optical}: is rotated against its CRS; write it north up first, for example: gdalwarp {optical.name} north_up.tif"
         )
-    original = sar_matrix
-    reproject = sar_crs != crs or _is_rotated(sar_matrix)
+    check_gsd(header, optical, sar_header, sar)
+    matrix, crs = header.matrix, header.crs
+    reproject = sar_header.crs != crs or sar_header.by_points or _is_rotated(sar_header.matrix)
+    sar_matrix, sar_shape = sar_header.matrix, sar_header.shape
     if reproject:
         with open_raster(sar) as dataset, warped_vrt(dataset, crs) as vrt:
-            sar_matrix, sar_shape_read = geometry.matrix_from_gdal(vrt.transform.to_gdal()), (vrt.height, vrt.width)
-    else:
-        sar_shape_read = sar_shape
+            sar_matrix, sar_shape = geometry.matrix_from_gdal(vrt.transform.to_gdal()), (vrt.height, vrt.width)
     parsed = naming.parse(optical.name)
     return ScenePair(
-        name=name or (parsed.scene if parsed else optical.stem),
+        name=name or as_utf8(parsed.scene if parsed else optical.stem),
         aoi=parsed.aoi if parsed else naming.aoi_of(optical.stem),
         optical=optical,
         sar=sar,
-        shape=shape,
+        shape=header.shape,
         transform=matrix,
         sar_to_optical=np.linalg.inv(matrix) @ sar_matrix,
-        centre_offset_px=_centre_offset(matrix, crs, original, sar_crs, sar_shape),
+        centre_offset_px=_centre_offset(header, sar_header),
         crs=crs,
-        sar_shape=sar_shape_read,
+        sar_shape=sar_shape,
         reproject_sar=reproject,
         tiepoints_csv=Path(tiepoints_csv) if tiepoints_csv else None,
     )
@@ -303,14 +335,12 @@ def _is_rotated(matrix: Matrix) -> bool:
     return abs(matrix[0, 1]) + abs(matrix[1, 0]) > _NO_ROTATION * (abs(matrix[0, 0]) + abs(matrix[1, 1]))
 
 
-def _centre_offset(
-    matrix: Matrix, crs: object, sar_matrix: Matrix, sar_crs: object, sar_shape: tuple[int, int]
-) -> np.ndarray:
+def _centre_offset(optical: Header, sar: Header) -> np.ndarray:
     """Half a SAR pixel, at the SAR image's centre, in optical px, less half an optical pixel."""
-    centre = np.array([sar_shape[1] / 2, sar_shape[0] / 2])
-    geo = reproject_points(geometry.apply(sar_matrix, np.stack([centre, centre + 0.5])), sar_crs, crs)
-    optical = geometry.apply(np.linalg.inv(matrix), geo)
-    return optical[1] - optical[0] - 0.5
+    centre = np.array([sar.shape[1] / 2, sar.shape[0] / 2])
+    geo = reproject_points(geometry.apply(sar.matrix, np.stack([centre, centre + 0.5])), sar.crs, optical.crs)
+    index = geometry.apply(np.linalg.inv(optical.matrix), geo)
+    return index[1] - index[0] - 0.5
 
 
 def without_labels(pair: ScenePair) -> ScenePair:

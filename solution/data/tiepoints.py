@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 
 from solution.core.errors import InputError
+from solution.data import qgis
+from solution.data.tables import GivenTable, read_table
 
 TIEPOINT_COLUMNS = ("sar_row", "sar_col", "optical_row", "optical_col")
 
@@ -42,39 +44,44 @@ class TiePoints:
 
 
 def read_tiepoint_csv(path: Path) -> pd.DataFrame:
-    """The tie-point table, int64, in file order.
+    """The tie-point table of a scene, int64, in file order.
 
     Raises `InputError` for a missing file, wrong columns, or values that are not whole numbers.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; check the path of the tie-point CSV")
-    try:
-        table = pd.read_csv(path, skipinitialspace=True)
-    except (ValueError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"{path}: is not a readable CSV ({str(error).splitlines()[0]}); its header must be {','.join(TIEPOINT_COLUMNS)}"
-        ) from error
-    return whole_tiepoints(table, path)
-
-
-def whole_tiepoints(table: pd.DataFrame, path: Path) -> pd.DataFrame:
-    """The tie-point columns of a table as int64.
-
-    Raises `InputError`, which names the file, for wrong columns, or values that are not whole numbers.
-    """
-    missing = [column for column in TIEPOINT_COLUMNS if column not in table.columns]
-    if missing:
-        raise InputError(
-            f"{path}: lacks the column(s) {', '.join(missing)}; the header must be {','.join(TIEPOINT_COLUMNS)}"
-        )
-    table = table[list(TIEPOINT_COLUMNS)].apply(pd.to_numeric, errors="coerce")
-    bad = ~np.isfinite(table.to_numpy(np.float64)).all(axis=1) | (table.to_numpy(np.float64) % 1 != 0).any(axis=1)
+    table = read_table(path)
+    if not table.holds(TIEPOINT_COLUMNS):
+        raise table.lacks(TIEPOINT_COLUMNS)
+    values = table.numbers(TIEPOINT_COLUMNS, "a whole number")
+    bad = ~np.isfinite(values).all(axis=1) | (values % 1 != 0).any(axis=1)
     if bad.any():
         raise InputError(
             f"{path}: data row {int(np.flatnonzero(bad)[0]) + 1} holds a value that is not a whole number; tie-points are pixel indices"
         )
-    return table.astype(np.int64)
+    with np.errstate(invalid="ignore"):  # numbers beyond int64 lie outside every image, which is said later
+        return pd.DataFrame(values.astype(np.int64), columns=list(TIEPOINT_COLUMNS))
+
+
+def tiepoints_between(table: GivenTable, optical: Path, sar: Path) -> pd.DataFrame | None:
+    """Tie-points of people's own, `TIEPOINT_COLUMNS` in float64, fractions kept; None where the table holds other columns.
+
+    Args:
+        table: SN9 tie-points, or what the QGIS georeferencer saved (`solution.data.qgis`).
+
+    Raises:
+        InputError: cells that are text or empty, or as `qgis.as_tiepoints`.
+    """
+    if table.holds(TIEPOINT_COLUMNS):
+        found = pd.DataFrame(table.numbers(TIEPOINT_COLUMNS), columns=list(TIEPOINT_COLUMNS))
+    elif qgis.source_columns(table):
+        found = qgis.as_tiepoints(table, optical, sar)
+    else:
+        return None
+    bad = ~np.isfinite(found.to_numpy()).all(axis=1)
+    if bad.any():
+        raise InputError(
+            f"{table.path}: data row {int(np.flatnonzero(bad)[0]) + 1} has an empty cell; fill or remove it"
+        )
+    return found
 
 
 def check_range(table: pd.DataFrame, path: Path, optical_shape: tuple[int, int], sar_shape: tuple[int, int]) -> None:
@@ -89,10 +96,11 @@ def check_range(table: pd.DataFrame, path: Path, optical_shape: tuple[int, int],
         "sar_col": sar_shape[1],
     }
     for column, limit in limits.items():
-        bad = (table[column] < 0) | (table[column] >= limit)
+        # Half a pixel around: an index is the place of a pixel's centre
+        bad = (table[column] < -0.5) | (table[column] >= limit - 0.5)
         if bad.any():
             row = int(np.flatnonzero(bad)[0])
             raise InputError(
-                f"{path}: {column} {int(table[column].iloc[row])} in data row {row + 1} is outside the image (0 to {limit - 1}); "
+                f"{path}: {column} {table[column].iloc[row]:g} in data row {row + 1} is outside the image (0 to {limit - 1}); "
                 "check that the CSV belongs to this pair"
             )

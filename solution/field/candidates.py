@@ -171,7 +171,8 @@ def read(path: Path) -> pd.DataFrame:
     if not path.is_file():
         raise InputError(f"{path}: no such candidates file; make it with the propose stage")
     try:
-        table = pq.read_table(path).to_pandas()
+        with path.open("rb") as file:
+            table = pq.read_table(file).to_pandas()
     except (pa.ArrowException, OSError) as error:
         raise InputError(
             f"{path}: is not a readable parquet file ({str(error).splitlines()[0][:120]}); propose it again"

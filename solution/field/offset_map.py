@@ -15,8 +15,9 @@ from solution.core import geometry
 from solution.core.artefact import atomic_path
 from solution.core.errors import InputError
 from solution.core.geometry import Window
-from solution.data.raster import open_raster
+from solution.data.opening import open_raster
 from solution.data.scene import ScenePair
+from solution.data.validity import read_data
 from solution.field.shiftfield import Fit
 
 BAND_NAMES = ("dx", "dy")
@@ -138,10 +139,8 @@ def _sample_sar(source: rasterio.io.DatasetReader, position: np.ndarray, dtype: 
     high = np.minimum(np.ceil(position.max(axis=(0, 1))).astype(int) + 2, [source.width, source.height])
     if (high <= low).any():
         return np.zeros(position.shape[:2], dtype=dtype)
-    raw = source.read(1, window=RasterWindow(*low.tolist(), *(high - low).tolist())).astype(np.float32)
-    data = np.isfinite(raw) & (raw != 0)
-    if source.nodata is not None:
-        data &= raw != np.float32(source.nodata)
+    block, data = read_data(source, [1], RasterWindow(*low.tolist(), *(high - low).tolist()))
+    raw = block[0].astype(np.float32)
     local = (position - low).astype(np.float32)
     planes = np.stack([np.where(data, raw, 0), data.astype(np.float32)], axis=-1)
     value, share = np.moveaxis(

@@ -23,8 +23,10 @@ from rasterio.windows import Window as RasterWindow
 
 from solution.core.errors import InputError
 from solution.core.geometry import Window
-from solution.data.raster import open_raster
+from solution.data.frame import check_placed
 from solution.data.scene import ScenePair
+from solution.data.validity import data_bands
+from solution.data.views import open_image
 from solution.field import fitting
 from solution.field.robust import scale, student
 from solution.field.settings import MIN_FIELD
@@ -98,14 +100,12 @@ class ReliefFit(Fit):
 @contextmanager
 def open_relief(path: Path, pair: ScenePair) -> Iterator[Relief]:
     """A DEM as seen on the optical grid. Raises `InputError` without a CRS, or with more than one band."""
-    with open_raster(path) as dataset:
-        if dataset.crs is None:
+    with open_image(path) as dataset:
+        check_placed(dataset, path)
+        bands = len(data_bands(dataset))
+        if bands != 1:
             raise InputError(
-                f"{path}: has no coordinate system (CRS); assign one, for example: gdal_edit.py -a_srs EPSG:4326 {path.name}"
-            )
-        if dataset.count != 1:
-            raise InputError(
-                f"{path}: has {dataset.count} bands where a DEM has one; pick one, for example: gdal_translate -b 1 {path.name} dem.tif"
+                f"{path}: has {bands} bands where a DEM has one; pick one, for example: gdal_translate -b 1 {path.name} dem.tif"
             )
         height, width = pair.shape
         grid = {"crs": pair.crs, "transform": Affine(*pair.transform[:2].ravel()), "width": width, "height": height}

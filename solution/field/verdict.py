@@ -7,7 +7,7 @@ alone tells no wrong world from a right one. What all candidates get wrong alike
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -53,7 +53,8 @@ class Verdict:
         reasons: what keeps it from being ok, for people.
         radius_px: median over the map of the radius within which the true place lies with a probability of 68 %; NaN
             where nothing is known.
-        support: share of the map that has agreeing candidates nearby, and where the images speak for it.
+        support: share of the map that has agreeing candidates nearby, and where the images speak for it; ground without
+            data does not count.
         agreeing: share of the candidates that the fit kept.
         margin: what the images say for the map beyond what chance gives away, see `contrast`; None where it was not
             looked at.
@@ -92,6 +93,7 @@ def judge(
     shape: tuple[int, int],
     asked: Collection[str] = (),
     standing: Standing | None = None,
+    masked: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None,
 ) -> Verdict:
     """The verdict on a fit.
 
@@ -102,10 +104,15 @@ def judge(
         asked: sources that were to propose. That one of them found nothing is a bad sign: flow finds something in pure
             noise too, and agrees with itself there, but the matcher finds nothing.
         standing: what the images themselves say; None = they were not asked.
+        masked: (N, 2) optical indices and shifts -> (N,) bool, ground without data, which needs no support; None =
+            there is none.
     """
     kept = (table["outlier"] == "").to_numpy()
     agreeing = float(kept.mean()) if len(kept) else 0.0
-    support = _support(table.loc[kept, ["x", "y"]].to_numpy(), shape, standing)
+    places = _places(shape)
+    if masked is not None:
+        places = places[~masked(places, fit.shift_at(places))]
+    support = _support(table.loc[kept, ["x", "y"]].to_numpy(), places, _REACH * max(shape), standing)
     margin = standing.margin if standing is not None else None
     if fit.kind == "zero":
         return Verdict(
@@ -143,14 +150,18 @@ def worst(words: Iterable[str]) -> str:
     return max(words, key=WORDS.index, default="ok")
 
 
-def _support(xy: np.ndarray, shape: tuple[int, int], standing: Standing | None) -> float:
-    """Share of the map that lies within `_REACH` of a candidate, and where the images speak for the map, by a lattice of
-    places."""
-    if not len(xy):
+def _places(shape: tuple[int, int]) -> np.ndarray:
+    """(N, 2) a lattice over the map."""
+    axes = (np.linspace(0, size - 1, _PLACES) for size in shape[::-1])
+    return np.stack(np.meshgrid(*axes), axis=-1).reshape(-1, 2)
+
+
+def _support(xy: np.ndarray, places: np.ndarray, reach_px: float, standing: Standing | None) -> float:
+    """Share of places (N, 2) that lie within reach of a candidate, and where the images speak for the map."""
+    if not len(xy) or not len(places):
         return 0.0
-    places = np.stack(np.meshgrid(*(np.linspace(0, size - 1, _PLACES) for size in shape[::-1])), axis=-1).reshape(-1, 2)
     distance, _ = cKDTree(xy).query(places)
-    supported = distance <= _REACH * max(shape)
+    supported = distance <= reach_px
     if standing is not None:
         supported &= standing.clear_at(places)
     return float(supported.mean())

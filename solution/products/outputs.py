@@ -51,6 +51,10 @@ class Outputs:
         """All files that may be written, or removed because they speak of an older map."""
         return [self.map, self.report, self.table, self.sigma, *filter(None, [self.warped_sar])]
 
+    def speaking_of_it(self) -> list[Path]:
+        """Files beside the map that say something of it, and are stale once it is replaced."""
+        return [self.report, self.sigma]
+
     def finished(self, key: str) -> dict | None:
         """The report of an earlier run with the same key, where all that is asked for is there, and each file is the
         one that the report describes."""
@@ -68,8 +72,8 @@ class Outputs:
     def write(self, fit: Fit, table: pd.DataFrame, pair: ScenePair) -> dict[str, Path]:
         """Write all but the report, each file whole or not at all; returns what was written, by the name in the
         report."""
-        self.report.unlink(missing_ok=True)  # it speaks of a map that is now replaced
-        self.sigma.unlink(missing_ok=True)
+        for path in self.speaking_of_it():
+            path.unlink(missing_ok=True)
         candidates.write(self.table, table)
         offset_map.write_map(self.map, fit, pair)
         written = {"map": self.map, "candidates": self.table}

@@ -13,7 +13,7 @@ from solution.core.artefact import atomic_path
 from solution.core.errors import InputError
 from solution.core.geometry import Window
 from solution.core.outputs import check_outputs
-from solution.data.raster import open_raster
+from solution.data.opening import open_raster
 from solution.data.scene import ScenePair
 
 _LONGEST_PX = 700  # longest side of a panel

@@ -85,6 +85,8 @@ def predict_pair(
         )
 
     pair.check()
+    for line in pair.remarks():
+        say(line)
     with watch.part("surface"):
         ground = Ground.of(pair, surface, progress, by_statistics=not settings.keep_water)
     work = files.map.parent / WORK / f"{files.map.stem}_{key}"
@@ -94,7 +96,7 @@ def predict_pair(
         fit, table = fitting.fit(table, pair.shape, pair.gsd_m, _AS_FITTED, ground.moves(table))
     standing = proposals.contrast().of(fit)
     fit = standing.widened(fit)
-    found = verdict.judge(fit, table, pair.shape, settings.asked(), standing)
+    found = verdict.judge(fit, table, pair.shape, settings.asked(), standing, pair.masked)
     with watch.part("write"):
         written = files.write(found.known(fit), table, pair)
     files.write_report({**_about(pair, settings, key), **_told(fit, found, table)}, written)

@@ -20,8 +20,12 @@ from solution.core.errors import InputError
 from solution.core.geometry import Window, tile_grid
 from solution.core.outputs import check_outputs
 from solution.core.progress import Progress
-from solution.data.raster import check_sar, open_raster, read_sar, sar_overview
+from solution.data.fill import remarks_on
+from solution.data.frame import check_sar
+from solution.data.opening import on_disk
+from solution.data.raster import read_sar, sar_overview
 from solution.data.registered import read_image
+from solution.data.views import open_image
 from solution.proposers.warped import Translate
 from solution.samples.images import byte_values, to_bytes
 
@@ -106,7 +110,9 @@ def paint_image(sar: np.ndarray, paint: Translate, name: str = "", progress: Pro
     return np.ascontiguousarray(np.moveaxis(np.concatenate(rows, axis=1), 0, -1))
 
 
-def run(source: Path, out: Path, paint: Translate, progress: Progress | None) -> int:
+def run(
+    source: Path, out: Path, paint: Translate, progress: Progress | None, say: Callable[[str], None] = print
+) -> int:
     """Translate a SAR GeoTIFF into a GeoTIFF, a PNG into a PNG, or every PNG of a folder into a folder.
 
     Returns:
@@ -116,7 +122,7 @@ def run(source: Path, out: Path, paint: Translate, progress: Progress | None) ->
         InputError: nothing to read, or an output that does not go with the input.
     """
     source, out = Path(source), Path(out)
-    if not source.exists():
+    if not source.is_dir() and not on_disk(source):
         raise InputError(f"{source}: no such file or folder; check the path")
     if source.is_dir():
         return _run_folder(source, out, paint, progress)
@@ -128,7 +134,12 @@ def run(source: Path, out: Path, paint: Translate, progress: Progress | None) ->
     if out.suffix.lower() not in kinds or out.is_dir():
         raise InputError(f"{out}: must be a file that ends in {kinds[0]}, like the input {source.name}")
     check_outputs([out], [source])
-    (run_png if kinds == (".png",) else run_raster)(source, out, paint, progress)
+    if kinds == (".png",):
+        run_png(source, out, paint, progress)
+        return 1
+    run_raster(source, out, paint, progress)
+    for line in remarks_on(source):
+        say(line)
     return 1
 
 
@@ -160,7 +171,7 @@ def run_raster(source: Path, out: Path, paint: Translate, progress: Progress | N
     Raises:
         InputError: unreadable, complex, of several bands, or nothing but nodata.
     """
-    with open_raster(source) as dataset:
+    with open_image(source) as dataset:
         check_sar(dataset, source)
         overview = sar_overview(dataset)
         if not overview.valid.any():

@@ -72,5 +72,11 @@ class Proposer(Generic[Settings]):
     learned: bool = True
 
     def propose(self, context: Context) -> pd.DataFrame:
-        """Candidates for the scene of the context. Raises `InputError` for missing or foreign weights."""
-        return self.how(context, self.settings)
+        """Candidates for the scene of the context, none of them on masked ground.
+
+        Raises:
+            InputError: missing or foreign weights.
+        """
+        table = self.how(context, self.settings)
+        masked = context.pair.masked(table[["x", "y"]].to_numpy(), table[["dx", "dy"]].to_numpy())
+        return table[~masked].reset_index(drop=True) if masked.any() else table

@@ -10,7 +10,7 @@ from rasterio.enums import Resampling
 from scipy.interpolate import RBFInterpolator
 from scipy.spatial import cKDTree
 
-from solution.data.raster import open_raster
+from solution.data.opening import open_raster
 
 _TRUTH_STEP_PX = 8
 _DENSE_SPLINE = 600  # tie-points up to which one spline over all of them is cheap

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import rasterio
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -14,8 +15,10 @@ from rich.text import Text
 
 from solution.core import geometry
 from solution.core.errors import InputError
+from solution.core.geometry import Matrix
 from solution.data.finding import SceneFiles, find_scenes
-from solution.data.raster import open_raster
+from solution.data.metres import pixel_size_m
+from solution.data.opening import open_raster
 from solution.data.scene import ScenePair
 from solution.scoring import score
 
@@ -120,10 +123,10 @@ def _attempt(report: SceneReport, step: Callable[[], ScenePair | None]) -> Scene
 def _header(path: Path, kind: str, report: SceneReport) -> None:
     """Size, dtype, GSD and CRS of one raster; the pair's own checks find the faults."""
     with open_raster(path) as dataset:
-        size = np.hypot(*geometry.matrix_from_gdal(dataset.transform.to_gdal())[:2, :2])
+        matrix = geometry.matrix_from_gdal(dataset.transform.to_gdal())
         bands = f"{dataset.count} x " if dataset.count > 1 else ""
         setattr(
-            report, kind, f"{dataset.width} x {dataset.height}, {bands}{dataset.dtypes[0]}, {_gsd(size, dataset.crs)}"
+            report, kind, f"{dataset.width} x {dataset.height}, {bands}{dataset.dtypes[0]}, {_gsd(matrix, dataset)}"
         )
         setattr(report, "crs" if kind == "optical" else "sar_crs", _crs_name(dataset.crs))
 
@@ -158,9 +161,11 @@ def _cells(report: SceneReport) -> list[str]:
     ]
 
 
-def _gsd(size: np.ndarray, crs: object) -> str:
+def _gsd(matrix: Matrix, dataset: rasterio.io.DatasetReader) -> str:
     """Pixel size; both axes where they differ in the digits shown."""
-    unit = "deg" if getattr(crs, "is_geographic", False) else "m"
+    degrees = getattr(dataset.crs, "is_geographic", False)
+    size = np.hypot(*matrix[:2, :2]) if degrees else pixel_size_m(matrix, dataset.crs, dataset.shape)
+    unit = "deg" if degrees else "m"
     x, y = (f"{value:.4g}" for value in size)
     return f"{x} {unit}" if x == y else f"{x} x {y} {unit}"
 

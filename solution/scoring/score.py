@@ -23,9 +23,13 @@ from rasterio.windows import Window
 
 from solution.core.errors import InputError
 from solution.data.finding import discover
-from solution.data.raster import open_raster
-from solution.data.scene import ScenePair, reproject_points
-from solution.data.tiepoints import read_tiepoint_csv
+from solution.data.frame import read_header, reproject_points
+from solution.data.metres import pixel_size_m
+from solution.data.opening import open_raster
+from solution.data.qgis import POINT_COLUMNS
+from solution.data.scene import ScenePair
+from solution.data.tables import read_table
+from solution.data.tiepoints import TIEPOINT_COLUMNS, tiepoints_between
 from solution.scoring.submission import MAP_PREFIXES, map_name
 
 WITHIN_PX = (1, 3, 5, 10, 25)
@@ -44,7 +48,7 @@ class Reference:
         rows, cols: (N,) int64, optical index.
         dx, dy: (N,) float64, whole optical px.
         shape: (height, width) of the optical image.
-        pixel_m: width of an optical pixel in metres; NaN where the CRS has no length unit.
+        pixel_m: width of an optical pixel in metres on the ground: the official tool multiplies px by the x resolution.
     """
 
     rows: np.ndarray
@@ -88,22 +92,26 @@ class PairScore:
 
 
 def reference(tiepoints_csv: Path, optical: Path, sar: Path) -> Reference:
-    """Whole-pixel reference shifts of a pair.
+    """Whole-pixel reference shifts of a pair. Tie-points with fractions are looked up at the nearest optical pixel.
 
     Raises:
-        InputError: unreadable image or CSV, missing CRS, optical index outside the image.
+        InputError: unreadable image or CSV, an image that lies nowhere, optical index outside the image.
     """
-    table = read_tiepoint_csv(tiepoints_csv)
+    given = read_table(tiepoints_csv)
+    table = tiepoints_between(given, optical, sar)
+    if table is None:
+        raise given.lacks(TIEPOINT_COLUMNS, POINT_COLUMNS)
+    sar_crs, header = read_header(sar, "SAR").crs, read_header(optical, "optical")
+    shape, pixel_m = header.shape, float(pixel_size_m(header.matrix, header.crs, header.shape)[0])
     with open_raster(sar) as dataset:
         sar_geo = _positions(dataset, table["sar_col"], table["sar_row"])
-        sar_crs = _crs(dataset, sar)
     with open_raster(optical) as dataset:
-        shape, pixel_m = dataset.shape, _pixel_m(dataset, optical)
-        cols, rows = table["optical_col"].to_numpy(), table["optical_row"].to_numpy()
+        places = table[["optical_col", "optical_row"]].to_numpy()
+        cols, rows = np.rint(places).astype(np.int64).T
         _check_inside(tiepoints_csv, rows, cols, shape)
         resolution = np.array([dataset.transform.a, dataset.transform.e])
         sar_geo = reproject_points(sar_geo, sar_crs, dataset.crs)
-        shift = np.rint((sar_geo - _positions(dataset, cols, rows)) / resolution)
+        shift = np.rint((sar_geo - _positions(dataset, *places.T)) / resolution)
     if not np.isfinite(shift).all():
         raise InputError(
             f"{tiepoints_csv}: a SAR position has no counterpart in the CRS of {optical}; check that the files belong together"
@@ -239,7 +247,7 @@ def _positions(dataset: rasterio.io.DatasetReader, cols: np.ndarray, rows: np.nd
     bit."""
     x0, x_resolution, _, y0, _, y_resolution = dataset.transform.to_gdal()
     return np.column_stack(
-        [x0 + np.asarray(cols, np.int64) * x_resolution, y0 + np.asarray(rows, np.int64) * y_resolution]
+        [x0 + np.asarray(cols, np.float64) * x_resolution, y0 + np.asarray(rows, np.float64) * y_resolution]
     )
 
 
@@ -256,23 +264,6 @@ def _read_pixels(map_path: Path, truth: Reference) -> np.ndarray:
         pixels = zip(truth.rows.tolist(), truth.cols.tolist(), strict=True)
         values = [dataset.read([1, 2], window=Window(col, row, 1, 1)).ravel() for row, col in pixels]
         return np.array(values, dtype=dataset.dtypes[0]).reshape(-1, 2)
-
-
-def _crs(dataset: rasterio.io.DatasetReader, path: Path) -> rasterio.crs.CRS:
-    if dataset.crs is None:
-        raise InputError(
-            f"{path}: has no coordinate system (CRS); assign one, for example: gdal_edit.py -a_srs EPSG:32637 {Path(path).name}"
-        )
-    return dataset.crs
-
-
-def _pixel_m(dataset: rasterio.io.DatasetReader, path: Path) -> float:
-    """The official tool multiplies px by the x resolution; so does this, after turning feet or degrees into metres."""
-    crs, width = _crs(dataset, path), dataset.transform.a
-    if crs.is_geographic:
-        _, latitude = dataset.transform * (dataset.width / 2, dataset.height / 2)
-        return width * 111_320.0 * math.cos(math.radians(latitude))
-    return width * crs.linear_units_factor[1] if crs.is_projected else math.nan
 
 
 def _check_inside(path: Path, rows: np.ndarray, cols: np.ndarray, shape: tuple[int, int]) -> None:

@@ -15,7 +15,10 @@ from rasterio.windows import Window as RasterWindow
 
 from solution.core.errors import InputError
 from solution.core.geometry import Window
-from solution.data import raster
+from solution.data.frame import read_header
+from solution.data.opening import on_disk
+from solution.data.validity import data_bands, read_data
+from solution.data.views import open_image
 from solution.surface import RATIO_SCALE
 
 _STRIP_ROWS = 512  # that are read at once
@@ -95,17 +98,19 @@ def open_scene(path: Path, bands: int | None = None) -> Iterator[SurfaceScene]:
         InputError: unreadable, without CRS or geotransform, complex, another number of bands than 1 (HH), 2 (HH, HV) or
             3 (HH, HV, ratio), fewer than asked for, or no data anywhere.
     """
-    raster.read_header(path, "SAR")
-    with raster.open_raster(path) as dataset:
+    read_header(path, "SAR")
+    with open_image(path) as dataset:
         yield scene_of(dataset, path, bands)
 
 
 def scene_of(dataset: rasterio.io.DatasetReader, path: Path, bands: int | None = None) -> SurfaceScene:
     """As `open_scene`, from an open raster, which may be a warped view of the file at `path`."""
-    if bands is not None and bands > dataset.count:
-        raise InputError(f"{path}: has {dataset.count} band(s) and not the {bands} asked for; pass a smaller --bands")
-    chosen = tuple(range(1, (bands or dataset.count) + 1))
-    if len(chosen) not in (1, 2, 3):
+    found = data_bands(dataset)
+    if bands is not None and bands > len(found):
+        raise InputError(f"{path}: has {len(found)} band(s) and not the {bands} asked for; pass a smaller --bands")
+    chosen = tuple(found[:bands])
+    # Four bytes a pixel are tagged as three and alpha by default, whatever they hold
+    if len(chosen) not in (1, 2, 3) or (bands is None and dataset.count > 3):
         raise InputError(
             f"{path}: has {dataset.count} bands; surface classes need 1 (HH), 2 (HH, HV) or 3 (HH, HV, ratio): --bands takes the first ones, gdal_translate -b any"
         )
@@ -117,7 +122,7 @@ def scene_of(dataset: rasterio.io.DatasetReader, path: Path, bands: int | None =
 def find_images(place: Path) -> list[Path]:
     """A GeoTIFF itself, or those of a folder in order of their names."""
     place = Path(place)
-    if place.is_file():
+    if not place.is_dir() and on_disk(place):
         return [place]
     found = sorted(path for path in place.glob("*") if path.suffix.lower() in _SUFFIXES) if place.is_dir() else []
     if not found:
@@ -128,9 +133,8 @@ def find_images(place: Path) -> list[Path]:
 def _read(
     dataset: rasterio.io.DatasetReader, bands: tuple[int, ...], window: RasterWindow
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Raw values, 0 where not finite, and validity: finite, and neither nodata nor zero in all bands."""
-    raw = dataset.read(list(bands), window=window)
-    valid = raster.has_data(raw, dataset.nodata)
+    """Raw values, 0 where not finite, and which pixels carry data."""
+    raw, valid = read_data(dataset, bands, window)
     return (np.where(np.isfinite(raw), raw, 0) if raw.dtype.kind == "f" else raw), valid
 
 

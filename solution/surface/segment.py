@@ -24,7 +24,7 @@ from solution.core.errors import InputError
 from solution.core.geometry import Window
 from solution.core.outputs import check_outputs
 from solution.core.progress import Progress
-from solution.data.raster import files_behind
+from solution.data.opening import files_behind
 from solution.surface import COLOURS, LETTERS, NAMES, PATCH_PX
 from solution.surface.network import PatchClassifier, check_channels, probabilities
 from solution.surface.scenes import SurfaceScene, open_scene

@@ -27,6 +27,9 @@ from scipy import ndimage
 from solution.core.errors import InputError
 from solution.core.progress import Progress
 from solution.data import raster
+from solution.data.frame import check_sar
+from solution.data.validity import data_of
+from solution.data.views import open_image
 from solution.surface import NAMES
 from solution.surface.cellgrid import CellGrid
 from solution.surface.network import PatchClassifier, check_channels
@@ -127,8 +130,8 @@ def from_statistics(path: Path, config: WaterConfig) -> CellGrid:
     Raises:
         InputError: unreadable, or not one band of real values.
     """
-    with raster.open_raster(path) as dataset:
-        raster.check_sar(dataset, path)
+    with open_image(path) as dataset:
+        check_sar(dataset, path)
         if min(dataset.shape) < CELL_PX:
             raise InputError(
                 f"{path}: is {dataset.width} x {dataset.height} px, too small for a water mask; choose a larger image"
@@ -162,15 +165,12 @@ def on_cells(values: np.ndarray, shape: tuple[int, int]) -> CellGrid:
 def _strip(dataset, top: int, decibel: bool) -> np.ndarray:
     """`cell_sums` (5, h, w) of the whole cells of the strip that begins at row `top`."""
     rows = min(_STRIP_CELLS * CELL_PX, dataset.height - top) // CELL_PX * CELL_PX
-    raw = dataset.read(1, window=RasterWindow(0, top, dataset.width // CELL_PX * CELL_PX, rows))
+    window = RasterWindow(0, top, dataset.width // CELL_PX * CELL_PX, rows)
+    raw = dataset.read(1, window=window)
     amplitude = raw.astype(np.float32)
     # Zeros among other amplitudes are dark water, not gaps: a cell counts as a gap where it holds nothing else.
     # Among decibels zeros fill what is empty.
-    data = (
-        np.isfinite(amplitude)
-        & (amplitude != dataset.nodata if dataset.nodata else True)
-        & ((amplitude != 0) | (not decibel))
-    )
+    data = data_of(dataset, raw[None], window, zeros=not decibel)
     amplitude = np.where(data, amplitude, 0)
     amplitude = np.where(data, 10 ** (amplitude / 20), 0) if decibel else np.maximum(amplitude, 0)
     return cell_sums(amplitude, _QUANTISATION if raw.dtype.kind in "ui" else 0.0)

@@ -11,7 +11,8 @@ from rasterio.warp import transform as warp_points
 
 from solution.core.geometry import Window
 from solution.data import finding, scene
-from solution.data.raster import OVERVIEW_CELL, open_raster, output_grid
+from solution.data.opening import open_raster
+from solution.data.raster import OVERVIEW_CELL, output_grid
 from solution.data.scene import open_pair
 from solution.tests.conftest import ORIGIN, write_raster, write_tiepoints
 

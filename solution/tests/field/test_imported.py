@@ -139,3 +139,66 @@ def test_points_beside_the_image_fail_with_a_verdict_and_no_uncertainty(scene, o
 def test_an_output_that_is_a_folder_is_refused_first(scene, tmp_path, run):
     code, *said = run(*arguments(scene.tiepoints_csv, scene, tmp_path))
     assert code == 2 and "is a folder" in "".join(said)
+
+
+@pytest.mark.parametrize("kind", ["decimal commas", "UTF-16", "capitals", "SN9 with fractions"])
+def test_tables_of_every_dialect(kind, scene, own, tmp_path, run):
+    path = tmp_path / "own.csv"
+    if kind == "SN9 with fractions":
+        table = pd.read_csv(scene.tiepoints_csv).astype(float)
+        table[["sar_row", "optical_row"]] += [0.25, 0.5]  # half as many optical px as SAR px: the shift stays
+        table.to_csv(path, index=False)
+    elif kind == "decimal commas":
+        own.to_csv(path, index=False, sep=";", decimal=",", encoding="utf-8-sig")
+    else:
+        named = own.rename(columns={"x": " X", "dx": "DX "}) if kind == "capitals" else own
+        named.to_csv(path, index=False, sep="\t", encoding="utf-16" if kind == "UTF-16" else "utf-8")
+    points = read_given(path, scene.open())
+    half = 0.5 * (kind == "SN9 with fractions")
+    np.testing.assert_allclose(points[["x", "y"]], own[["x", "y"]] + [0, half], atol=1e-9)
+    np.testing.assert_allclose(points[["dx", "dy"]], own[["dx", "dy"]], atol=1e-9)
+    code, printed, _ = run(*arguments(path, scene, tmp_path / "map.tif"))
+    assert code == 0 and "of 72 tie-points set aside" in printed
+
+
+@pytest.mark.parametrize("column", ["confidence", "sigma_px", "cycle_px"])
+def test_text_for_a_number_is_an_error_and_its_mend_helps(column, scene, own, tmp_path, run):
+    path = tmp_path / "own.csv"
+    own.assign(**{column: ["high"] + ["1"] * (len(own) - 1)}).to_csv(path, index=False)
+    code, _, err = run(*arguments(path, scene, tmp_path / "map.tif"))
+    assert code == 2 and f"in column {column}: 'high' is not a number; correct or remove it" in err
+    own.assign(**{column: [""] + ["1"] * (len(own) - 1)}).to_csv(path, index=False)
+    assert run(*arguments(path, scene, tmp_path / "map.tif"))[0] == 0
+
+
+def test_a_wrong_table_is_told_with_its_columns(scene, tmp_path, run):
+    path = tmp_path / "own.csv"
+    path.write_text("Lon;Lat;Height\n1;2;3\n")
+    code, _, err = run(*arguments(path, scene, tmp_path / "map.tif"))
+    assert code == 2 and "it has lon, lat, height;" in err
+    assert "must be x,y,dx,dy or sar_row,sar_col,optical_row,optical_col" in err and "mapx,mapy,sourcex,sourcey" in err
+
+
+def test_what_spoke_of_an_older_map_goes(scene, own, tmp_path, run):
+    own.to_csv(tmp_path / "own.csv", index=False)
+    own.assign(x=own["x"] + 5000).to_csv(tmp_path / "beside.csv", index=False)
+    out, asked = tmp_path / "map.tif", tmp_path / "radius.tif"
+    stale = [tmp_path / "map.sigma.tif", tmp_path / "map.report.json"]
+    for path in stale:
+        path.write_text("of an older map")
+    assert run(*arguments(tmp_path / "own.csv", scene, out), "--uncertainty", asked)[0] == 0
+    assert asked.is_file() and not any(path.exists() for path in stale)
+    # No radius is known of the next map, and the one of the last is not left beside it
+    code, printed, _ = run(*arguments(tmp_path / "beside.csv", scene, out), "--uncertainty", asked)
+    assert code == 3 and "radius.tif: not written" in printed and not asked.exists()
+
+
+def test_bad_input_removes_nothing_and_an_input_is_never_stale(scene, own, tmp_path, run):
+    out, sigma = tmp_path / "map.tif", tmp_path / "map.sigma.tif"
+    sigma.write_text("of an older map")
+    (tmp_path / "bad.csv").write_text("a,b\n1,2\n")
+    assert run(*arguments(tmp_path / "bad.csv", scene, out))[0] == 2 and sigma.exists()
+    table = tmp_path / "map.report.json"  # an odd name for tie-points, but somebody's
+    own.to_csv(table, index=False)
+    assert run(*arguments(table, scene, out))[0] == 0
+    assert table.exists() and not sigma.exists()

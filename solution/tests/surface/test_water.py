@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import rasterio
 import torch
+from rasterio.transform import Affine
 from scipy.ndimage import gaussian_filter
 
 from solution.core.errors import InputError
@@ -175,3 +176,16 @@ def test_a_classifier_says_where_water_or_ice_is(tmp_path, moving):
         False,
         False,
     ]
+
+
+def test_undeclared_fill_is_no_data(tmp_path):
+    """Beside -9999, all other decibels would be equally bright."""
+    rng = np.random.default_rng(0)
+    decibels = (20 * np.log10(rng.rayleigh(1.0, (1, 320, 320)) + 1e-3)).astype(np.float32)
+    decibels[:, :, 200:] -= 20.0
+    path = tmp_path / "s.tif"
+    write_raster(path, decibels, Affine(10, 0, 5e5, 0, -10, 5e6), "EPSG:32637")
+    whole = water.mask(path).values
+    decibels[:, :64, :64] = -9999
+    write_raster(path, decibels, Affine(10, 0, 5e5, 0, -10, 5e6), "EPSG:32637")
+    assert whole.any() and np.array_equal(water.mask(path).values, whole)
