@@ -96,3 +96,24 @@ def speed(
     score_tables.show(speeds.table(found), [])
     for line in dict.fromkeys(line for cells in found.values() for line in table.problems(cells)):
         say(line)
+
+
+@app.command()
+def verdicts(
+    data: Path = typer.Argument(..., metavar="DATA_DIR", help="Labelled scenes."),
+    source: list[str] = typer.Option([], help="Only this source, as in predict; may be given again."),
+    out: Path = typer.Option(Path("runs/verdicts"), help="Gets verdicts.json; a killed run goes on there."),
+    folds: SplitAndTeams = FOLDS,
+    device: Device = "auto",
+) -> None:
+    """Judge the verdicts: predict labelled pairs, and pairs that cannot match (every optical image with every other
+    scene's SAR image; the SAR image mirrored, turned, shifted, speckle, flat), and count what is said of them."""
+    from solution.benchmark import scenes
+    from solution.benchmark import verdicts as judged
+    from solution.products.settings import Settings
+    from solution.scoring import score_tables
+    from solution.teams.propose import Proposing
+
+    settings = Settings(folds, device, proposing=Proposing(sources=tuple(source)))
+    found = judged.run(scenes.labelled([data]), settings, out, say)
+    score_tables.show(judged.table(found), [])

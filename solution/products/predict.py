@@ -106,6 +106,15 @@ def predict_pair(
     return Prediction(files.map, found.word, line, False)
 
 
+def prediction_key(pair: ScenePair, settings: Settings) -> str:
+    """What the report of a prediction without rerankers holds as its key: it changes with all that the map depends on.
+
+    Raises:
+        InputError: missing or unreadable weights.
+    """
+    return _key(without_labels(pair), settings, {})
+
+
 def _surface_model(pair: ScenePair, settings: Settings) -> PatchClassifier | None:
     if not settings.surface_model:
         return None
