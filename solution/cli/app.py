@@ -22,6 +22,7 @@ from solution.cli import (
     translating,
 )
 from solution.core.errors import InputError
+from solution.core.refusals import refusals_named
 
 app = typer.Typer(
     add_completion=False,
@@ -40,7 +41,8 @@ def main() -> None:
     """Run the verb that the command line names, and end the process with its exit code."""
     stopping.watch()
     try:
-        app()
+        with refusals_named():
+            app()
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)

@@ -1,11 +1,10 @@
-"""What every artefact carries: a manifest (stage, fold, trained_on, config, seed, versions), and how files are written
-so that none is half there."""
+"""What every artefact carries: a manifest (stage, fold, trained_on, config, seed, versions), and how files are described
+so that none is taken for whole that is not."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -14,38 +13,19 @@ from pathlib import Path
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from solution.core import artefact
 from solution.core.errors import InputError
+from solution.core.writing import atomic_path as atomic_path
+from solution.core.writing import write_bytes
+from solution.core.writing import write_text as write_text
 
 WORK = ".work"
 """Name of the folder, beside results, that holds unfinished work and what is kept between runs."""
 
 _KEY = "manifest"
 _PACKAGES = ("torch", "timm", "numpy")
-
-
-@contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
-    """Yield a temporary name beside `path`; rename it on success, remove it on failure."""
-    path = Path(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{path.parent}: cannot be made a folder ({error.strerror}); choose another place") from error
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
-    try:
-        yield temporary
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a small text file whole or not at all."""
-    with atomic_path(path) as temporary:
-        temporary.write_text(text)
 
 
 def digest(facts: object) -> str:
@@ -119,12 +99,11 @@ class Manifest:
 
 def save_weights(path: Path, tensors: Mapping[str, np.ndarray], manifest: Manifest) -> None:
     """Write tensors and their manifest as one safetensors file, atomically."""
-    with atomic_path(path) as temporary:
-        save_file(
-            {name: np.ascontiguousarray(value) for name, value in tensors.items()},
-            temporary,
-            {_KEY: json.dumps(asdict(manifest), sort_keys=True)},
-        )
+    content = save(
+        {name: np.ascontiguousarray(value) for name, value in tensors.items()},
+        {_KEY: json.dumps(asdict(manifest), sort_keys=True)},
+    )
+    write_bytes(path, content)
 
 
 def read_manifest(path: Path) -> Manifest:

@@ -1,29 +1,46 @@
-"""Outputs that would destroy an input, or each other, are refused before any work."""
+"""Outputs that would destroy an input, or each other, or that the disk will not take, are refused before any work."""
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
 from solution.core.errors import InputError
+from solution.core.refusals import disk_full, refusal
+from solution.core.writing import atomic_path
+
+RASTERS = (".tif", ".tiff")
+"""Suffixes of the rasters that we write."""
+PICTURES = (".png", ".jpg", ".jpeg")
+"""Suffixes of the pictures that we write."""
+
+_KINDS = {RASTERS: "a GeoTIFF", PICTURES: "a PNG or JPEG"}
+_LEAST_BYTES = 1 << 16  # that any output takes
+_SPARE_BYTES = 1 << 20  # that the file system needs for itself
 
 
-def check_outputs(outputs: Iterable[Path | None], inputs: Iterable[Path | None]) -> None:
-    """See that every output is a file of its own.
+class _Probed(Exception):  # noqa: N818 - no error: it lets the probe fail, which leaves nothing behind
+    """The probe has seen enough."""
+
+
+def check_outputs(outputs: Iterable[Path | None], inputs: Iterable[Path | None], needs: int = 0) -> None:
+    """See that every output is a file of its own, and that the disk will take it.
 
     Args:
         outputs: all that will be written, those whose names follow from others included; None stands for nothing.
         inputs: all that is read.
+        needs: bytes that all outputs take together, as far as that is known.
 
     Raises:
-        InputError: an output is a folder, is an input (by another name or through a link too), or two outputs are one
-            file.
+        InputError: an output is a folder or a device, is an input (by another name or through a link too), or two
+            outputs are one file; or a file cannot be made there, or there is less room than it takes.
     """
+    outputs = [Path(path) for path in outputs if path is not None]
     read = {_identity(path): path for path in inputs if path is not None}
     written: dict[object, Path] = {}
-    for path in (Path(path) for path in outputs if path is not None):
-        if path.is_dir():
-            raise InputError(f"{path}: is a folder; give the output another name")
+    for path in outputs:
+        _check_plain(path)
         own = _identity(path)
         if own in read:
             raise InputError(
@@ -34,6 +51,40 @@ def check_outputs(outputs: Iterable[Path | None], inputs: Iterable[Path | None])
                 f"{path}: two outputs would be written to this file ({written[own]}); give one of them another name"
             )
         written[own] = path
+    for path in outputs:
+        _probe(path, needs)
+
+
+def check_suffix(path: Path | None, kinds: tuple[str, ...], what: str) -> None:
+    """Raise `InputError` for a name that does not end as `RASTERS` or `PICTURES` do; `what` is written there."""
+    if path is not None and Path(path).suffix.lower() not in kinds:
+        raise InputError(f"{path}: {what} is {_KINDS[kinds]}; give it a name that ends in {kinds[0]}")
+
+
+def _check_plain(path: Path) -> None:
+    try:
+        is_folder, is_other = path.is_dir(), path.exists() and not path.is_file()
+    except OSError as error:
+        raise refusal(error, path) from error
+    if is_folder:
+        raise InputError(f"{path}: is a folder; give the output another name")
+    if is_other:
+        raise InputError(
+            f"{path}: is a device or a pipe, and a file would take its place; give the output another name"
+        )
+
+
+def _probe(path: Path, needs: int) -> None:
+    """Make a temporary file where an output will be, and look how much room there is; nothing stays behind."""
+    try:
+        with atomic_path(path, needs) as temporary:
+            temporary.write_bytes(bytes(_LEAST_BYTES))
+            free = shutil.disk_usage(temporary.parent).free
+            raise _Probed
+    except _Probed:
+        pass
+    if free < needs + _SPARE_BYTES:
+        raise disk_full(path, needs, free=free)
 
 
 def _identity(path: Path) -> object:

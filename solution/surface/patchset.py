@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
-import shutil
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,6 +21,7 @@ import pandas as pd
 
 from solution.core import artefact
 from solution.core.errors import InputError
+from solution.core.pictures import write_picture
 from solution.core.progress import Progress, counted
 from solution.surface import LETTERS, PATCH_PX
 
@@ -106,10 +105,9 @@ class PatchWriter:
 
     def add(self, pixels: np.ndarray, x: int, y: int, label: int) -> None:
         """One patch (channels, 64, 64) uint8 at column x and row y."""
-        picture = pixels[0] if len(pixels) == 1 else np.moveaxis(pixels, 0, -1)[..., ::-1]  # OpenCV writes blue first
+        picture = pixels[0] if len(pixels) == 1 else np.moveaxis(pixels, 0, -1)
         number = len(self._rows)
-        if not cv2.imwrite(str(self._folder / "images" / f"{number}.png"), np.ascontiguousarray(picture)):
-            raise InputError(f"{self._folder}: patch {number} could not be written; check the disk")
+        write_picture(self._folder / "images" / f"{number}.png", picture)
         self._rows.append(f"{number} {x} {y} {LETTERS[label]}")
 
     def finish(self) -> int:
@@ -117,27 +115,6 @@ class PatchWriter:
         (self._folder / META).write_text("".join(f"{row}\n" for row in self._rows))
         (self._folder / SCENES).write_text("".join(f"{row}\n" for row in self._scenes))
         return len(self._rows)
-
-
-@contextmanager
-def new_folder(out: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside `out`, which gets its name on success and goes away on
-    failure; refuses to overwrite."""
-    out = Path(out)
-    if out.is_file() or (out.is_dir() and any(out.iterdir())):
-        raise InputError(f"{out}: is there already; give the output another name, or remove it first")
-    temporary = out.with_name(f".{out.name}.{os.getpid()}.partial")
-    try:
-        temporary.mkdir(parents=True)
-    except OSError as error:
-        raise InputError(f"{out}: cannot be made a folder ({error.strerror}); choose another place") from error
-    try:
-        yield temporary
-        if out.is_dir():
-            out.rmdir()
-        temporary.replace(out)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 ReadFile = Callable[[str], bytes | None]
