@@ -30,14 +30,20 @@ def fit(
 
     Ends with code 4 where the map is weak and 3 where the fit failed.
     """
-    from solution.core.outputs import check_outputs
+    from solution.core.outputs import RASTERS, check_outputs, check_suffix
+    from solution.core.writing import together
     from solution.data.scene import open_pair
     from solution.field import fitting, offset_map, terrain, verdict
     from solution.field.imported import read_given
+    from solution.products.outputs import Outputs, say_stale
 
-    pair = open_pair(optical, sar)
-    check_outputs([out, uncertainty, warped_sar], [*pair.files(), table, dem])
     offset_map.check_name(out)
+    check_suffix(uncertainty, RASTERS, "the uncertainty")
+    check_suffix(warped_sar, RASTERS, "the moved SAR image")
+    pair = open_pair(optical, sar)
+    read = [*pair.files(), table, dem]
+    needs = offset_map.bytes_on_disk(pair, uncertainty is not None, warped_sar is not None)
+    check_outputs([out, uncertainty, warped_sar], read, needs)
     pair.check()
     points = read_given(table, pair)
     with contextlib.ExitStack() as stack:
@@ -48,13 +54,17 @@ def fit(
             result, judged = terrain.fit_with_relief(points, pair, relief, dem)
             if not isinstance(result, terrain.ReliefFit):
                 say(f"{dem}: does not help these tie-points, left out")
+        files = stack.enter_context(together())
         offset_map.write_map(out, result, pair)
+        older = Outputs.of(out, False, False).beside()
         if uncertainty is not None and result.sigma is not None:
             offset_map.write_uncertainty(uncertainty, result, pair)
         elif uncertainty is not None:
             say(f"{uncertainty}: not written, for nothing is known of the errors of a fit of kind {result.kind}")
+            older.append(uncertainty)
         if warped_sar is not None:
             offset_map.write_warped_sar(warped_sar, result, pair)
+        say_stale(files, [path for path in older if path not in read], say)
     aside = int((judged["outlier"] != "").sum())
     say(f"{out}: {result.summary()}, {aside} of {len(judged)} tie-points set aside")
     end_with(verdict.judge(result, judged, pair.shape))

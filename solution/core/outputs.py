@@ -56,8 +56,12 @@ def check_outputs(outputs: Iterable[Path | None], inputs: Iterable[Path | None],
 
 
 def check_suffix(path: Path | None, kinds: tuple[str, ...], what: str) -> None:
-    """Raise `InputError` for a name that does not end as `RASTERS` or `PICTURES` do; `what` is written there."""
-    if path is not None and Path(path).suffix.lower() not in kinds:
+    """Raise `InputError` for a folder, and for a name that does not end as `RASTERS` or `PICTURES` do; `what` is written
+    there."""
+    if path is None:
+        return
+    _check_plain(Path(path))
+    if Path(path).suffix.lower() not in kinds:
         raise InputError(f"{path}: {what} is {_KINDS[kinds]}; give it a name that ends in {kinds[0]}")
 
 

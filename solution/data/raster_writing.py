@@ -41,20 +41,25 @@ class RasterWriter:
 
 @contextmanager
 def new_raster(
-    path: Path, names: tuple[str, ...] = (), check: Callable[[Path], None] | None = None, **profile: object
+    path: Path,
+    names: tuple[str, ...] = (),
+    check: Callable[[Path], None] | None = None,
+    share: float = 1.0,
+    **profile: object,
 ) -> Iterator[RasterWriter]:
     """Write a GeoTIFF with rasterio's `profile`.
 
     Args:
         names: of the bands.
         check: looks at the finished file, under its temporary name, and raises `InputError` where it is not right.
+        share: of the bytes of its pixels that the file takes, about.
 
     Raises:
         InputError: another suffix, a file that fails the check, or the disk refuses it, at whatever byte. An error of
             reading in the block stays what it is.
     """
     check_suffix(path, RASTERS, "a raster")
-    with atomic_path(path, raster_bytes(**profile)) as temporary:
+    with atomic_path(path, int(share * raster_bytes(**profile))) as temporary:
         sink = _Sink()
         try:
             with rasterio.Env(GDAL_CACHEMAX=_CACHE_MB):
