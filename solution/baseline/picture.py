@@ -18,11 +18,10 @@ from solution.baseline.training import BASELINE
 from solution.core.artefact import atomic_path
 from solution.core.devices import torch_device
 from solution.core.errors import InputError
-from solution.core.outputs import check_outputs
+from solution.core.outputs import PICTURES, check_outputs, check_suffix
 from solution.data.scene import ScenePair
 from solution.training.stages import config_of, load_stage
 
-SUFFIXES = (".png", ".jpg", ".jpeg")
 _TITLES = ("optical, centred on its point", "SAR, same place", "reference: the SAR point", "predicted, and its peak")
 
 
@@ -34,10 +33,7 @@ def draw(pair: ScenePair, team: Path, device: str, out: Path, count: int) -> Non
     Raises:
         InputError: another kind of file, a scene without such tie-points, or weights that saw it.
     """
-    if Path(out).suffix.lower() not in SUFFIXES:
-        raise InputError(
-            f"{out}: is neither PNG nor JPEG; give the picture a name that ends in one of {', '.join(SUFFIXES)}"
-        )
+    check_suffix(out, PICTURES, "a picture")
     check_outputs([out], pair.files())
     nets, manifest = load_stage(BASELINE, teams.weights(team))
     manifest.guard_held_out(pair.name)

@@ -15,7 +15,7 @@ RASTERS = (".tif", ".tiff")
 PICTURES = (".png", ".jpg", ".jpeg")
 """Suffixes of the pictures that we write."""
 
-_KINDS = {RASTERS: "a GeoTIFF", PICTURES: "a PNG or JPEG"}
+_ASKS = {RASTERS: "is a GeoTIFF", PICTURES: "with a name that is neither PNG nor JPEG"}
 _LEAST_BYTES = 1 << 16  # that any output takes
 _SPARE_BYTES = 1 << 20  # that the file system needs for itself
 
@@ -55,6 +55,15 @@ def check_outputs(outputs: Iterable[Path | None], inputs: Iterable[Path | None],
         _probe(path, needs)
 
 
+def check_folder(folder: Path, needs: int = 0) -> None:
+    """See that files can be written into a folder, which need not be there yet.
+
+    Raises:
+        InputError: it cannot be made, or none can be made in it, or there is less room than `needs` bytes.
+    """
+    _probe(Path(folder) / "probe", needs, Path(folder))
+
+
 def check_suffix(path: Path | None, kinds: tuple[str, ...], what: str) -> None:
     """Raise `InputError` for a folder, and for a name that does not end as `RASTERS` or `PICTURES` do; `what` is written
     there."""
@@ -62,7 +71,7 @@ def check_suffix(path: Path | None, kinds: tuple[str, ...], what: str) -> None:
         return
     _check_plain(Path(path))
     if Path(path).suffix.lower() not in kinds:
-        raise InputError(f"{path}: {what} is {_KINDS[kinds]}; give it a name that ends in {kinds[0]}")
+        raise InputError(f"{path}: {what} {_ASKS[kinds]}; give it a name that ends in {kinds[0]}")
 
 
 def _check_plain(path: Path) -> None:
@@ -78,17 +87,17 @@ def _check_plain(path: Path) -> None:
         )
 
 
-def _probe(path: Path, needs: int) -> None:
+def _probe(path: Path, needs: int, named: Path | None = None) -> None:
     """Make a temporary file where an output will be, and look how much room there is; nothing stays behind."""
     try:
-        with atomic_path(path, needs) as temporary:
+        with atomic_path(path, needs, named) as temporary:
             temporary.write_bytes(bytes(_LEAST_BYTES))
             free = shutil.disk_usage(temporary.parent).free
             raise _Probed
     except _Probed:
         pass
     if free < needs + _SPARE_BYTES:
-        raise disk_full(path, needs, free=free)
+        raise disk_full(named or path, needs, free=free)
 
 
 def _identity(path: Path) -> object:

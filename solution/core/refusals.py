@@ -41,7 +41,7 @@ def refusal(error: OSError, path: Path, needs: int = 0) -> InputError:
         return disk_full(path, needs, _FULL[error.errno])
     if error.errno == errno.ENAMETOOLONG:
         return InputError(f"{path}: its name is too long for this disk; give the output a shorter name")
-    return InputError(f"{path}: cannot be written ({error.strerror}); {_ELSEWHERE}")
+    return InputError(f"{path}: cannot be written ({error.strerror or error}); {_ELSEWHERE}")
 
 
 def disk_full(path: Path, needs: int, reason: str = _FULL[errno.ENOSPC], free: int | None = None) -> InputError:

@@ -57,14 +57,15 @@ def clear_leftovers(folder: Path) -> None:
 
 
 @contextmanager
-def atomic_path(path: Path, needs: int = 0) -> Iterator[Path]:
+def atomic_path(path: Path, needs: int = 0, named: Path | None = None) -> Iterator[Path]:
     """Yield a temporary name beside `path`; rename it on success, remove it on failure.
 
     Args:
         needs: bytes that the file will take, as far as that is known.
+        named: what errors are to name instead of `path`.
 
     Raises:
-        InputError: the disk refuses it; the sentence names `path` and not the temporary file.
+        InputError: the disk refuses it; the sentence does not name the temporary file.
     """
     path = Path(path)
     temporary = temporary_name(path)
@@ -75,7 +76,7 @@ def atomic_path(path: Path, needs: int = 0) -> Iterator[Path]:
         except OSError as error:
             if not is_about(error, temporary, path):
                 raise
-            raise refusal(error, path, max(needs, _size(temporary)) + _waiting_bytes()) from error
+            raise refusal(error, named or path, max(needs, _size(temporary)) + _waiting_bytes()) from error
         finally:
             if path not in _waiting():
                 _remove(temporary)
@@ -115,7 +116,7 @@ def scratch_folder(path: Path) -> Iterator[Path]:
     """A folder beside `path` that is gone afterwards, unless it was moved. Raises `InputError` where the disk refuses it."""
     temporary = temporary_name(Path(path))
     try:
-        temporary.mkdir()
+        temporary.mkdir(parents=True)
         yield temporary
     except OSError as error:
         inside = error.filename is None or str(error.filename).startswith(str(temporary))

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from solution.core.artefact import atomic_path
 from solution.core.errors import InputError
 from solution.core.geometry import Window
-from solution.core.outputs import check_outputs
+from solution.core.outputs import PICTURES, check_outputs, check_suffix
 from solution.data.raster import open_raster
 from solution.data.scene import ScenePair
 
@@ -32,6 +32,7 @@ def draw(pair: ScenePair, map_path: Path, out: Path, window: Window | None = Non
     Raises:
         InputError: a map of another size, or a window outside the image.
     """
+    check_suffix(out, PICTURES, "a picture")
     check_outputs([out], [*pair.files(), map_path])
     height, width = pair.shape
     window = window or Window(0, 0, width, height)

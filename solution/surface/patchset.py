@@ -20,6 +20,7 @@ import numpy as np
 import pandas as pd
 
 from solution.core import artefact
+from solution.core.archives import BROKEN, safe_members
 from solution.core.errors import InputError
 from solution.core.pictures import write_picture
 from solution.core.progress import Progress, counted
@@ -69,7 +70,7 @@ def read_patches(place: Path, progress: Progress | None = None) -> PatchSet:
     """ReadFile all patches of a folder or zip.
 
     Raises:
-        InputError: no such place, truncated zip, a ``meta.csv`` of other columns or with unknown labels, or a picture
+        InputError: no such place, truncated or unsafe zip, a ``meta.csv`` of other columns or with unknown labels, or a picture
             that is missing, broken or of another size than the first one.
     """
     with _opened(Path(place)) as read:
@@ -131,13 +132,13 @@ def _opened(place: Path) -> Iterator[ReadFile]:
     try:
         with zipfile.ZipFile(place) as archive:
             yield _zip_reader(archive, place)
-    except (zipfile.BadZipFile, EOFError) as error:
+    except BROKEN as error:
         raise InputError(f"{place}: is a truncated or broken zip ({error}); copy or download it again") from error
 
 
 def _zip_reader(archive: zipfile.ZipFile, place: Path) -> ReadFile:
     """The folder in a zip that holds ``meta.csv`` is its root."""
-    names = set(archive.namelist())
+    names = {member.filename for member in safe_members(archive, place)}
     tables = sorted((name for name in names if PurePosixPath(name).name == META), key=len)
     root = tables[0][: -len(META)] if tables else ""
 

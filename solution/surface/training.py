@@ -27,7 +27,10 @@ from solution.core.artefact import Manifest, needs_work
 from solution.core.code import code_digest
 from solution.core.devices import trainer_device
 from solution.core.errors import InputError
+from solution.core.outputs import check_folder, check_outputs
+from solution.core.refusals import refusals_named
 from solution.core.weights import compact
+from solution.core.writing import FINISHED
 from solution.surface import LETTERS, NAMES
 from solution.surface.network import STAGE, PatchClassifier, SurfaceConfig
 from solution.surface.patchset import PatchSet
@@ -218,6 +221,8 @@ def train(
     manifest = Manifest(STAGE, -1, (patches.name,), facts, seed, data=patches.digest(), code=code_digest(train))
     if not needs_work(out, manifest, replace):
         return False, split
+    check_outputs([out], [])
+    check_folder(run)
     work = run / f"{STAGE}_{manifest.digest()}"
     net = fit(patches, split, config, work, seed, device)
     artefact.save_weights(out, compact(net), manifest)
@@ -256,10 +261,12 @@ def fit(patches: PatchSet, split: Split, config: SurfaceConfig, work: Path, seed
         enable_model_summary=False,
     )
     last = folder / "last.ckpt"
-    trainer.fit(
-        module,
-        datamodule=PatchData(patches, split, config, seed),
-        ckpt_path=last if last.is_file() else None,
-        weights_only=True,
-    )
+    FINISHED.append(last)
+    with refusals_named(work):
+        trainer.fit(
+            module,
+            datamodule=PatchData(patches, split, config, seed),
+            ckpt_path=last if last.is_file() else None,
+            weights_only=True,
+        )
     return module.net.cpu().eval()

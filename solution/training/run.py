@@ -20,7 +20,10 @@ from solution.core.artefact import Manifest, needs_work
 from solution.core.code import code_digest
 from solution.core.devices import trainer_device
 from solution.core.errors import InputError
+from solution.core.outputs import check_folder, check_outputs
+from solution.core.refusals import refusals_named
 from solution.core.weights import compact, load_network
+from solution.core.writing import FINISHED
 from solution.samples.images import TrainingImage
 from solution.training.stage import Config, Stage
 
@@ -69,6 +72,8 @@ def train_stage(
     )
     if not needs_work(out, manifest, replace):
         return f"{stage.name} fold {fold}: {out} is up to date, skipped"
+    check_outputs([out], [init])
+    check_folder(work)
     lightning.seed_everything(seed, workers=True, verbose=False)
     module = stage.module(config)
     if start is None and stage.begin is not None:
@@ -79,7 +84,9 @@ def train_stage(
     last = run / "last.ckpt"
     samples = stage.samples(images, config, seed, validation)
     trainer = _trainer(config.ema_decay, samples.epochs, run, device, module)
-    trainer.fit(module, datamodule=samples, ckpt_path=last if last.is_file() else None, weights_only=True)
+    FINISHED.append(last)
+    with refusals_named(run):
+        trainer.fit(module, datamodule=samples, ckpt_path=last if last.is_file() else None, weights_only=True)
     if trainer.is_global_zero:
         # A run that was killed after its last epoch has nothing left to fit, so Lightning does not put the averaged
         # weights in place.
