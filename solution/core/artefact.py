@@ -25,6 +25,7 @@ WORK = ".work"
 """Name of the folder, beside results, that holds unfinished work and what is kept between runs."""
 
 _KEY = "manifest"
+_RESTORE = "train it with ./train.sh DATA, or restore the shipped one with: git checkout -- folds"
 _PACKAGES = ("torch", "timm", "numpy")
 
 
@@ -85,6 +86,18 @@ class Manifest:
     data: str = ""
     code: str = ""
 
+    @classmethod
+    def of_json(cls, content: object) -> Manifest:
+        """From what `json.loads` made of one. Raises `ValueError` where that is none of this version."""
+        if not isinstance(content, dict) or not _KINDS.keys() >= content.keys() >= _NEEDED:
+            raise ValueError("other entries than this version knows")
+        for name, value in content.items():
+            if not isinstance(value, _KINDS[name]) or isinstance(value, bool):
+                raise ValueError(f"{name} is {value!r:.40}")
+        if not all(isinstance(scene, str) for scene in content["trained_on"]):
+            raise ValueError("trained_on holds something other than names")
+        return cls(**{**content, "trained_on": tuple(content["trained_on"])})
+
     def digest(self) -> str:
         """Short hash of what makes two runs the same: all but the package versions."""
         return digest({key: value for key, value in asdict(self).items() if key != "versions"})
@@ -95,6 +108,19 @@ class Manifest:
             raise InputError(
                 f"{self.stage} model of fold {self.fold}: was trained on scene {scene}; out-of-fold work must use the team that never saw it"
             )
+
+
+_KINDS = {
+    "stage": str,
+    "fold": int,
+    "trained_on": list,
+    "config": dict,
+    "seed": int,
+    "versions": dict,
+    "data": str,
+    "code": str,
+}
+_NEEDED = {"stage", "fold", "trained_on", "config", "seed"}
 
 
 def save_weights(path: Path, tensors: Mapping[str, np.ndarray], manifest: Manifest) -> None:
@@ -113,10 +139,14 @@ def read_manifest(path: Path) -> Manifest:
 
 
 def load_weights(path: Path, stage: str | None = None) -> tuple[dict[str, np.ndarray], Manifest]:
-    """Tensors by name, and the manifest. Raises `InputError` as `read_manifest`, or where the file holds another stage's."""
+    """Tensors by name, and the manifest. Raises `InputError` as `read_manifest`, or where the file holds another stage's, or
+    numbers that are not finite."""
     with _opened(path) as handle:
         tensors = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118
         manifest = _manifest(path, handle.metadata())
+    broken = sorted(name for name, value in tensors.items() if value.dtype.kind == "f" and not np.isfinite(value).all())
+    if broken:
+        raise InputError(f"{path}: holds weights that are no finite numbers ({broken[0]}); {_RESTORE}")
     if stage not in (None, manifest.stage):
         raise InputError(f"{path}: holds the weights of a {manifest.stage}, not of a {stage}; pass the right file")
     return tensors, manifest
@@ -131,7 +161,7 @@ def _opened(path: Path) -> Iterator:
     try:
         with safe_open(path, framework="numpy") as handle:
             yield handle
-    except SafetensorError as error:
+    except (SafetensorError, TypeError) as error:  # a type that numpy does not know is one of the latter
         raise InputError(
             f"{path}: is not a readable safetensors file ({error}); restore it with: git checkout -- {path}"
         ) from error
@@ -143,11 +173,10 @@ def _manifest(path: Path, metadata: dict | None) -> Manifest:
             f"{path}: carries no manifest, so it was not written by this project; train it with ./train.sh DATA"
         )
     try:
-        content = json.loads(metadata[_KEY])
-        return Manifest(**{**content, "trained_on": tuple(content["trained_on"])})
-    except (ValueError, TypeError, KeyError) as error:
+        return Manifest.of_json(json.loads(metadata[_KEY]))
+    except ValueError as error:
         raise InputError(
-            f"{path}: carries a manifest that this version cannot read; train it with ./train.sh DATA"
+            f"{path}: carries a manifest that this version cannot read ({str(error)[:80]}); {_RESTORE}"
         ) from error
 
 

@@ -96,7 +96,7 @@ def _probe(path: Path, needs: int, named: Path | None = None) -> None:
             raise _Probed
     except _Probed:
         pass
-    if free < needs + _SPARE_BYTES:
+    if needs and free < needs + _SPARE_BYTES:
         raise disk_full(named or path, needs, free=free)
 
 

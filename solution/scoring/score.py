@@ -5,7 +5,9 @@ It reads only files: a tie-point CSV, two image headers, and the map at the tie-
 The official tool's habits that change digits, all kept here: a position is ``origin + index * resolution`` (rotation
 terms unused); SAR positions go to the optical CRS before they are compared; the reference shift is rounded to whole
 pixels (``rint``, halves to even); of several tie-points on one optical pixel the last row of the CSV counts, once;
-points are averaged in row-major order; the map's own georeferencing is never looked at.
+points are averaged in row-major order; the map's own georeferencing changes no digit.
+
+In one thing this is stricter: a map that says of itself that it lies on another grid gets no score.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +24,10 @@ from rasterio.errors import NotGeoreferencedWarning
 from rasterio.windows import Window
 
 from solution.core.errors import InputError
+from solution.core.geometry import Matrix, matrix_from_gdal
+from solution.core.refusals import refusal
 from solution.data.finding import discover
+from solution.data.offsets import why_no_map
 from solution.data.raster import open_raster
 from solution.data.scene import ScenePair, reproject_points
 from solution.data.tiepoints import read_tiepoint_csv
@@ -33,7 +38,7 @@ NO_SCORE = -1
 
 
 class RejectedMapError(InputError):
-    """The official tool gives this map no score (raw -1): its size or band count is wrong."""
+    """This map gets no score (raw -1): it is none of the optical image."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,8 @@ class Reference:
         dx, dy: (N,) float64, whole optical px.
         shape: (height, width) of the optical image.
         pixel_m: width of an optical pixel in metres; NaN where the CRS has no length unit.
+        frame: optical index -> geographic position, 3 x 3.
+        crs: in which that is.
     """
 
     rows: np.ndarray
@@ -53,6 +60,8 @@ class Reference:
     dy: np.ndarray
     shape: tuple[int, int]
     pixel_m: float
+    frame: Matrix = field(default_factory=lambda: np.eye(3), repr=False)
+    crs: object = field(default=None, repr=False)
 
     @property
     def xy(self) -> np.ndarray:
@@ -91,16 +100,18 @@ def reference(tiepoints_csv: Path, optical: Path, sar: Path) -> Reference:
     """Whole-pixel reference shifts of a pair.
 
     Raises:
-        InputError: unreadable image or CSV, missing CRS, optical index outside the image.
+        InputError: unreadable image or CSV, missing CRS, tie-point outside either image.
     """
     table = read_tiepoint_csv(tiepoints_csv)
     with open_raster(sar) as dataset:
         sar_geo = _positions(dataset, table["sar_col"], table["sar_row"])
         sar_crs = _crs(dataset, sar)
+        _check_inside(tiepoints_csv, table["sar_row"].to_numpy(), table["sar_col"].to_numpy(), dataset.shape, "SAR")
     with open_raster(optical) as dataset:
         shape, pixel_m = dataset.shape, _pixel_m(dataset, optical)
         cols, rows = table["optical_col"].to_numpy(), table["optical_row"].to_numpy()
-        _check_inside(tiepoints_csv, rows, cols, shape)
+        _check_inside(tiepoints_csv, rows, cols, shape, "optical")
+        frame, crs = matrix_from_gdal(dataset.transform.to_gdal()), dataset.crs
         resolution = np.array([dataset.transform.a, dataset.transform.e])
         sar_geo = reproject_points(sar_geo, sar_crs, dataset.crs)
         shift = np.rint((sar_geo - _positions(dataset, cols, rows)) / resolution)
@@ -110,7 +121,7 @@ def reference(tiepoints_csv: Path, optical: Path, sar: Path) -> Reference:
         )
     last = {(row, col): index for index, (row, col) in enumerate(zip(rows.tolist(), cols.tolist(), strict=True))}
     order = np.array([last[pixel] for pixel in sorted(last)], dtype=np.int64)
-    return Reference(rows[order], cols[order], shift[order, 0], shift[order, 1], shape, pixel_m)
+    return Reference(rows[order], cols[order], shift[order, 0], shift[order, 1], shape, pixel_m, frame, crs)
 
 
 def predicted_shift(map_path: Path, truth: Reference) -> np.ndarray:
@@ -119,11 +130,11 @@ def predicted_shift(map_path: Path, truth: Reference) -> np.ndarray:
     Reads one pixel at a time, in file order, so that memory stays at GDAL's block cache whatever the map's size.
 
     Raises:
-        RejectedMapError: not two bands, or not the optical image's size.
+        RejectedMapError: not two bands of real numbers, or not on the optical image's grid.
         InputError: missing or unreadable file.
     """
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)  # the map's own georeferencing plays no part
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)  # a map need not say where it lies
         return _read_pixels(map_path, truth)
 
 
@@ -245,14 +256,9 @@ def _positions(dataset: rasterio.io.DatasetReader, cols: np.ndarray, rows: np.nd
 
 def _read_pixels(map_path: Path, truth: Reference) -> np.ndarray:
     with open_raster(map_path) as dataset:
-        if dataset.count != 2:
-            raise RejectedMapError(
-                f"{map_path}: has {dataset.count} band(s); an offset map has exactly 2, x shift and y shift"
-            )
-        if dataset.shape != truth.shape:
-            raise RejectedMapError(
-                f"{map_path}: is {_size(dataset.shape)} px where the optical image is {_size(truth.shape)} px; write the map on the optical grid"
-            )
+        wrong = why_no_map(dataset, truth.shape, truth.frame, truth.crs)
+        if wrong:
+            raise RejectedMapError(f"{map_path}: {wrong}")
         pixels = zip(truth.rows.tolist(), truth.cols.tolist(), strict=True)
         values = [dataset.read([1, 2], window=Window(col, row, 1, 1)).ravel() for row, col in pixels]
         return np.array(values, dtype=dataset.dtypes[0]).reshape(-1, 2)
@@ -275,12 +281,12 @@ def _pixel_m(dataset: rasterio.io.DatasetReader, path: Path) -> float:
     return width * crs.linear_units_factor[1] if crs.is_projected else math.nan
 
 
-def _check_inside(path: Path, rows: np.ndarray, cols: np.ndarray, shape: tuple[int, int]) -> None:
+def _check_inside(path: Path, rows: np.ndarray, cols: np.ndarray, shape: tuple[int, int], image: str) -> None:
     outside = (rows < 0) | (rows >= shape[0]) | (cols < 0) | (cols >= shape[1])
     if outside.any():
         index = int(np.flatnonzero(outside)[0])
         raise InputError(
-            f"{path}: data row {index + 1} points at optical column {cols[index]}, row {rows[index]}, outside the image of {_size(shape)} px; "
+            f"{path}: data row {index + 1} points at {image} column {cols[index]}, row {rows[index]}, outside the image of {_size(shape)} px; "
             "check that the CSV belongs to this pair"
         )
 
@@ -311,9 +317,7 @@ def _append(score_file: Path, raw: float) -> None:
         with Path(score_file).open("a") as file:
             file.write(f"{raw}\n")
     except OSError as error:
-        raise InputError(
-            f"{score_file}: cannot be written ({error.strerror}); pass a --score_file in a folder that exists"
-        ) from error
+        raise refusal(error, score_file) from error
 
 
 def _score_scene(pair: ScenePair, maps_dir: Path) -> PairScore:
