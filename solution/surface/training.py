@@ -24,13 +24,13 @@ from torch.utils.data import DataLoader, Sampler, TensorDataset
 
 from solution.core import artefact
 from solution.core.artefact import Manifest, needs_work
+from solution.core.checkpoints import WholeCheckpoints
 from solution.core.code import code_digest
 from solution.core.devices import trainer_device
 from solution.core.errors import InputError
 from solution.core.outputs import check_folder, check_outputs
 from solution.core.refusals import refusals_named
 from solution.core.weights import compact
-from solution.core.writing import FINISHED
 from solution.surface import LETTERS, NAMES
 from solution.surface.network import STAGE, PatchClassifier, SurfaceConfig
 from solution.surface.patchset import PatchSet
@@ -258,10 +258,10 @@ def fit(patches: PatchSet, split: Split, config: SurfaceConfig, work: Path, seed
         logger=CSVLogger(work, name="", version=""),
         log_every_n_steps=1,
         callbacks=[checkpoint, TQDMProgressBar(refresh_rate=10)],
+        plugins=[WholeCheckpoints()],
         enable_model_summary=False,
     )
     last = folder / "last.ckpt"
-    FINISHED.append(last)
     with refusals_named(work):
         trainer.fit(
             module,
