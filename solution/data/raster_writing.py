@@ -17,7 +17,7 @@ from rasterio.errors import RasterioError
 
 from solution.core.errors import InputError
 from solution.core.outputs import RASTERS, check_suffix
-from solution.core.signals import held
+from solution.core.signals import held_in
 from solution.core.writing import atomic_path
 
 _CACHE_MB = 128
@@ -30,13 +30,13 @@ class RasterWriter:
         dataset: for what touches no pixels: descriptions, tags, colours.
     """
 
-    def __init__(self, dataset: rasterio.io.DatasetWriter) -> None:
-        self.dataset = dataset
+    def __init__(self, dataset: rasterio.io.DatasetWriter, release: Callable[[], None]) -> None:
+        self.dataset, self._release = dataset, release
 
     def write(self, values: np.ndarray, *arguments: object, **options: object) -> None:
         """As rasterio's own."""
-        with held():
-            self.dataset.write(values, *arguments, **options)
+        self.dataset.write(values, *arguments, **options)
+        self._release()
 
 
 @contextmanager
@@ -62,16 +62,14 @@ def new_raster(
     with atomic_path(path, int(share * raster_bytes(**profile))) as temporary:
         sink = _Sink()
         try:
-            with rasterio.Env(GDAL_CACHEMAX=_CACHE_MB):
-                with held():
-                    dataset = rasterio.open(temporary, "w", opener=sink, **profile)
-                try:
-                    for band, name in enumerate(names, start=1):
-                        dataset.set_band_description(band, name)
-                    yield RasterWriter(dataset)
-                finally:
-                    with held():
-                        dataset.close()
+            with (
+                held_in(_CALLBACKS) as release,
+                rasterio.Env(GDAL_CACHEMAX=_CACHE_MB),
+                rasterio.open(temporary, "w", opener=sink, **profile) as dataset,
+            ):
+                for band, name in enumerate(names, start=1):
+                    dataset.set_band_description(band, name)
+                yield RasterWriter(dataset, release)
         except RasterioError:
             if sink.error is None:
                 raise
@@ -144,3 +142,10 @@ class _File:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+_CALLBACKS = {
+    method.__code__
+    for method in (_Sink.__call__, _File.__init__, _File.write, _File.flush, _File.__enter__, _File.__exit__)
+}
+"""What GDAL calls back, in whose midst no signal may end the work."""
