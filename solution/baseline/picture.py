@@ -18,7 +18,7 @@ from solution.baseline.training import BASELINE
 from solution.core.artefact import atomic_path
 from solution.core.devices import torch_device
 from solution.core.errors import InputError
-from solution.core.outputs import PICTURES, check_outputs, check_suffix
+from solution.core.outputs import check_outputs
 from solution.data.scene import ScenePair
 from solution.training.stages import config_of, load_stage
 
@@ -31,9 +31,8 @@ def draw(pair: ScenePair, team: Path, device: str, out: Path, count: int) -> Non
     They are spread evenly over the list of those whose partner lies in the crop.
 
     Raises:
-        InputError: another kind of file, a scene without such tie-points, or weights that saw it.
+        InputError: a scene without such tie-points, or weights that saw it.
     """
-    check_suffix(out, PICTURES, "a picture")
     check_outputs([out], pair.files())
     nets, manifest = load_stage(BASELINE, teams.weights(team))
     manifest.guard_held_out(pair.name)

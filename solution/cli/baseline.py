@@ -153,7 +153,10 @@ def baseline_picture(
     """Draw crops around a few tie-points with the reference and the predicted heatmap."""
     from solution.baseline import picture, teams
     from solution.benchmark.scenes import labelled
+    from solution.core.outputs import PICTURES, check_outputs, check_suffix
 
+    check_suffix(out, PICTURES, "a picture")
+    check_outputs([out], [])
     pairs = [pair for pair in labelled([folder]) if scene in (None, pair.name)]
     if not pairs:
         raise InputError(f"--scene {scene}: is no labelled scene of {folder}")
