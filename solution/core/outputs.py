@@ -61,7 +61,10 @@ def check_folder(folder: Path, needs: int = 0) -> None:
     Raises:
         InputError: it cannot be made, or none can be made in it, or there is less room than `needs` bytes.
     """
-    _probe(Path(folder) / "probe", needs, Path(folder))
+    folder = Path(folder)
+    if folder.is_file():
+        raise InputError(f"{folder}: is a file, and outputs cannot be written below it; choose another place")
+    _probe(folder / "probe", needs, folder)
 
 
 def check_suffix(path: Path | None, kinds: tuple[str, ...], what: str) -> None:

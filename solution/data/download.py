@@ -65,8 +65,8 @@ def fetch_all(folder: Path, base_url: str, archives: Sequence[Archive], console:
     if not base_url.startswith(("http://", "https://")):
         raise InputError(f"{base_url}: is not a web address; --base-url must begin with https:// or http://")
     with _writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
         check_folder(folder)
+        folder.mkdir(parents=True, exist_ok=True)
         for number, archive in enumerate(archives, start=1):
             label = f"{archive.name} ({number} of {len(archives)})"
             if _is_unpacked(folder, archive):
