@@ -91,8 +91,12 @@ def test_a_signal_in_the_midst_of_a_write_waits_for_its_end(tmp_path, monkeypatc
             return super().write(content)
 
     monkeypatch.setattr("solution.data.raster_writing.FileIO", Interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        write(tmp_path / "map.tif")
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            write(tmp_path / "map.tif")
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert not list(tmp_path.iterdir())
 
 
