@@ -14,10 +14,10 @@ from solution.baseline.common import CommonGrid
 from solution.baseline.keypoints import find_keypoints
 from solution.baseline.settings import BaselineConfig, SearchConfig
 from solution.baseline.training import BASELINE
-from solution.core.artefact import write_text
 from solution.core.devices import torch_device
 from solution.core.outputs import check_outputs
 from solution.core.progress import Progress
+from solution.core.writing import together, write_text
 from solution.data.scene import ScenePair, without_labels
 from solution.field import offset_map, shiftfield
 from solution.field.shiftfield import Fit
@@ -80,6 +80,15 @@ def register(
     return fit, keypoints.assign(inlier=kept)
 
 
+def check(pair: ScenePair, out: Path) -> tuple[Path, Path]:
+    """The map and the table of keypoints beside it. Raises `InputError` where they cannot be written."""
+    out = Path(out)
+    offset_map.check_name(out)
+    table = out.with_name(f"{out.stem}.keypoints.csv")
+    check_outputs([out, table], pair.files(), offset_map.bytes_on_disk(pair, False, False))
+    return out, table
+
+
 def predict_pair(
     pair: ScenePair, out: Path, folders: Sequence[Path], device: str, progress: Progress | None = None
 ) -> str:
@@ -93,13 +102,10 @@ def predict_pair(
     Raises:
         InputError: bad images or weights, or `out` is no file name of a GeoTIFF.
     """
-    out = Path(out)
-    offset_map.check_name(out)
-    table = out.with_name(f"{out.stem}.keypoints.csv")
-    check_outputs([out, table], pair.files())
+    out, table = check(pair, out)
     pair.check()
     fit, keypoints = register(pair, folders, device, progress)
-    table.unlink(missing_ok=True)  # it speaks of a map that is now replaced
-    offset_map.write_map(out, fit, pair)
-    write_text(table, keypoints.to_csv(index=False, float_format="%.4f", lineterminator="\n"))
+    with together():
+        offset_map.write_map(out, fit, pair)
+        write_text(table, keypoints.to_csv(index=False, float_format="%.4f", lineterminator="\n"))
     return f"{out}: {fit.kind} from {int(keypoints['inlier'].sum())} of {len(keypoints)} keypoints, team {', '.join(f.name for f in folders)}"

@@ -80,7 +80,7 @@ def judges(pair: ScenePair, folds: Path, names: Sequence[str] = ()) -> list[Path
         InputError: there is none, or every one saw the scene.
     """
     if names:
-        return [folds / name for name in names]
+        return [team.folder_of(name, folds) for name in names]
     trained = found(folds)
     if not trained:
         raise InputError(f"{folds}: {UNTRAINED}")

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import rasterio
 
-from solution.core.artefact import atomic_path
 from solution.data.opening import open_raster
+from solution.data.raster_writing import new_raster
 from solution.data.scene import ScenePair
 
 TRUE = "true"
@@ -84,12 +83,9 @@ class Case:
             pixels = SPOILED[self.kind](pixels, np.random.default_rng(self.seed))
         height, width = pixels.shape
         made = folder / f"{self.name}.tif"
-        with (
-            atomic_path(made) as temporary,
-            rasterio.open(
-                temporary, "w", driver="GTiff", height=height, width=width, count=1, dtype=pixels.dtype, **profile
-            ) as out,
-        ):
+        with new_raster(
+            made, height=height, width=width, count=1, dtype=pixels.dtype, driver="GTiff", **profile
+        ) as out:
             out.write(pixels, 1)
         return made
 

@@ -11,7 +11,6 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,6 +21,8 @@ from solution.benchmark.methods import METHODS, Method
 from solution.core import artefact, environment
 from solution.core.code import PACKAGE
 from solution.core.errors import InputError
+from solution.core.outputs import check_folder
+from solution.core.writing import scratch_folder
 from solution.data.scene import ScenePair
 from solution.teams.team import held_out_by_split, unseen_by
 
@@ -82,10 +83,7 @@ def run(plan: Plan, fresh: bool, say: Callable[[str], None]) -> Cells:
     judging = {
         (pair.name, name): teams_for(pair, plan.folds, METHODS[name]) for pair in plan.pairs for name in plan.methods
     }
-    try:
-        plan.out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{plan.out}: cannot be made a folder ({error.strerror}); choose another --out") from error
+    check_folder(plan.out)
     results = plan.out / RESULTS
     kept, found = _read(results), {}
     for pair in plan.pairs:
@@ -110,8 +108,8 @@ def _measured(name: str, pair: ScenePair, plan: Plan, teams: tuple[str, ...]) ->
         return {"status": NOT_INSTALLED, "reason": method.missing()}
     if method.teams and not teams:
         return failed(_why_no_team(method, pair, plan.folds))
-    with tempfile.TemporaryDirectory(prefix=".cell_", dir=plan.out) as work:
-        own = Path(work).resolve() / "method"
+    with scratch_folder(plan.out / "cell") as work:
+        own = work.resolve() / "method"
         own.mkdir()
         files = (str(Path(path).resolve()) for path in (pair.optical, pair.sar, pair.tiepoints_csv, plan.folds))
         return launch(Request(name, pair.name, *files, teams, plan.device, str(own)), own.parent)

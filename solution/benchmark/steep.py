@@ -12,11 +12,12 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import rasterio
 
-from solution.core.artefact import atomic_path, write_text
+from solution.core.outputs import check_outputs
+from solution.core.writing import atomic_path, together, write_text
 from solution.data import naming
 from solution.data.opening import open_raster
+from solution.data.raster_writing import new_raster
 from solution.data.scene import ScenePair
 from solution.data.tiepoints import TIEPOINT_COLUMNS, read_tiepoint_csv
 
@@ -69,9 +70,11 @@ def write(pair: ScenePair, folder: Path, steepness: Steepness) -> int:
     """Write a scene of the same name, steeper, into a folder -> how many of its tie-points are still inside.
 
     Raises:
-        InputError: unreadable SAR image or tie-points.
+        InputError: unreadable SAR image or tie-points, or the disk refuses the scene.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    kinds = {"sar": "tif", "optical": "tif", "tiepoints": "csv"}
+    outputs = [folder / naming.file_name(pair.name, kind, suffix) for kind, suffix in kinds.items()]
+    check_outputs(outputs, pair.files(), pair.sar.stat().st_size + pair.optical.stat().st_size)
     with open_raster(pair.sar) as dataset:
         profile, sar = dataset.profile, dataset.read(1)
     field = added_field(sar.shape, steepness)
@@ -81,10 +84,10 @@ def write(pair: ScenePair, folder: Path, steepness: Steepness) -> int:
     place = np.rint(moved_points(table[["sar_col", "sar_row"]].to_numpy(), field)).astype(int)
     inside = ((place >= 0) & (place < sar.shape[::-1])).all(axis=1)
     table[["sar_col", "sar_row"]] = place
-    with atomic_path(folder / naming.file_name(pair.name, "sar")) as path, rasterio.open(path, "w", **profile) as out:
-        out.write(warped, 1)
-    with atomic_path(folder / naming.file_name(pair.name, "optical")) as path:
-        shutil.copyfile(pair.optical, path)
-    points = table[inside][list(TIEPOINT_COLUMNS)].to_csv(index=False)
-    write_text(folder / naming.file_name(pair.name, "tiepoints", "csv"), points)
+    with together():
+        with new_raster(outputs[0], **profile) as target:
+            target.write(warped, 1)
+        with atomic_path(outputs[1], needs=pair.optical.stat().st_size) as path:
+            shutil.copyfile(pair.optical, path)
+        write_text(outputs[2], table[inside][list(TIEPOINT_COLUMNS)].to_csv(index=False))
     return int(inside.sum())

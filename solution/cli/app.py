@@ -22,6 +22,7 @@ from solution.cli import (
     translating,
 )
 from solution.core.errors import InputError
+from solution.core.refusals import refusals_named
 
 app = typer.Typer(
     add_completion=False,
@@ -41,7 +42,8 @@ def main() -> None:
     stopping.watch()
     sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be UTF-8
     try:
-        app()
+        with refusals_named():
+            app()
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)

@@ -58,7 +58,9 @@ def baseline_train(
     What is finished is skipped, a killed run goes on.
     """
     from solution.baseline import settings, teams
+    from solution.core.outputs import check_folder
 
+    check_folder(folds)
     config = settings.chosen(setting, device, epochs, smoke)
     pairs, split = scenes_and_split(folder, folds)
     wanted = teams.chosen(team, split)
@@ -96,6 +98,8 @@ def baseline_predict(
         if len(inputs) == 3
         else [(pair, out / map_name(pair.name)) for pair in discover(inputs[0])]
     )
+    for pair, path in jobs:  # all of them before the first is worked on
+        registration.check(pair, path)
     judges = [teams.judges(pair, folds, team) for pair, _ in jobs]
     with progress_bars() as progress:
         for (pair, path), folders in zip(jobs, judges, strict=True):
@@ -119,8 +123,10 @@ def baseline_report(
     from solution.baseline import report, teams
     from solution.benchmark.scenes import labelled
     from solution.core.artefact import write_text
+    from solution.core.outputs import check_outputs
     from solution.scoring import score_tables
 
+    check_outputs([json_file], [])
     jobs = [(pair, teams.judges(pair, folds, team)) for pair in labelled([folder])]
     with progress_bars() as progress:
         reports = [report.report(pair, folders, device, progress) for pair, folders in jobs]
@@ -147,7 +153,10 @@ def baseline_picture(
     """Draw crops around a few tie-points with the reference and the predicted heatmap."""
     from solution.baseline import picture, teams
     from solution.benchmark.scenes import labelled
+    from solution.core.outputs import PICTURES, check_outputs, check_suffix
 
+    check_suffix(out, PICTURES, "a picture")
+    check_outputs([out], [])
     pairs = [pair for pair in labelled([folder]) if scene in (None, pair.name)]
     if not pairs:
         raise InputError(f"--scene {scene}: is no labelled scene of {folder}")

@@ -36,8 +36,10 @@ def benchmark(
     """
     from solution.benchmark import run as benchmarks
     from solution.benchmark import scenes, table
+    from solution.core.outputs import check_folder
     from solution.scoring import score_tables
 
+    check_folder(out)
     methods = benchmarks.chosen(method)
     pairs = scenes.labelled(folders or [])
     pairs = scenes.simulated(out, simulated, size, seed, preset, say) + pairs
@@ -62,7 +64,9 @@ def steep(
     """
     from solution.benchmark import scenes
     from solution.benchmark import steep as steeper
+    from solution.core.outputs import check_folder
 
+    check_folder(out)
     pairs = scenes.labelled([data])
     for number, gradient in enumerate(steeper.GRADIENTS):
         folder = out / f"slope_{round(100 * gradient)}"
@@ -89,8 +93,10 @@ def speed(
     from solution.benchmark import run as benchmarks
     from solution.benchmark import speed as speeds
     from solution.benchmark import table
+    from solution.core.outputs import check_folder
     from solution.scoring import score_tables
 
+    check_folder(out)
     methods = benchmarks.chosen(method or speeds.METHODS)
     found = speeds.measure(methods, size or speeds.SIZES_PX, folds, device, out, fresh, say)
     score_tables.show(speeds.table(found), [])

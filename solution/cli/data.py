@@ -53,10 +53,12 @@ def split(
 ) -> None:
     """Say which fold holds which scene out: the present split where it names every labelled scene, and else a new
     one."""
+    from solution.core.outputs import check_outputs
     from solution.data import folds as splits
     from solution.data.finding import discover
 
     path = output or splits.FOLDS / splits.SPLIT
+    check_outputs([path], [])
     table, new = splits.split_for(discover(folder), path)
     if new:
         splits.write_split(table, path)

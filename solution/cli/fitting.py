@@ -32,16 +32,21 @@ def fit(
 
     Ends with code 4 where the map is weak and 3 where the fit failed.
     """
-    from solution.core.outputs import check_outputs, remove_stale
+    from solution.core.outputs import RASTERS, check_outputs, check_suffix
+    from solution.core.writing import together
     from solution.data.fill import remarks_on
     from solution.data.scene import open_pair
     from solution.field import fitting, offset_map, terrain, verdict
     from solution.field.imported import read_given
-    from solution.products.outputs import Outputs
+    from solution.products.outputs import Outputs, say_stale
 
+    offset_map.check_name(out)
+    check_suffix(uncertainty, RASTERS, "the uncertainty")
+    check_suffix(warped_sar, RASTERS, "the moved SAR image")
     pair = open_pair(optical, sar)
-    check_outputs([out, uncertainty, warped_sar], [*pair.files(), table, dem])
-    stale = Outputs.of(out, warped_sar=False, uncertainty=False).speaking_of_it()
+    read = [*pair.files(), table, dem]
+    needs = offset_map.bytes_on_disk(pair, uncertainty is not None, warped_sar is not None)
+    check_outputs([out, uncertainty, warped_sar], read, needs)
     pair.check()
     for line in [*pair.remarks(), *remarks_on(*filter(None, [dem]))]:
         say(line)
@@ -54,14 +59,18 @@ def fit(
             result, judged = terrain.fit_with_relief(points, pair, relief, dem)
             if not isinstance(result, terrain.ReliefFit):
                 say(f"{dem}: does not help these tie-points, left out")
-        remove_stale([*stale, uncertainty], [*pair.files(), table, dem])
+        files = stack.enter_context(together())
         offset_map.write_map(out, result, pair)
+        beside = Outputs.of(out, False, False)
+        older = [*beside.beside(), beside.report, beside.sigma]
         if uncertainty is not None and result.sigma is not None:
             offset_map.write_uncertainty(uncertainty, result, pair)
         elif uncertainty is not None:
             say(f"{uncertainty}: not written, for nothing is known of the errors of a fit of kind {result.kind}")
+            older.append(uncertainty)
         if warped_sar is not None:
             offset_map.write_warped_sar(warped_sar, result, pair)
+        say_stale(files, [path for path in older if path not in read], say)
         found = verdict.judge(result, judged, pair.shape, masked=pair.masked)
     aside = int((judged["outlier"] != "").sum())
     say(f"{out}: {result.summary()}, {aside} of {len(judged)} tie-points set aside")

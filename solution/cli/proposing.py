@@ -33,9 +33,11 @@ def propose(
     source: Source = [],
 ) -> None:
     """Every team proposes candidates for the scenes that it never saw."""
+    from solution.core.outputs import check_folder
     from solution.teams import out_of_fold
     from solution.teams.propose import Proposing
 
+    check_folder(folds)
     proposing = Proposing(tuple(source), finest)
     with progress_bars() as progress:
         out_of_fold.propose_out_of_fold(*scenes_and_split(folder, folds), folds, proposing, device, progress, say)
@@ -49,8 +51,10 @@ def score_folds(
     ),
 ) -> None:
     """Out-of-fold scores, leave one scene out and leave one AOI out, from the candidate tables."""
+    from solution.core.outputs import check_outputs
     from solution.teams import fold_scores
 
+    check_outputs([folds / fold_scores.SCORES], [])
     result = fold_scores.score_folds(*scenes_and_split(folder, folds), folds)
     fold_scores.show_scores(result, console)
     say(f"written to {folds / fold_scores.SCORES}")

@@ -41,8 +41,10 @@ def surface_simulate(
 ) -> None:
     """Simulate extra-wide-swath scenes (HH, HV) with exact polygons of sea, ice and land."""
     from solution.core.errors import InputError
+    from solution.core.outputs import check_folder
     from solution.surface import simulate
 
+    check_folder(out)
     if min(size) < simulate.SMALLEST:
         raise InputError(f"--size {size[0]} {size[1]}: the smallest scene is {simulate.SMALLEST} px a side")
     with progress_bars() as progress:
@@ -78,10 +80,12 @@ def surface_sample(
     ignore: list[str] = typer.Option([], help="Value of the class to leave out, for example N; may be given again."),
 ) -> None:
     """Cut 64 x 64 px patches from images and label each by the polygon under its middle."""
+    from solution.core.outputs import check_folder
     from solution.surface import sampler
     from solution.surface.polygons import find_shapefiles
     from solution.surface.scenes import find_images
 
+    check_folder(out)
     sampling = sampler.Sampling(
         stride, per_class, attempts, seed, bands=bands, attribute=attribute, ignore=tuple(ignore)
     )
@@ -109,16 +113,18 @@ def surface_train(
 ) -> None:
     """Train the classifier; a fifth of the scenes (or of the blocks of 500 consecutive ids) is held out, and judged in
     the end."""
+    from solution.core.outputs import check_outputs
     from solution.surface import training
     from solution.surface.network import SurfaceConfig
 
+    picture = run / "confusion.png"
+    check_outputs([out, picture], [patches])
     config = SurfaceConfig().smoke() if smoke else SurfaceConfig()
     chosen = {"epochs": epochs, "batch_size": batch_size, "save_interval": save_interval}
     config = dataclasses.replace(config, **{name: value for name, value in chosen.items() if value is not None})
     found = _read(patches)
     done, split = training.train(found, config, out, run, seed, device, replace)
     say(f"{out}: {'written' if done else 'is up to date, skipped'}")
-    picture = run / "confusion.png"
     result = _judge(found.part(split.validation), out, patches, device, f"{found.name}, held-out part")
     result.draw(picture, f"{found.name}, held-out part")
     say(f"{picture}: written")
@@ -134,7 +140,10 @@ def surface_evaluate(
 ) -> None:
     """Accuracy, F1 by class, macro F1 and confusion matrix of the classifier on labelled patches."""
     from solution.core.artefact import write_text
+    from solution.core.outputs import PICTURES, check_outputs, check_suffix
 
+    check_suffix(picture, PICTURES, "a picture")
+    check_outputs([json_file, picture], [patches, weights])
     found = _read(patches)
     result = _judge(found, weights, patches, device, found.name)
     if json_file is not None:
@@ -159,9 +168,12 @@ def surface_compare(
     """Blocked cross-validation of the network, a random forest on patch statistics, and the commonest class, all
     trained on the same parts."""
     from solution.core.artefact import write_text
+    from solution.core.outputs import check_folder, check_outputs
     from solution.surface import comparison
     from solution.surface.network import SurfaceConfig
 
+    check_outputs([json_file], [patches])
+    check_folder(run)
     found = _read(patches)
     config = SurfaceConfig().smoke() if smoke else SurfaceConfig()
     config = config if epochs is None else dataclasses.replace(config, epochs=epochs)

@@ -59,9 +59,11 @@ def train_base(
     """Train the model that every fold starts from, on registered pairs and simulated scenes only: it sees no labelled
     scene."""
     from solution.core.artefact import WORK
+    from solution.core.outputs import check_folder
     from solution.teams.team import BASE
     from solution.training import run, stages
 
+    check_folder(folds)
     _one_start(init, init_weights)
     chosen = _matching_stage(stage, translator, init_weights)
     config = stages.chosen_config(chosen, steps, smoke, fine_tune=False)
@@ -124,9 +126,11 @@ def _add_training(family: str, what: str) -> None:
         smoke: Smoke = False,
         replace: Replace = False,
     ) -> None:
+        from solution.core.outputs import check_folder
         from solution.teams import training
         from solution.training import stages
 
+        check_folder(folds)
         stage = {"coarse": stages.COARSE, "flow": stages.FLOW}[family]
         start = init or _base(stage, folds, smoke)
         config = stages.chosen_config(stage, steps, smoke, fine_tune=start is not None)
@@ -164,6 +168,7 @@ def train_matcher(
 ) -> None:
     """Train the matcher of every team; a part of its tiles goes through the team's translator, where there is one."""
     from solution.core import artefact
+    from solution.core.outputs import check_folder
     from solution.teams import training
     from solution.training import stages
 
@@ -171,6 +176,7 @@ def train_matcher(
         translator = team / stages.TRANSLATOR.file
         return stages.matcher_with(translator if translator.is_file() else None)
 
+    check_folder(folds)
     _one_start(init, init_weights)
     start = init or (None if init_weights else _base(stages.MATCHER, folds, smoke))
     own = start is not None and artefact.read_manifest(start).stage == stages.MATCHER.name
@@ -220,6 +226,7 @@ def train_translator(
 ) -> None:
     """Train the translator of every team on scene tiles in register; finished teams are skipped, a killed run goes
     on."""
+    from solution.core.outputs import check_folder
     from solution.data.registered import parted
     from solution.samples.images import registered_image
     from solution.teams import training
@@ -230,6 +237,7 @@ def train_translator(
             simulated, [], []
         )
 
+    check_folder(folds)
     start = init or _base(stages.TRANSLATOR, folds, smoke)
     config = stages.chosen_config(stages.TRANSLATOR, steps, smoke, fine_tune=start is not None)
     training.train_teams(
@@ -258,8 +266,10 @@ def train_reranker(
 ) -> None:
     """Train the rerankers on the candidates that propose left, judge each on the scenes its team never saw, and say
     what they are worth to the map."""
+    from solution.core.outputs import check_folder
     from solution.reranker.folds import FIGURE, REPORT, map_errors, predicted_tables, train_folds
 
+    check_folder(folds)
     pairs, split = scenes_and_split(folder, folds)
     extra = predicted_tables(*predicted) if predicted else []
     train_folds(pairs, split, folds, extra, say=say)

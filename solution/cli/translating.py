@@ -51,8 +51,10 @@ def translate_split(
     replace: bool = typer.Option(False, "--replace", help="Overwrite another split."),
 ) -> None:
     """Deal the pairs of a folder out to training, validation and test, evenly over its classes."""
+    from solution.core.outputs import check_outputs
     from solution.data import registered
 
+    check_outputs([out], [])
     table = registered.deal_parts(registered.find_pairs(folder), (train, val, test), seed, whole_scenes)
     written = registered.write_parts(table, out, replace)
     parts = table["part"].value_counts()
@@ -78,10 +80,12 @@ def translate_train(
 ) -> None:
     """Train the translator on the training part of image pairs; a killed run goes on."""
     from solution.core.artefact import WORK
+    from solution.core.outputs import check_outputs
     from solution.data.registered import parted
     from solution.samples.images import registered_image
     from solution.training import run, stages
 
+    check_outputs([out], [init, *split])
     parts = parted(folders, split, exclude)
     sources = [registered_image(pair) for pair in parts["train"]] + shared_images(simulated, [], [])
     config = stages.chosen_config(stages.TRANSLATOR, steps, smoke, fine_tune=False)
@@ -108,11 +112,14 @@ def translate_evaluate(
     """PSNR and SSIM on held-out pairs, by class, beside two trivial baselines taken from the training part (without a
     split: from the pairs themselves)."""
     from solution.core.artefact import write_text
+    from solution.core.outputs import PICTURES, check_outputs, check_suffix
     from solution.core.progress import step_progress
     from solution.data import registered
     from solution.products import translation_report
     from solution.proposers.translator.training import write_grid
 
+    check_suffix(picture, PICTURES, "a picture")
+    check_outputs([json_file, picture], [split, weights])
     found = registered.find_pairs(folder)
     judged = registered.part_of(found, split, part) if split else found
     if not judged:

@@ -1,11 +1,10 @@
-"""What every artefact carries: a manifest (stage, fold, trained_on, config, seed, versions), and how files are written
-so that none is half there."""
+"""What every artefact carries: a manifest (stage, fold, trained_on, config, seed, versions), and how files are described
+so that none is taken for whole that is not."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -14,40 +13,20 @@ from pathlib import Path
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from solution.core import artefact
 from solution.core.errors import InputError
-from solution.core.names import alias_of_folder, as_utf8
+from solution.core.writing import atomic_path as atomic_path
+from solution.core.writing import write_bytes
+from solution.core.writing import write_text as write_text
 
 WORK = ".work"
 """Name of the folder, beside results, that holds unfinished work and what is kept between runs."""
 
 _KEY = "manifest"
+_RESTORE = "train it with ./train.sh DATA, or restore the shipped one with: git checkout -- folds"
 _PACKAGES = ("torch", "timm", "numpy")
-
-
-@contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
-    """Yield a temporary name beside `path`; rename it on success, remove it on failure."""
-    path = Path(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{path.parent}: cannot be made a folder ({error.strerror}); choose another place") from error
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
-    temporary = alias_of_folder(temporary.parent) / as_utf8(temporary.name)
-    try:
-        yield temporary
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a small text file whole or not at all."""
-    with atomic_path(path) as temporary:
-        temporary.write_text(text)
 
 
 def digest(facts: object) -> str:
@@ -107,6 +86,18 @@ class Manifest:
     data: str = ""
     code: str = ""
 
+    @classmethod
+    def of_json(cls, content: object) -> Manifest:
+        """From what `json.loads` made of one. Raises `ValueError` where that is none of this version."""
+        if not isinstance(content, dict) or not _KINDS.keys() >= content.keys() >= _NEEDED:
+            raise ValueError("other entries than this version knows")
+        for name, value in content.items():
+            if not isinstance(value, _KINDS[name]) or isinstance(value, bool):
+                raise ValueError(f"{name} is {value!r:.40}")
+        if not all(isinstance(scene, str) for scene in content["trained_on"]):
+            raise ValueError("trained_on holds something other than names")
+        return cls(**{**content, "trained_on": tuple(content["trained_on"])})
+
     def digest(self) -> str:
         """Short hash of what makes two runs the same: all but the package versions."""
         return digest({key: value for key, value in asdict(self).items() if key != "versions"})
@@ -119,14 +110,26 @@ class Manifest:
             )
 
 
+_KINDS = {
+    "stage": str,
+    "fold": int,
+    "trained_on": list,
+    "config": dict,
+    "seed": int,
+    "versions": dict,
+    "data": str,
+    "code": str,
+}
+_NEEDED = {"stage", "fold", "trained_on", "config", "seed"}
+
+
 def save_weights(path: Path, tensors: Mapping[str, np.ndarray], manifest: Manifest) -> None:
     """Write tensors and their manifest as one safetensors file, atomically."""
-    with atomic_path(path) as temporary:
-        save_file(
-            {name: np.ascontiguousarray(value) for name, value in tensors.items()},
-            temporary,
-            {_KEY: json.dumps(asdict(manifest), sort_keys=True)},
-        )
+    content = save(
+        {name: np.ascontiguousarray(value) for name, value in tensors.items()},
+        {_KEY: json.dumps(asdict(manifest), sort_keys=True)},
+    )
+    write_bytes(path, content)
 
 
 def read_manifest(path: Path) -> Manifest:
@@ -136,10 +139,14 @@ def read_manifest(path: Path) -> Manifest:
 
 
 def load_weights(path: Path, stage: str | None = None) -> tuple[dict[str, np.ndarray], Manifest]:
-    """Tensors by name, and the manifest. Raises `InputError` as `read_manifest`, or where the file holds another stage's."""
+    """Tensors by name, and the manifest. Raises `InputError` as `read_manifest`, or where the file holds another stage's, or
+    numbers that are not finite."""
     with _opened(path) as handle:
         tensors = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118
         manifest = _manifest(path, handle.metadata())
+    broken = sorted(name for name, value in tensors.items() if value.dtype.kind == "f" and not np.isfinite(value).all())
+    if broken:
+        raise InputError(f"{path}: holds weights that are no finite numbers ({broken[0]}); {_RESTORE}")
     if stage not in (None, manifest.stage):
         raise InputError(f"{path}: holds the weights of a {manifest.stage}, not of a {stage}; pass the right file")
     return tensors, manifest
@@ -154,7 +161,7 @@ def _opened(path: Path) -> Iterator:
     try:
         with safe_open(path, framework="numpy") as handle:
             yield handle
-    except SafetensorError as error:
+    except (SafetensorError, TypeError) as error:  # a type that numpy does not know is one of the latter
         raise InputError(
             f"{path}: is not a readable safetensors file ({error}); restore it with: git checkout -- {path}"
         ) from error
@@ -166,11 +173,10 @@ def _manifest(path: Path, metadata: dict | None) -> Manifest:
             f"{path}: carries no manifest, so it was not written by this project; train it with ./train.sh DATA"
         )
     try:
-        content = json.loads(metadata[_KEY])
-        return Manifest(**{**content, "trained_on": tuple(content["trained_on"])})
-    except (ValueError, TypeError, KeyError) as error:
+        return Manifest.of_json(json.loads(metadata[_KEY]))
+    except ValueError as error:
         raise InputError(
-            f"{path}: carries a manifest that this version cannot read; train it with ./train.sh DATA"
+            f"{path}: carries a manifest that this version cannot read ({str(error)[:80]}); {_RESTORE}"
         ) from error
 
 

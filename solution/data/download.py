@@ -10,17 +10,13 @@ from __future__ import annotations
 import hashlib
 import http.client
 import json
-import shutil
-import stat
 import time
 import urllib.error
 import urllib.request
-import zipfile
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 
 from rich.console import Console
 from rich.filesize import decimal
@@ -28,13 +24,16 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 
 from solution.core.artefact import write_text
 from solution.core.errors import InputError
+from solution.core.outputs import check_folder
+from solution.core.refusals import refusal
+from solution.data.unpacking import Advance, check_disk
+from solution.data.unpacking import unpack as unpack
 
 BASE_URL = "https://spacenet-dataset.s3.us-east-1.amazonaws.com/spacenet/SN9_cross-modal/"
 TRIES = 5
 TIMEOUT_S = 60.0
 PAUSE_S = 2.0
 _CHUNK = 1 << 20
-_SPARE_BYTES = 64 << 20  # left free on the disk
 _AGAIN = "run the command again, it continues where it stopped"
 
 
@@ -56,10 +55,6 @@ class _BrokenError(Exception):
     """The connection failed in a way that another try may mend."""
 
 
-Advance = Callable[[int, int | None], None]
-"""Reports bytes done, and how many there are (None where the server does not say)."""
-
-
 def fetch_all(folder: Path, base_url: str, archives: Sequence[Archive], console: Console) -> None:
     """Fetch, verify and unpack every archive into `folder`.
 
@@ -70,6 +65,7 @@ def fetch_all(folder: Path, base_url: str, archives: Sequence[Archive], console:
     if not base_url.startswith(("http://", "https://")):
         raise InputError(f"{base_url}: is not a web address; --base-url must begin with https:// or http://")
     with _writing(folder):
+        check_folder(folder)
         folder.mkdir(parents=True, exist_ok=True)
         for number, archive in enumerate(archives, start=1):
             label = f"{archive.name} ({number} of {len(archives)})"
@@ -81,29 +77,6 @@ def fetch_all(folder: Path, base_url: str, archives: Sequence[Archive], console:
                 sizes = unpack(folder / archive.name, folder, advance)
             write_text(_receipt(folder, archive), json.dumps({"md5": archive.md5, "files": sizes}, indent=1))
             console.print(f"{label}: unpacked {len(sizes)} files, {decimal(sum(sizes.values()))}", highlight=False)
-
-
-def unpack(archive: Path, folder: Path, advance: Advance) -> dict[str, int]:
-    """Unpack a zip below `folder`; every member is checked before the first one is written.
-
-    Returns:
-        Size in bytes of every file, by its path below `folder`.
-
-    Raises:
-        InputError: a member that would leave the folder, a link or device, a broken archive, too little disk.
-    """
-    try:
-        with zipfile.ZipFile(archive) as opened:
-            members = [member for member in opened.infolist() if not member.is_dir()]
-            targets = [_safe_target(member, folder, archive) for member in members]
-            total = sum(member.file_size for member in members)
-            _check_disk(folder, total, archive)
-            done = 0
-            for member, target in zip(members, targets, strict=True):
-                done = _extract(opened, member, target, done, total, advance)
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
-        raise InputError(f"{archive}: is not a readable zip archive ({error}); delete it and {_AGAIN}") from error
-    return {member.filename: member.file_size for member in members}
 
 
 def _obtain(folder: Path, url: str, archive: Archive, label: str, console: Console) -> None:
@@ -165,8 +138,11 @@ def _request(url: str, part: Path, advance: Advance) -> None:
         length = response.headers.get("Content-Length")
         total = start + int(length) if length and length.isdecimal() else None
         if total is not None:
-            _check_disk(part.parent, (total - start) + total, part)  # unpacked it is at least as large again
-        received = _store(response, part, start, total, advance)
+            check_disk(part.parent, (total - start) + total, part)  # unpacked it is at least as large again
+        try:
+            received = _store(response, part, start, total, advance)
+        except OSError as error:
+            raise refusal(error, part, 2 * (total or 0) - start) from error
         if total is not None and received < total:
             raise _BrokenError(f"closed after {received} of {total} bytes")
 
@@ -230,49 +206,6 @@ def _md5(path: Path, label: str, console: Console) -> str:
     return digest.hexdigest()
 
 
-def _safe_target(member: zipfile.ZipInfo, folder: Path, archive: Path) -> Path:
-    """Where a member goes. Only plain files below the folder are let in, whatever the system's path syntax."""
-    name, kind = member.filename, stat.S_IFMT(member.external_attr >> 16)
-    posix, windows = PurePosixPath(name), PureWindowsPath(name)
-    absolute = posix.is_absolute() or bool(windows.drive or windows.root)
-    if absolute or not posix.name or ".." in windows.parts:  # it splits at both slashes
-        raise InputError(
-            f"{archive}: member {name!r} does not lie below the folder; nothing was unpacked, get the archive from its publisher"
-        )
-    if kind not in (0, stat.S_IFREG):
-        raise InputError(
-            f"{archive}: member {name!r} is a link or a device; nothing was unpacked, get the archive from its publisher"
-        )
-    target = folder / posix
-    if not target.resolve().is_relative_to(folder.resolve()):
-        raise InputError(f"{target}: leads out of {folder} through a link; remove the link and run the command again")
-    return target
-
-
-def _extract(
-    opened: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path, done: int, total: int, advance: Advance
-) -> int:
-    """Write one member under a temporary name and rename it; the total of bytes done."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(target.name + ".part")
-    temporary.unlink(missing_ok=True)  # so that a link of that name is not written through
-    with opened.open(member) as source, temporary.open("wb") as out:
-        while chunk := source.read(_CHUNK):
-            out.write(chunk)
-            done += len(chunk)
-            advance(done, total)
-    temporary.replace(target)
-    return done
-
-
-def _check_disk(folder: Path, needed: int, what: Path) -> None:
-    free = shutil.disk_usage(folder).free
-    if free < needed + _SPARE_BYTES:
-        raise InputError(
-            f"{what}: needs {decimal(needed)} on the disk of {folder}, where {decimal(free)} are free; free some or choose another DIR"
-        )
-
-
 def _is_unpacked(folder: Path, archive: Archive) -> bool:
     try:
         receipt = json.loads(_receipt(folder, archive).read_text())
@@ -298,9 +231,7 @@ def _writing(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise InputError(
-            f"{error.filename or folder}: cannot be written ({error.strerror or error}); choose another DIR or mend its permissions"
-        ) from error
+        raise refusal(error, Path(error.filename or folder)) from error
 
 
 @contextmanager

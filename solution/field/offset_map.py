@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -12,25 +12,35 @@ from rasterio.transform import Affine
 from rasterio.windows import Window as RasterWindow
 
 from solution.core import geometry
-from solution.core.artefact import atomic_path
 from solution.core.errors import InputError
 from solution.core.geometry import Window
+from solution.core.outputs import RASTERS, check_suffix
 from solution.data.opening import open_raster
+from solution.data.raster_writing import new_raster
 from solution.data.scene import ScenePair
 from solution.data.validity import read_data
 from solution.field.shiftfield import Fit
 
 BAND_NAMES = ("dx", "dy")
 _BLOCK_ROWS = 512  # of the map that are held in memory at a time
+_DEFLATED = 0.1  # of the bytes of a map, about: 0.06 to 0.13 on vhr_check
 _TILE = 256  # side of the file's tiles, px
-_CACHE_MB = 128
 _LEAST_SHARE = 0.5  # of the weight of a bilinear sample that must fall on pixels with data
 
 
 def check_name(path: Path) -> None:
     """Raise `InputError` for a path that is no file name of a GeoTIFF."""
-    if path.suffix.lower() not in (".tif", ".tiff"):
-        raise InputError(f"{path}: the offset map is a GeoTIFF; give it a name that ends in .tif")
+    check_suffix(path, RASTERS, "the offset map")
+
+
+def bytes_on_disk(pair: ScenePair, sigma: bool, warped_sar: bool) -> int:
+    """What the map of a pair takes, about, with the radius of its error and the moved SAR image where they are asked for."""
+    sar_bytes = 0
+    if warped_sar:
+        with pair.open_sar() as dataset:
+            sar_bytes = np.dtype(dataset.dtypes[0]).itemsize
+    per_px = _DEFLATED * (4 * len(BAND_NAMES) + 4 * sigma) + sar_bytes
+    return int(per_px * pair.shape[0] * pair.shape[1])
 
 
 def write_map(path: Path, fit: Fit, pair: ScenePair) -> None:
@@ -39,9 +49,7 @@ def write_map(path: Path, fit: Fit, pair: ScenePair) -> None:
     It is written whole and checked, or not at all. Memory stays at a few blocks of `_BLOCK_ROWS` rows. Equal fits give
     equal bytes.
     """
-    with atomic_path(Path(path)) as temporary:
-        _write_bands(temporary, BAND_NAMES, fit.block, pair)
-        _check_map(temporary, fit, pair)
+    _write_bands(path, BAND_NAMES, fit.block, pair, lambda written: _check_map(written, fit, pair))
 
 
 def write_uncertainty(path: Path, fit: Fit, pair: ScenePair) -> None:
@@ -54,17 +62,20 @@ def write_uncertainty(path: Path, fit: Fit, pair: ScenePair) -> None:
     """
     if fit.sigma is None:
         raise InputError(f"{path}: a fit of kind {fit.kind} has no error estimate; it takes more tie-points that agree")
-    with atomic_path(Path(path)) as temporary:
-        _write_bands(temporary, ("sigma_px",), lambda window: fit.sigma_block(window)[None], pair)
+    _write_bands(path, ("sigma_px",), lambda window: fit.sigma_block(window)[None], pair)
 
 
-def _write_bands(path: Path, names: Sequence[str], read: Callable[[Window], np.ndarray], pair: ScenePair) -> None:
+def _write_bands(
+    path: Path,
+    names: tuple[str, ...],
+    read: Callable[[Window], np.ndarray],
+    pair: ScenePair,
+    check: Callable[[Path], None] | None = None,
+) -> None:
     """Write a raster on the optical grid strip by strip; `read` gives (len(names), h, w) float32 for a window."""
     height, width = pair.shape
     profile = _profile(pair, count=len(names), dtype="float32", predictor=3)
-    with rasterio.Env(GDAL_CACHEMAX=_CACHE_MB), rasterio.open(path, "w", **profile) as target:
-        for band, name in enumerate(names, start=1):
-            target.set_band_description(band, name)
+    with new_raster(path, names, check, share=_DEFLATED, **profile) as target:
         for top in range(0, height, _BLOCK_ROWS):
             rows = min(_BLOCK_ROWS, height - top)
             block = read(Window(0, top, width, rows))
@@ -80,10 +91,10 @@ def write_warped_sar(path: Path, fit: Fit, pair: ScenePair) -> None:
     """
     height, width = pair.shape
     to_sar = geometry.centres(np.linalg.inv(pair.sar_to_optical))
-    with pair.open_sar() as source, atomic_path(Path(path)) as temporary:
+    with pair.open_sar() as source:
         dtype = source.dtypes[0]
         profile = _profile(pair, count=1, dtype=dtype, nodata=0, predictor=3 if dtype.startswith("float") else 2)
-        with rasterio.open(temporary, "w", **profile) as target:
+        with new_raster(path, **profile) as target:
             for window in geometry.tile_grid(pair.shape, _BLOCK_ROWS):
                 window = Window(
                     window.x, window.y, min(window.width, width - window.x), min(window.height, height - window.y)
@@ -120,17 +131,13 @@ def _check_map(path: Path, fit: Fit, pair: ScenePair) -> None:
     height, width = pair.shape
     with open_raster(path) as written:
         if (written.count, written.shape, written.dtypes[0]) != (2, pair.shape, "float32"):
-            raise InputError(
-                f"{path}: was not written as a 2-band float32 map of {width} x {height} px; check the disk and predict again"
-            )
+            raise InputError(f"{path}: is no 2-band float32 map of {width} x {height} px; predict again")
         for y in sorted({0, height // 2 // _TILE * _TILE, (height - 1) // _TILE * _TILE}):
             for x in sorted({0, width // 2 // _TILE * _TILE, (width - 1) // _TILE * _TILE}):
                 window = Window(x, y, min(_TILE, width - x), min(_TILE, height - y))
                 block = written.read(window=RasterWindow(window.x, window.y, window.width, window.height))
                 if not np.array_equal(block, fit.block(window)):
-                    raise InputError(
-                        f"{path}: what was read back differs from what was written; check the disk and predict again"
-                    )
+                    raise InputError(f"{path}: differs from the fit; predict again")
 
 
 def _sample_sar(source: rasterio.io.DatasetReader, position: np.ndarray, dtype: np.dtype) -> np.ndarray:

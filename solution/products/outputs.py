@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
 from solution.core.artefact import file_facts, is_whole, read_noted, write_text
+from solution.core.outputs import check_outputs
+from solution.core.writing import Together, together
 from solution.data.scene import ScenePair
 from solution.field import candidates, offset_map
 from solution.field.shiftfield import Fit
@@ -23,17 +25,18 @@ class Outputs:
         map: the offset map.
         report: what led to it, the verdict, and size and digest of the other files.
         table: the candidates.
-        warped_sar: the SAR image on the optical grid, None where it is not asked for.
+        warped_sar: the SAR image on the optical grid.
         sigma: the 68 % radius of the map's error.
-        uncertainty: whether that is asked for.
+        wants_sar, wants_sigma: whether these two are asked for.
     """
 
     map: Path
     report: Path
     table: Path
-    warped_sar: Path | None
+    warped_sar: Path
     sigma: Path
-    uncertainty: bool
+    wants_sar: bool
+    wants_sigma: bool
 
     @classmethod
     def of(cls, out: Path, warped_sar: bool, uncertainty: bool) -> Outputs:
@@ -42,18 +45,20 @@ class Outputs:
         offset_map.check_name(out)
         # a.tif and a.tiff are two maps, and have a report each.
         name = out.stem if out.suffix == ".tif" else out.name
-        report, table, warped, sigma = (
-            out.with_name(name + end) for end in (".report.json", ".candidates.parquet", ".sar.tif", ".sigma.tif")
-        )
-        return cls(out, report, table, warped if warped_sar else None, sigma, uncertainty)
+        ends = (".report.json", ".candidates.parquet", ".sar.tif", ".sigma.tif")
+        return cls(out, *(out.with_name(name + end) for end in ends), warped_sar, uncertainty)
 
     def all(self) -> list[Path]:
         """All files that may be written, or removed because they speak of an older map."""
-        return [self.map, self.report, self.table, self.sigma, *filter(None, [self.warped_sar])]
+        return [self.map, self.report, self.table, self.sigma, self.warped_sar]
 
-    def speaking_of_it(self) -> list[Path]:
-        """Files beside the map that say something of it, and are stale once it is replaced."""
-        return [self.report, self.sigma]
+    def check(self, pair: ScenePair, inputs: Iterable[Path | None] = ()) -> None:
+        """Raise `InputError` where a file cannot be written, or would replace the pair or another of the `inputs`."""
+        check_outputs(self.all(), [*pair.files(), *inputs], self.needs(pair))
+
+    def needs(self, pair: ScenePair) -> int:
+        """Bytes that the files take, about."""
+        return offset_map.bytes_on_disk(pair, self.wants_sigma, self.wants_sar)
 
     def finished(self, key: str) -> dict | None:
         """The report of an earlier run with the same key, where all that is asked for is there, and each file is the
@@ -63,29 +68,50 @@ class Outputs:
             return None
         described = report.get("files") or {}
         wanted = {"map": self.map, "candidates": self.table}
-        if self.warped_sar:
+        if self.wants_sar:
             wanted["warped_sar"] = self.warped_sar
-        if self.uncertainty and report.get("radius_68_px") is not None:  # of some maps nothing is known
+        if self.wants_sigma and report.get("radius_68_px") is not None:  # of some maps nothing is known
             wanted["uncertainty"] = self.sigma
         return report if all(is_whole(path, described.get(name)) for name, path in wanted.items()) else None
 
-    def write(self, fit: Fit, table: pd.DataFrame, pair: ScenePair) -> dict[str, Path]:
-        """Write all but the report, each file whole or not at all; returns what was written, by the name in the
-        report."""
-        for path in self.speaking_of_it():
-            path.unlink(missing_ok=True)
-        candidates.write(self.table, table)
-        offset_map.write_map(self.map, fit, pair)
-        written = {"map": self.map, "candidates": self.table}
-        if self.warped_sar:
-            offset_map.write_warped_sar(self.warped_sar, fit, pair)
-            written["warped_sar"] = self.warped_sar
-        if self.uncertainty and fit.sigma is not None:
-            offset_map.write_uncertainty(self.sigma, fit, pair)
-            written["uncertainty"] = self.sigma
-        return written
+    def write(
+        self, fit: Fit, table: pd.DataFrame, pair: ScenePair, facts: Mapping, say: Callable[[str], None] = print
+    ) -> None:
+        """Write all files, the report last; they appear together or not at all, and those of an earlier run that would
+        speak of another map go.
 
-    def write_report(self, facts: Mapping, written: Mapping[str, Path]) -> None:
-        """The report, the last of the files: it stands for all of them."""
-        files = {name: file_facts(path) for name, path in written.items()}
-        write_text(self.report, json.dumps({**facts, "files": files}, indent=1) + "\n")
+        Args:
+            facts: what the report says.
+
+        Raises:
+            InputError: the disk refuses a file.
+        """
+        with together() as files:
+            candidates.write(self.table, table)
+            offset_map.write_map(self.map, fit, pair)
+            written = {"map": self.map, "candidates": self.table}
+            if self.wants_sar:
+                offset_map.write_warped_sar(self.warped_sar, fit, pair)
+                written["warped_sar"] = self.warped_sar
+            if self.wants_sigma and fit.sigma is not None:
+                offset_map.write_uncertainty(self.sigma, fit, pair)
+                written["uncertainty"] = self.sigma
+            described = {name: {**file_facts(files.at(path)), "name": path.name} for name, path in written.items()}
+            write_text(self.report, json.dumps({**facts, "files": described}, indent=1) + "\n")
+            say_stale(files, [*self.beside(), *([self.sigma] if self.wants_sigma else [])], say)
+
+    def beside(self) -> list[Path]:
+        """What an earlier run left beside the map by its own report: the report too, but not the map."""
+        described = read_noted(self.report).get("files")
+        if not isinstance(described, dict):
+            return []
+        names = {facts.get("name") for facts in described.values() if isinstance(facts, dict)}
+        return [self.report, *(path for path in (self.table, self.sigma, self.warped_sar) if path.name in names)]
+
+
+def say_stale(files: Together, older: Iterable[Path], say: Callable[[str], None]) -> None:
+    """Let those of the `older` files go that the `files` of this run do not replace, and say so in one line."""
+    stale = [path for path in dict.fromkeys(older) if path not in files.finished and path.is_file()]
+    files.stale.extend(stale)
+    if stale:
+        say(f"{', '.join(map(str, stale))}: removed, made beside an older map")

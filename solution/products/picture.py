@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 from solution.core.artefact import atomic_path
 from solution.core.errors import InputError
 from solution.core.geometry import Window
-from solution.core.outputs import check_outputs
+from solution.core.outputs import PICTURES, check_outputs, check_suffix
+from solution.data.offsets import why_no_map
 from solution.data.opening import open_raster
 from solution.data.scene import ScenePair
 
@@ -30,8 +31,10 @@ def draw(pair: ScenePair, map_path: Path, out: Path, window: Window | None = Non
         window: part of the optical image; default: all of it.
 
     Raises:
-        InputError: a map of another size, or a window outside the image.
+        InputError: a map of another grid, or one that is not finite; a window outside the image; a file that cannot be
+            written.
     """
+    check_suffix(out, PICTURES, "a picture")
     check_outputs([out], [*pair.files(), map_path])
     height, width = pair.shape
     window = window or Window(0, 0, width, height)
@@ -58,13 +61,17 @@ def draw(pair: ScenePair, map_path: Path, out: Path, window: Window | None = Non
 def _read_map(path: Path, pair: ScenePair, window: Window, factor: int) -> np.ndarray:
     """(2, h, w) shift in optical px at the centres of the picture's pixels (nearest index)."""
     with open_raster(path) as dataset:
-        if dataset.shape != pair.shape or dataset.count != 2:
-            raise InputError(
-                f"{path}: is no offset map of {pair.optical.name}; it must have 2 bands and {pair.shape[1]} x {pair.shape[0]} px"
-            )
+        wrong = why_no_map(dataset, pair.shape, pair.transform, pair.crs)
+        if wrong:
+            raise InputError(f"{path}: {wrong}")
         values = dataset.read(
             window=((window.y, window.stop[1]), (window.x, window.stop[0])),
             out_shape=(2, window.height // factor, window.width // factor),
+        )
+    finite = np.isfinite(values).all(axis=0)
+    if not finite.all():
+        raise InputError(
+            f"{path}: is NaN or infinite at {1 - finite.mean():.1%} of what would be drawn; a map must be finite everywhere, predict it again or draw another --window"
         )
     return values.astype(np.float64)
 

@@ -73,7 +73,7 @@ def predict_pair(
         InputError: bad images or weights.
     """
     files = Outputs.of(out, settings.warped_sar, settings.uncertainty)
-    check_outputs(files.all(), [*pair.files(), settings.surface_model])
+    files.check(pair, [settings.surface_model])
     pair, watch = without_labels(pair), Stopwatch()
     judges = {one: Reranker.load(one.folders[0] / RERANKER) for one in settings.voices} if settings.rerank else {}
     surface = _surface_model(pair, settings)
@@ -98,8 +98,7 @@ def predict_pair(
     fit = standing.widened(fit)
     found = verdict.judge(fit, table, pair.shape, settings.asked(), standing, pair.masked)
     with watch.part("write"):
-        written = files.write(found.known(fit), table, pair)
-    files.write_report({**_about(pair, settings, key), **_told(fit, found, table)}, written)
+        files.write(found.known(fit), table, pair, {**_about(pair, settings, key), **_told(fit, found, table)}, say)
     _tidy(work)
     say(f"{pair.name}: {fit.summary()}, {found.line()}")
     line = f"{files.map}: written in {watch.total_s:.0f} s ({watch.line()}; peak memory {_peak_memory_gb():.1f} GB)"
@@ -212,6 +211,16 @@ def run(
     return _predict_folder(pairs, folder, out, settings, progress, say)
 
 
+def _check_room(pairs: Sequence[ScenePair], out: Path, archive: Path, settings: Settings) -> None:
+    """Raise `InputError` where a file of any pair cannot be written, before hours are spent on the first."""
+    needs = 0
+    for pair in pairs:
+        files = Outputs.of(out / map_name(pair.name), settings.warped_sar, settings.uncertainty)
+        files.check(pair, [settings.surface_model])
+        needs += files.needs(pair) * (not files.map.is_file())
+    check_outputs([archive], [], needs)
+
+
 def _predict_folder(
     pairs: Sequence[ScenePair],
     folder: Path,
@@ -220,12 +229,12 @@ def _predict_folder(
     progress: Progress | None,
     say: Callable[[str], None],
 ) -> list[str]:
-    results = {}
+    results, archive = {}, out / "submission.zip"
+    _check_room(pairs, out, archive, settings)
     for number, pair in enumerate(pairs, 1):
         say(f"{pair.name}: scene {number} of {len(pairs)}")
         results[pair.name] = predict_pair(pair, out / map_name(pair.name), settings, progress, say)
         say(results[pair.name].line)
-    archive = out / "submission.zip"
     build_zip({name: result.map_path for name, result in results.items()}, archive)
     say(f"{archive}: {len(results)} map(s) in the contest's layout")
     if any(pair.tiepoints_csv for pair in pairs):

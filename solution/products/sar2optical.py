@@ -15,15 +15,16 @@ import numpy as np
 import rasterio
 from rasterio.windows import Window as RasterWindow
 
-from solution.core.artefact import atomic_path
 from solution.core.errors import InputError
 from solution.core.geometry import Window, tile_grid
 from solution.core.outputs import check_outputs
+from solution.core.pictures import write_picture
 from solution.core.progress import Progress
 from solution.data.fill import remarks_on
 from solution.data.frame import check_sar
 from solution.data.opening import on_disk
 from solution.data.raster import read_sar, sar_overview
+from solution.data.raster_writing import new_raster
 from solution.data.registered import read_image
 from solution.data.views import open_image
 from solution.proposers.warped import Translate
@@ -161,8 +162,7 @@ def run_png(source: Path, out: Path, paint: Translate, progress: Progress | None
     """Translate a grey PNG as it is: without a stretch, and every pixel counts as data, as in the
     image pairs of the training."""
     picture = paint_image(read_image(source, cv2.IMREAD_GRAYSCALE), paint, source.name, progress)
-    with atomic_path(out) as temporary:
-        cv2.imwrite(str(temporary), picture[..., ::-1])
+    write_picture(out, picture)
 
 
 def run_raster(source: Path, out: Path, paint: Translate, progress: Progress | None) -> None:
@@ -177,7 +177,7 @@ def run_raster(source: Path, out: Path, paint: Translate, progress: Progress | N
         if not overview.valid.any():
             raise InputError(f"{source}: holds nothing but nodata; check that the right file was exported")
         step = _counter(source.name, dataset.shape, progress)
-        with atomic_path(out) as temporary, rasterio.open(temporary, "w", **_profile(dataset)) as target:
+        with new_raster(out, **_profile(dataset)) as target:
             for top, rows in painted_rows(
                 lambda window: read_sar(dataset, overview, window), dataset.shape, paint, step
             ):

@@ -10,6 +10,7 @@ from solution.core.errors import InputError
 from solution.proposers.every import LEARNED
 from solution.proposers.families import FLOW
 from solution.teams.propose import Proposing
+from solution.teams.team import folder_of
 from solution.teams.voice import Voice, each, together
 
 
@@ -46,7 +47,7 @@ class Settings:
             raise InputError(
                 f"{self.folds}: holds no team (N/{FLOW.file}); train with ./train.sh DATA, or restore the shipped ones with: git checkout -- folds"
             )
-        return [self.folds / name for name in names]
+        return [folder_of(name, self.folds) for name in names]
 
     @cached_property
     def voices(self) -> list[Voice]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from solution.core import artefact
+from solution.core.errors import InputError
 from solution.proposers.coarse.settings import CoarseConfig
 from solution.proposers.flow.settings import FlowConfig
 from solution.proposers.matcher.settings import MatcherConfig
@@ -91,13 +92,17 @@ def load_family(family: Family, paths: Sequence[Path]) -> torch.nn.Module:
     Raises:
         InputError: a file holds another family's weights, or those of a network of another size.
     """
-    from solution.core.weights import load_network, settings_of
+    from solution.core.weights import built
 
     loaded = [artefact.load_weights(path, family.name) for path in paths]
-    net = family.build(settings_of(loaded[0][1], family.config_type))
-    mean = {name: sum(tensors[name].astype("float32") / len(loaded) for tensors, _ in loaded) for name in loaded[0][0]}
-    load_network(net, mean, paths[0])
-    return net.eval()
+    first, manifest = loaded[0]
+    for path, (tensors, _) in zip(paths, loaded, strict=True):
+        if {name: value.shape for name, value in tensors.items()} != {name: one.shape for name, one in first.items()}:
+            raise InputError(
+                f"{path}: holds another network than {paths[0]}, with which it cannot be averaged; pass one of them with --team"
+            )
+    mean = {name: sum(tensors[name].astype("float32") / len(loaded) for tensors, _ in loaded) for name in first}
+    return built(paths[0], manifest, family.config_type, family.build, mean)
 
 
 def one_start(family: Family, paths: Sequence[Path]) -> bool:
@@ -107,8 +112,8 @@ def one_start(family: Family, paths: Sequence[Path]) -> bool:
 
     manifests = [artefact.read_manifest(path) for path in paths]
     sizes = [
-        tuple(getattr(settings_of(manifest, family.config_type), name) for name in family.config_type.SIZES)
-        for manifest in manifests
+        tuple(getattr(settings_of(manifest, family.config_type, path), name) for name in family.config_type.SIZES)
+        for manifest, path in zip(manifests, paths, strict=True)
     ]
     starts = {manifest.config.get("init") for manifest in manifests}
     return len(starts) == 1 and None not in starts and len(set(sizes)) == 1

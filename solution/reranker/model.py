@@ -224,7 +224,7 @@ class Reranker:
                 )
         try:
             facts, text = json.loads(beside.read_text()), path.read_text()
-            manifest = Manifest(**{**facts["manifest"], "trained_on": tuple(facts["manifest"]["trained_on"])})
+            manifest = Manifest.of_json(facts["manifest"])
             calibration, names, sha256 = Calibration(**facts["calibration"]), facts["features"], facts["model_sha256"]
             RerankerConfig(**manifest.config)
         except (ValueError, TypeError, KeyError) as error:

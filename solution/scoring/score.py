@@ -5,7 +5,9 @@ It reads only files: a tie-point CSV, two image headers, and the map at the tie-
 The official tool's habits that change digits, all kept here: a position is ``origin + index * resolution`` (rotation
 terms unused); SAR positions go to the optical CRS before they are compared; the reference shift is rounded to whole
 pixels (``rint``, halves to even); of several tie-points on one optical pixel the last row of the CSV counts, once;
-points are averaged in row-major order; the map's own georeferencing is never looked at.
+points are averaged in row-major order; the map's own georeferencing changes no digit.
+
+In one thing this is stricter: a map that says of itself that it lies on another grid gets no score.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -22,9 +24,12 @@ from rasterio.errors import NotGeoreferencedWarning
 from rasterio.windows import Window
 
 from solution.core.errors import InputError
+from solution.core.geometry import Matrix, matrix_from_gdal
+from solution.core.refusals import refusal
 from solution.data.finding import discover
 from solution.data.frame import read_header, reproject_points
 from solution.data.metres import pixel_size_m
+from solution.data.offsets import why_no_map
 from solution.data.opening import open_raster
 from solution.data.qgis import POINT_COLUMNS
 from solution.data.scene import ScenePair
@@ -37,7 +42,7 @@ NO_SCORE = -1
 
 
 class RejectedMapError(InputError):
-    """The official tool gives this map no score (raw -1): its size or band count is wrong."""
+    """This map gets no score (raw -1): it is none of the optical image."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,8 @@ class Reference:
         dx, dy: (N,) float64, whole optical px.
         shape: (height, width) of the optical image.
         pixel_m: width of an optical pixel in metres on the ground: the official tool multiplies px by the x resolution.
+        frame: optical index -> geographic position, 3 x 3.
+        crs: in which that is.
     """
 
     rows: np.ndarray
@@ -57,6 +64,8 @@ class Reference:
     dy: np.ndarray
     shape: tuple[int, int]
     pixel_m: float
+    frame: Matrix = field(default_factory=lambda: np.eye(3), repr=False)
+    crs: object = field(default=None, repr=False)
 
     @property
     def xy(self) -> np.ndarray:
@@ -95,7 +104,7 @@ def reference(tiepoints_csv: Path, optical: Path, sar: Path) -> Reference:
     """Whole-pixel reference shifts of a pair. Tie-points with fractions are looked up at the nearest optical pixel.
 
     Raises:
-        InputError: unreadable image or CSV, an image that lies nowhere, optical index outside the image.
+        InputError: unreadable image or CSV, an image that lies nowhere, tie-point outside either image.
     """
     given = read_table(tiepoints_csv)
     table = tiepoints_between(given, optical, sar)
@@ -105,10 +114,12 @@ def reference(tiepoints_csv: Path, optical: Path, sar: Path) -> Reference:
     shape, pixel_m = header.shape, float(pixel_size_m(header.matrix, header.crs, header.shape)[0])
     with open_raster(sar) as dataset:
         sar_geo = _positions(dataset, table["sar_col"], table["sar_row"])
+        _check_inside(tiepoints_csv, table["sar_row"].to_numpy(), table["sar_col"].to_numpy(), dataset.shape, "SAR")
     with open_raster(optical) as dataset:
         places = table[["optical_col", "optical_row"]].to_numpy()
         cols, rows = np.rint(places).astype(np.int64).T
-        _check_inside(tiepoints_csv, rows, cols, shape)
+        _check_inside(tiepoints_csv, rows, cols, shape, "optical")
+        frame, crs = matrix_from_gdal(dataset.transform.to_gdal()), dataset.crs
         resolution = np.array([dataset.transform.a, dataset.transform.e])
         sar_geo = reproject_points(sar_geo, sar_crs, dataset.crs)
         shift = np.rint((sar_geo - _positions(dataset, *places.T)) / resolution)
@@ -118,7 +129,7 @@ def reference(tiepoints_csv: Path, optical: Path, sar: Path) -> Reference:
         )
     last = {(row, col): index for index, (row, col) in enumerate(zip(rows.tolist(), cols.tolist(), strict=True))}
     order = np.array([last[pixel] for pixel in sorted(last)], dtype=np.int64)
-    return Reference(rows[order], cols[order], shift[order, 0], shift[order, 1], shape, pixel_m)
+    return Reference(rows[order], cols[order], shift[order, 0], shift[order, 1], shape, pixel_m, frame, crs)
 
 
 def predicted_shift(map_path: Path, truth: Reference) -> np.ndarray:
@@ -127,11 +138,11 @@ def predicted_shift(map_path: Path, truth: Reference) -> np.ndarray:
     Reads one pixel at a time, in file order, so that memory stays at GDAL's block cache whatever the map's size.
 
     Raises:
-        RejectedMapError: not two bands, or not the optical image's size.
+        RejectedMapError: not two bands of real numbers, or not on the optical image's grid.
         InputError: missing or unreadable file.
     """
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)  # the map's own georeferencing plays no part
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)  # a map need not say where it lies
         return _read_pixels(map_path, truth)
 
 
@@ -253,25 +264,20 @@ def _positions(dataset: rasterio.io.DatasetReader, cols: np.ndarray, rows: np.nd
 
 def _read_pixels(map_path: Path, truth: Reference) -> np.ndarray:
     with open_raster(map_path) as dataset:
-        if dataset.count != 2:
-            raise RejectedMapError(
-                f"{map_path}: has {dataset.count} band(s); an offset map has exactly 2, x shift and y shift"
-            )
-        if dataset.shape != truth.shape:
-            raise RejectedMapError(
-                f"{map_path}: is {_size(dataset.shape)} px where the optical image is {_size(truth.shape)} px; write the map on the optical grid"
-            )
+        wrong = why_no_map(dataset, truth.shape, truth.frame, truth.crs)
+        if wrong:
+            raise RejectedMapError(f"{map_path}: {wrong}")
         pixels = zip(truth.rows.tolist(), truth.cols.tolist(), strict=True)
         values = [dataset.read([1, 2], window=Window(col, row, 1, 1)).ravel() for row, col in pixels]
         return np.array(values, dtype=dataset.dtypes[0]).reshape(-1, 2)
 
 
-def _check_inside(path: Path, rows: np.ndarray, cols: np.ndarray, shape: tuple[int, int]) -> None:
+def _check_inside(path: Path, rows: np.ndarray, cols: np.ndarray, shape: tuple[int, int], image: str) -> None:
     outside = (rows < 0) | (rows >= shape[0]) | (cols < 0) | (cols >= shape[1])
     if outside.any():
         index = int(np.flatnonzero(outside)[0])
         raise InputError(
-            f"{path}: data row {index + 1} points at optical column {cols[index]}, row {rows[index]}, outside the image of {_size(shape)} px; "
+            f"{path}: data row {index + 1} points at {image} column {cols[index]:g}, row {rows[index]:g}, outside the image of {_size(shape)} px; "
             "check that the CSV belongs to this pair"
         )
 
@@ -302,9 +308,7 @@ def _append(score_file: Path, raw: float) -> None:
         with Path(score_file).open("a") as file:
             file.write(f"{raw}\n")
     except OSError as error:
-        raise InputError(
-            f"{score_file}: cannot be written ({error.strerror}); pass a --score_file in a folder that exists"
-        ) from error
+        raise refusal(error, score_file) from error
 
 
 def _score_scene(pair: ScenePair, maps_dir: Path) -> PairScore:

@@ -13,10 +13,13 @@ import numpy as np
 import rasterio
 from rasterio import Affine
 
-from solution.core.artefact import atomic_path, file_facts, is_whole, read_noted, write_text
+from solution.core.artefact import file_facts, is_whole, read_noted, write_text
 from solution.core.code import code_digest
 from solution.core.errors import InputError
+from solution.core.outputs import check_outputs
+from solution.core.writing import together
 from solution.data import naming
+from solution.data.raster_writing import new_raster
 from solution.data.tiepoints import TIEPOINT_COLUMNS
 from solution.simulate import layout, optical, presets, sar, sensors
 from solution.simulate.blocks import build_block
@@ -261,33 +264,26 @@ def write_scene(
     if not naming.is_scene(name):
         raise InputError(f"scene name {name!r}: must begin with two digits and an underscore, for example 01_train_01")
     folder = Path(folder)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be made ({error.strerror}); choose another output folder") from error
-    scene = build_scene(size, seed, preset, sar_dtype)
     paths = ScenePaths(*(folder / naming.file_name(name, kind, suffix) for kind, suffix in _FILES))
+    check_outputs(dataclasses.astuple(paths), [], _BYTES_PER_PX * size[0] * size[1])
+    scene = build_scene(size, seed, preset, sar_dtype)
     clicks = tiepoints(scene, click_noise_px, np.random.default_rng([seed, 1]))
-    _write_raster(
-        paths.truth,
-        (scene.grids.optical_shape, 2, "float32"),
-        _optical_transform(scene),
-        truth_strips(scene),
-        ("dx", "dy"),
-    )
-    _write_raster(
-        paths.mask, (scene.mask.shape, 1, "uint8"), _optical_transform(scene), [(0, scene.mask[None])], ("mask",)
-    )
-    _write_raster(
-        paths.sar, (scene.sar.shape, 1, sar_dtype), _sar_transform(scene), [(0, scene.sar[None])], ("amplitude",)
-    )
+    with together():
+        _write_all(paths, scene, clicks, sar_dtype)
+    return paths
+
+
+def _write_all(paths: ScenePaths, scene: SimulatedScene, clicks: np.ndarray, sar_dtype: str) -> None:
+    optical_transform = _optical_transform(scene)
+    truth = (scene.grids.optical_shape, 2, "float32")
+    _write_raster(paths.truth, truth, optical_transform, truth_strips(scene), ("dx", "dy"))
+    _write_raster(paths.mask, (scene.mask.shape, 1, "uint8"), optical_transform, [(0, scene.mask[None])], ("mask",))
+    sar = (scene.sar.shape, 1, sar_dtype)
+    _write_raster(paths.sar, sar, _sar_transform(scene), [(0, scene.sar[None])], ("amplitude",))
     rgb = np.moveaxis(scene.optical, -1, 0)
-    _write_raster(
-        paths.optical, (rgb.shape[1:], 3, "uint8"), _optical_transform(scene), [(0, rgb)], ("red", "green", "blue")
-    )
+    _write_raster(paths.optical, (rgb.shape[1:], 3, "uint8"), optical_transform, [(0, rgb)], ("red", "green", "blue"))
     rows = [",".join(TIEPOINT_COLUMNS), *(",".join(map(str, row)) for row in clicks.tolist())]
     write_text(paths.tiepoints, "\n".join(rows) + "\n")
-    return paths
 
 
 def ensure_scene(folder: Path, name: str, size: tuple[int, int], seed: int, *settings: object) -> bool:
@@ -321,6 +317,7 @@ def plan(scenes: int, seed: int) -> Iterator[tuple[str, int]]:
         yield f"{number // per_aoi + 1:02d}_train_{number % per_aoi + 1:02d}", int(seeds[number])
 
 
+_BYTES_PER_PX = 4  # of all files of a scene, about: deflated, most of it is the truth
 _FILES = (("optical", "tif"), ("sar", "tif"), ("tiepoints", "csv"), ("truth", "tif"), ("mask", "tif"))
 
 
@@ -347,7 +344,6 @@ def _write_raster(path: Path, kind, transform, strips, names: tuple[str, ...]) -
     layout_options = {"tiled": True, "blockxsize": 256, "blockysize": 256, "compress": "deflate", "zlevel": 1}
     if dtype == "float32":
         layout_options["predictor"] = 3
-    with atomic_path(path) as temporary, rasterio.open(temporary, "w", **profile, **layout_options) as dataset:
+    with new_raster(path, names, **profile, **layout_options) as target:
         for top, values in strips:
-            dataset.write(values, window=rasterio.windows.Window(0, top, width, values.shape[1]))
-        dataset.descriptions = names
+            target.write(values, window=rasterio.windows.Window(0, top, width, values.shape[1]))

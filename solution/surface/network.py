@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from solution.core import artefact
 from solution.core.artefact import Manifest
 from solution.core.errors import InputError
-from solution.core.weights import load_network, settings_of
+from solution.core.weights import built
 from solution.surface import LETTERS
 
 STAGE = "surface"
@@ -103,9 +103,7 @@ def load_classifier(path: Path, device: str | torch.device = "cpu") -> tuple[Pat
         raise InputError(
             f"{path}: holds the weights of a {manifest.stage}, not of a {STAGE} classifier; pass a file that surface train made"
         )
-    net = PatchClassifier(settings_of(manifest, SurfaceConfig))
-    load_network(net, tensors, path)
-    return net.to(device).eval(), manifest
+    return built(path, manifest, SurfaceConfig, PatchClassifier, tensors).to(device), manifest
 
 
 def check_channels(net: PatchClassifier, channels: int, place: Path | str) -> None:

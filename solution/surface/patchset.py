@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
-import shutil
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,7 +20,9 @@ import numpy as np
 import pandas as pd
 
 from solution.core import artefact
+from solution.core.archives import BROKEN, safe_members
 from solution.core.errors import InputError
+from solution.core.pictures import write_picture
 from solution.core.progress import Progress, counted
 from solution.surface import LETTERS, PATCH_PX
 
@@ -70,7 +70,7 @@ def read_patches(place: Path, progress: Progress | None = None) -> PatchSet:
     """ReadFile all patches of a folder or zip.
 
     Raises:
-        InputError: no such place, truncated zip, a ``meta.csv`` of other columns or with unknown labels, or a picture
+        InputError: no such place, truncated or unsafe zip, a ``meta.csv`` of other columns or with unknown labels, or a picture
             that is missing, broken or of another size than the first one.
     """
     with _opened(Path(place)) as read:
@@ -106,10 +106,9 @@ class PatchWriter:
 
     def add(self, pixels: np.ndarray, x: int, y: int, label: int) -> None:
         """One patch (channels, 64, 64) uint8 at column x and row y."""
-        picture = pixels[0] if len(pixels) == 1 else np.moveaxis(pixels, 0, -1)[..., ::-1]  # OpenCV writes blue first
+        picture = pixels[0] if len(pixels) == 1 else np.moveaxis(pixels, 0, -1)
         number = len(self._rows)
-        if not cv2.imwrite(str(self._folder / "images" / f"{number}.png"), np.ascontiguousarray(picture)):
-            raise InputError(f"{self._folder}: patch {number} could not be written; check the disk")
+        write_picture(self._folder / "images" / f"{number}.png", picture)
         self._rows.append(f"{number} {x} {y} {LETTERS[label]}")
 
     def finish(self) -> int:
@@ -117,27 +116,6 @@ class PatchWriter:
         (self._folder / META).write_text("".join(f"{row}\n" for row in self._rows))
         (self._folder / SCENES).write_text("".join(f"{row}\n" for row in self._scenes))
         return len(self._rows)
-
-
-@contextmanager
-def new_folder(out: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside `out`, which gets its name on success and goes away on
-    failure; refuses to overwrite."""
-    out = Path(out)
-    if out.is_file() or (out.is_dir() and any(out.iterdir())):
-        raise InputError(f"{out}: is there already; give the output another name, or remove it first")
-    temporary = out.with_name(f".{out.name}.{os.getpid()}.partial")
-    try:
-        temporary.mkdir(parents=True)
-    except OSError as error:
-        raise InputError(f"{out}: cannot be made a folder ({error.strerror}); choose another place") from error
-    try:
-        yield temporary
-        if out.is_dir():
-            out.rmdir()
-        temporary.replace(out)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 ReadFile = Callable[[str], bytes | None]
@@ -154,13 +132,13 @@ def _opened(place: Path) -> Iterator[ReadFile]:
     try:
         with zipfile.ZipFile(place) as archive:
             yield _zip_reader(archive, place)
-    except (zipfile.BadZipFile, EOFError) as error:
+    except BROKEN as error:
         raise InputError(f"{place}: is a truncated or broken zip ({error}); copy or download it again") from error
 
 
 def _zip_reader(archive: zipfile.ZipFile, place: Path) -> ReadFile:
     """The folder in a zip that holds ``meta.csv`` is its root."""
-    names = set(archive.namelist())
+    names = {member.filename for member in safe_members(archive, place)}
     tables = sorted((name for name in names if PurePosixPath(name).name == META), key=len)
     root = tables[0][: -len(META)] if tables else ""
 

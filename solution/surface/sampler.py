@@ -12,8 +12,9 @@ import numpy as np
 from solution.core.errors import InputError
 from solution.core.geometry import Window
 from solution.core.progress import Progress, counted
+from solution.core.writing import atomic_folder
 from solution.surface import LETTERS, PATCH_PX
-from solution.surface.patchset import PatchWriter, new_folder
+from solution.surface.patchset import PatchWriter
 from solution.surface.polygons import UNLABELLED, classes_at, read_polygons
 from solution.surface.scenes import SurfaceScene, open_scene
 
@@ -64,7 +65,7 @@ def sample(
     by_name = {path.stem.lower(): path for path in shapefiles}
     counts = dict.fromkeys(LETTERS, 0)
     channels: dict[int, Path] = {}
-    with new_folder(out) as folder:
+    with atomic_folder(out) as folder:
         writer = PatchWriter(folder)
         for number, image in counted(images, "scenes", progress):
             own = by_name.get(image.stem.lower())

@@ -7,7 +7,6 @@ At the image's border patches are completed by mirroring.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,12 +18,13 @@ from matplotlib.patches import Patch
 from rasterio.transform import Affine
 from rasterio.windows import Window as RasterWindow
 
-from solution.core.artefact import atomic_path
 from solution.core.errors import InputError
 from solution.core.geometry import Window
-from solution.core.outputs import check_outputs
+from solution.core.outputs import RASTERS, check_outputs, check_suffix
 from solution.core.progress import Progress
+from solution.core.writing import atomic_path, together
 from solution.data.opening import files_behind
+from solution.data.raster_writing import new_raster
 from solution.surface import COLOURS, LETTERS, NAMES, PATCH_PX
 from solution.surface.network import PatchClassifier, check_channels, probabilities
 from solution.surface.scenes import SurfaceScene, open_scene
@@ -33,7 +33,7 @@ NO_DATA = 0
 _LEAST_VALID = 0.1  # share of a patch's pixels that must carry data
 _STRIP_PX = 256  # rows that are classified at once
 _PREVIEW_PX = 900  # longest side
-_CACHE_MB = 128  # of GDAL
+_PX_PER_BYTE = 8  # of a scene, for its outputs, about: classes come in squares, which deflate well
 
 
 @dataclass(frozen=True)
@@ -148,35 +148,51 @@ def segment(
     """
     if not 1 <= stride <= PATCH_PX:
         raise InputError(f"--stride {stride}: cells are 1 to {PATCH_PX} px; larger ones would leave ground unseen")
-    if out.suffix.lower() not in (".tif", ".tiff"):
-        raise InputError(f"{out}: class maps are GeoTIFFs; give the output a name that ends in .tif")
+    check_suffix(out, RASTERS, "a class map")
     names = (out, out.with_suffix(".probabilities.tif"), out.with_suffix(".png"))
-    with open_scene(image, bands) as scene, ExitStack() as files:
-        check_outputs(names, files_behind(image))
+    with open_scene(image, bands) as scene:
+        check_outputs(names, files_behind(image), scene.shape[0] * scene.shape[1] // _PX_PER_BYTE)
         if min(scene.shape) < PATCH_PX:
             raise InputError(
                 f"{image}: is {scene.shape[1]} x {scene.shape[0]} px, smaller than a patch of {PATCH_PX} px; choose a larger image"
             )
         check_channels(net, scene.channels, image)
-        class_path, probability_path, preview_path = (files.enter_context(atomic_path(name)) for name in names)
-        preview = Preview(scene.shape)
-        counts = np.zeros(len(LETTERS) + 1, np.int64)
-        with (
-            rasterio.Env(GDAL_CACHEMAX=_CACHE_MB),
-            _class_map(class_path, scene) as classes,
-            _probability_map(probability_path, scene, stride) as shares,
-        ):
-            for cells in classify_cells(scene, net, stride, progress):
-                block = class_block(cells, stride)
-                counts += np.bincount(block.ravel(), minlength=len(counts))
-                classes.write(block, 1, window=RasterWindow(0, cells.top, block.shape[1], len(block)))
-                window = RasterWindow(0, cells.top // stride, cells.probabilities.shape[1], len(cells.probabilities))
-                shares.write(np.moveaxis(cells.probabilities, -1, 0), window=window)
-                preview.add(cells.top, cells.grey, block)
-        if not counts[1:].any():
-            raise InputError(f"{image}: holds no data to classify (only nodata, zeros or NaN); choose another image")
-        preview.write(preview_path, image.name)
+        with together():
+            counts = _write_all(names, scene, net, stride, progress)
+            if not counts[1:].any():
+                raise InputError(
+                    f"{image}: holds no data to classify (only nodata, zeros or NaN); choose another image"
+                )
     return dict(zip(NAMES, (counts[1:] / counts[1:].sum()).tolist(), strict=True))
+
+
+def _write_all(
+    names: tuple[Path, Path, Path],
+    scene: SurfaceScene,
+    net: PatchClassifier,
+    stride: int,
+    progress: Progress | None,
+) -> np.ndarray:
+    """Write class map, probabilities and preview; (4,) numbers of pixels by class, those without data first."""
+    preview = Preview(scene.shape)
+    counts = np.zeros(len(LETTERS) + 1, np.int64)
+    shape, transform = grid_shape(scene.shape, stride), scene.transform @ Affine.scale(stride)
+    class_profile = _profile(scene.shape, scene, scene.transform, 1, "uint8", NO_DATA)
+    share_profile = _profile(shape, scene, transform, len(LETTERS), "float32", np.nan)
+    with (
+        new_raster(names[0], ("surface",), **class_profile) as classes,
+        new_raster(names[1], NAMES, **share_profile) as shares,
+    ):
+        _legend(classes.dataset)
+        for cells in classify_cells(scene, net, stride, progress):
+            block = class_block(cells, stride)
+            counts += np.bincount(block.ravel(), minlength=len(counts))
+            classes.write(block, 1, window=RasterWindow(0, cells.top, block.shape[1], len(block)))
+            window = RasterWindow(0, cells.top // stride, cells.probabilities.shape[1], len(cells.probabilities))
+            shares.write(np.moveaxis(cells.probabilities, -1, 0), window=window)
+            preview.add(cells.top, cells.grey, block)
+    preview.write(names[2], scene.path.name)
+    return counts
 
 
 def class_block(cells: CellStrip, stride: int) -> np.ndarray:
@@ -187,24 +203,11 @@ def class_block(cells: CellStrip, stride: int) -> np.ndarray:
     return classes.repeat(stride, axis=0)[:rows].repeat(stride, axis=1)[:, :width] * cells.valid
 
 
-def _class_map(path: Path, scene: SurfaceScene) -> rasterio.io.DatasetWriter:
-    target = rasterio.open(path, "w", **_profile(scene.shape, scene, scene.transform, 1, "uint8", NO_DATA))
-    target.write_colormap(
+def _legend(classes: rasterio.io.DatasetWriter) -> None:
+    classes.write_colormap(
         1, {NO_DATA: (0, 0, 0, 0), **{number: (*colour, 255) for number, colour in enumerate(COLOURS, start=1)}}
     )
-    target.set_band_description(1, "surface")
-    target.update_tags(1, **{str(number): name for number, name in enumerate(NAMES, start=1)})
-    return target
-
-
-def _probability_map(path: Path, scene: SurfaceScene, stride: int) -> rasterio.io.DatasetWriter:
-    shape = grid_shape(scene.shape, stride)
-    target = rasterio.open(
-        path, "w", **_profile(shape, scene, scene.transform @ Affine.scale(stride), len(LETTERS), "float32", np.nan)
-    )
-    for band, name in enumerate(NAMES, start=1):
-        target.set_band_description(band, name)
-    return target
+    classes.update_tags(1, **{str(number): name for number, name in enumerate(NAMES, start=1)})
 
 
 def _profile(
@@ -256,4 +259,5 @@ class Preview:
         left.set_title(title)
         for axes in (left, right):
             axes.axis("off")
-        figure.savefig(path)
+        with atomic_path(path) as temporary:
+            figure.savefig(temporary)

@@ -14,7 +14,6 @@ from pathlib import Path
 import cv2
 import geopandas
 import numpy as np
-import rasterio
 from rasterio.features import shapes
 from rasterio.transform import Affine
 from rasterio.windows import Window as RasterWindow
@@ -22,11 +21,12 @@ from scipy.ndimage import distance_transform_edt
 from shapely.geometry import shape as as_polygon
 
 from solution.core.progress import Progress, counted
+from solution.core.writing import atomic_folder
+from solution.data.raster_writing import new_raster
 from solution.simulate.noise import STEP, CoarseField, Texture
 from solution.surface import LETTERS
 from solution.surface.backscatter import CELL_M, Ice, Land, Rows, Sea, coarse_field, foreshortened
 from solution.surface.instrument import Instrument
-from solution.surface.patchset import new_folder
 from solution.surface.polygons import ATTRIBUTES
 
 CRS = "EPSG:3995"
@@ -64,7 +64,7 @@ def simulate(out: Path, scenes: int, size: tuple[int, int], seed: int, progress:
         Names of the scenes.
     """
     names = []
-    with new_folder(out) as folder:
+    with atomic_folder(out) as folder:
         for number, _ in counted(range(scenes), "simulating", progress):
             name = f"scene_{seed + number}"
             write_scene(folder / name, size, seed + number)
@@ -96,9 +96,7 @@ def write_scene(stem: Path, size: tuple[int, int], seed: int) -> None:
         "zlevel": 1,
         "nodata": 0,
     }
-    with rasterio.open(stem.with_suffix(".tif"), "w", **profile, **layout_of_file) as target:
-        for band, name in enumerate(("HH", "HV"), start=1):
-            target.set_band_description(band, name)
+    with new_raster(stem.with_suffix(".tif"), ("HH", "HV"), **profile, **layout_of_file) as target:
         for number, top in enumerate(range(0, size[0], _STRIP_ROWS)):
             rows = Rows(top, min(top + _STRIP_ROWS, size[0]), size[1], instrument.angle)
             power, seen[rows.top : rows.bottom] = paint(layout, rows, sea, ice, land)

@@ -24,9 +24,12 @@ from torch.utils.data import DataLoader, Sampler, TensorDataset
 
 from solution.core import artefact
 from solution.core.artefact import Manifest, needs_work
+from solution.core.checkpoints import WholeCheckpoints
 from solution.core.code import code_digest
 from solution.core.devices import trainer_device
 from solution.core.errors import InputError
+from solution.core.outputs import check_folder, check_outputs
+from solution.core.refusals import refusals_named
 from solution.core.weights import compact
 from solution.surface import LETTERS, NAMES
 from solution.surface.network import STAGE, PatchClassifier, SurfaceConfig
@@ -218,6 +221,8 @@ def train(
     manifest = Manifest(STAGE, -1, (patches.name,), facts, seed, data=patches.digest(), code=code_digest(train))
     if not needs_work(out, manifest, replace):
         return False, split
+    check_outputs([out], [])
+    check_folder(run)
     work = run / f"{STAGE}_{manifest.digest()}"
     net = fit(patches, split, config, work, seed, device)
     artefact.save_weights(out, compact(net), manifest)
@@ -253,13 +258,15 @@ def fit(patches: PatchSet, split: Split, config: SurfaceConfig, work: Path, seed
         logger=CSVLogger(work, name="", version=""),
         log_every_n_steps=1,
         callbacks=[checkpoint, TQDMProgressBar(refresh_rate=10)],
+        plugins=[WholeCheckpoints()],
         enable_model_summary=False,
     )
     last = folder / "last.ckpt"
-    trainer.fit(
-        module,
-        datamodule=PatchData(patches, split, config, seed),
-        ckpt_path=last if last.is_file() else None,
-        weights_only=True,
-    )
+    with refusals_named(work):
+        trainer.fit(
+            module,
+            datamodule=PatchData(patches, split, config, seed),
+            ckpt_path=last if last.is_file() else None,
+            weights_only=True,
+        )
     return module.net.cpu().eval()

@@ -58,6 +58,15 @@ def team_of(scene: str, split: pd.DataFrame, by_aoi: bool) -> Team | None:
     return next((team for team in aoi_teams(split) if scene in team.held_out), None)
 
 
+def folder_of(name: str, folds: Path) -> Path:
+    """A team's folder below the teams' one. Raises `InputError` for a name that would lead elsewhere."""
+    if name in ("", ".", "..") or Path(name).name != name or "\\" in name:
+        raise InputError(
+            f"--team {name}: is no name of a folder below {folds}; pass 0, 1, ..., and the folder that holds it with --folds"
+        )
+    return folds / name
+
+
 def held_out_by_split(scene: str, folds: Path) -> str | None:
     """Name of the team that holds a scene out by the split of the teams' folder; None where the split does not name it,
     or there is none."""

@@ -17,9 +17,12 @@ from torch import nn
 
 from solution.core import artefact
 from solution.core.artefact import Manifest, needs_work
+from solution.core.checkpoints import WholeCheckpoints
 from solution.core.code import code_digest
 from solution.core.devices import trainer_device
 from solution.core.errors import InputError
+from solution.core.outputs import check_folder, check_outputs
+from solution.core.refusals import refusals_named
 from solution.core.weights import compact, load_network
 from solution.samples.images import TrainingImage
 from solution.training.stage import Config, Stage
@@ -69,6 +72,8 @@ def train_stage(
     )
     if not needs_work(out, manifest, replace):
         return f"{stage.name} fold {fold}: {out} is up to date, skipped"
+    check_outputs([out], [init])
+    check_folder(work)
     lightning.seed_everything(seed, workers=True, verbose=False)
     module = stage.module(config)
     if start is None and stage.begin is not None:
@@ -79,7 +84,8 @@ def train_stage(
     last = run / "last.ckpt"
     samples = stage.samples(images, config, seed, validation)
     trainer = _trainer(config.ema_decay, samples.epochs, run, device, module)
-    trainer.fit(module, datamodule=samples, ckpt_path=last if last.is_file() else None, weights_only=True)
+    with refusals_named(run):
+        trainer.fit(module, datamodule=samples, ckpt_path=last if last.is_file() else None, weights_only=True)
     if trainer.is_global_zero:
         # A run that was killed after its last epoch has nothing left to fit, so Lightning does not put the averaged
         # weights in place.
@@ -127,6 +133,7 @@ def _trainer(
         logger=CSVLogger(run, name="", version=""),
         log_every_n_steps=10,
         callbacks=[checkpoint, *averaging, TQDMProgressBar(refresh_rate=10)],
+        plugins=[WholeCheckpoints()],
         enable_model_summary=False,
     )
 

@@ -10,7 +10,7 @@ from torch import nn
 
 from solution.core import artefact
 from solution.core.artefact import Manifest
-from solution.core.weights import load_network, settings_of
+from solution.core.weights import built, settings_of
 from solution.proposers import families
 from solution.proposers.coarse.training import CoarseModule
 from solution.proposers.flow.network import FlowNet
@@ -50,7 +50,7 @@ def sized_like(config: Config, stage: Stage, start: Path) -> Config:
     manifest = artefact.read_manifest(start)
     if manifest.stage != stage.name:
         return config
-    own = config_of(manifest, stage)
+    own = settings_of(manifest, stage.config_type, start)
     return dataclasses.replace(config, **{name: getattr(own, name) for name in config.SIZES})
 
 
@@ -62,6 +62,4 @@ def config_of(manifest: Manifest, stage: Stage = FLOW) -> Config:
 def load_stage(stage: Stage, path: Path) -> tuple[nn.Module, Manifest]:
     """A trained network, ready to predict. Raises `InputError` where the file holds another stage's."""
     tensors, manifest = artefact.load_weights(path, stage.name)
-    net = stage.module(config_of(manifest, stage)).net
-    load_network(net, tensors, path)
-    return net.eval(), manifest
+    return built(path, manifest, stage.config_type, lambda config: stage.module(config).net, tensors), manifest

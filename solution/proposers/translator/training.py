@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import cv2
 import lightning
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from solution.core.artefact import atomic_path
+from solution.core.pictures import write_picture
 from solution.proposers.translator.network import Generator, PatchDiscriminator, translate
 from solution.proposers.translator.settings import TranslatorConfig
 from solution.samples.tiles import POSITIVE
@@ -161,5 +160,4 @@ def write_grid(path: Path, rows: list[tuple[np.ndarray, np.ndarray, np.ndarray]]
     """Write a PNG of rows: SAR (h, w), translated (3, h, w), optical (3, h, w), all in [0, 1] and of one size."""
     cells = [np.concatenate([np.stack([sar] * 3), translated, optical], axis=2) for sar, translated, optical in rows]
     grid = np.rint(255 * np.concatenate(cells, axis=1).clip(0, 1)).astype(np.uint8)
-    with atomic_path(path) as temporary:
-        cv2.imwrite(str(temporary), np.moveaxis(grid, 0, -1)[..., ::-1])
+    write_picture(path, np.moveaxis(grid, 0, -1))

@@ -70,6 +70,35 @@ def test_the_temporary_name_keeps_the_suffix_and_the_folder(tmp_path):
     assert (tmp_path / "map.tif").read_bytes() == b"x"
 
 
+ASDICT = json.loads(json.dumps(dataclasses.asdict(MANIFEST)))
+WRONG = (
+    {"stage": 1},
+    {"fold": "1"},
+    {"fold": True},
+    {"trained_on": "02_train_01"},
+    {"trained_on": [1]},
+    {"config": []},
+    {"config": None},
+    {"seed": 1.5},
+    {"versions": "2"},
+    {"of another": "version"},
+)
+
+
+def test_a_manifest_that_is_right_is_read(tmp_path):
+    path = tmp_path / "flow.safetensors"
+    save_file(TENSORS, path, {"manifest": json.dumps(ASDICT)})
+    assert artefact.read_manifest(path).digest() == MANIFEST.digest()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_weights_that_are_no_numbers_are_refused(tmp_path, value):
+    path = tmp_path / "flow.safetensors"
+    artefact.save_weights(path, {**TENSORS, "b.bias": np.array([1, value], np.float16)}, MANIFEST)
+    with pytest.raises(InputError, match=r"flow.safetensors: holds weights that are no finite numbers \(b.bias\)"):
+        artefact.load_weights(path)
+
+
 def _truncated(path):
     artefact.save_weights(path, TENSORS, MANIFEST)
     path.write_bytes(path.read_bytes()[:-5])
@@ -87,6 +116,10 @@ def _truncated(path):
         lambda path: save_file(TENSORS, path, {"manifest": "{"}),
         lambda path: save_file(TENSORS, path, {"manifest": json.dumps({"stage": "flow"})}),
         lambda path: save_file(TENSORS, path, {"manifest": json.dumps([1])}),
+        *(
+            lambda path, wrong=wrong: save_file(TENSORS, path, {"manifest": json.dumps({**ASDICT, **wrong})})
+            for wrong in WRONG
+        ),
     ],
     ids=[
         "missing",
@@ -98,6 +131,7 @@ def _truncated(path):
         "broken manifest",
         "short manifest",
         "list",
+        *map(str, WRONG),
     ],
 )
 @pytest.mark.parametrize("read", [artefact.load_weights, artefact.read_manifest])

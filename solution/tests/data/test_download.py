@@ -21,8 +21,10 @@ import pytest
 from rich.console import Console
 
 from solution.cli.app import main
+from solution.core import outputs
 from solution.core.errors import InputError
 from solution.data import download
+from solution.tests.core.test_writing import files_of_at_most
 
 FILES = {
     "train/02_optical_train_01.tif": np.random.default_rng(1).bytes(5_000),
@@ -258,6 +260,23 @@ def test_an_unsafe_member_stops_the_whole_archive(server, tmp_path, evil):
     with pytest.raises(InputError, match=r"train\.zip: member .* nothing was unpacked"):
         fetch(server, folder)
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["train.zip"]
+
+
+@pytest.mark.parametrize("evil", ["TRAIN/" + next(iter(FILES)).partition("/")[2].upper(), "train.zip", "train"])
+def test_a_member_that_collides_stops_the_whole_archive(server, tmp_path, evil):
+    server.content["train.zip"] = zip_of({**FILES, evil: b"other"})
+    with pytest.raises(InputError, match=r"train\.zip: member.* nothing was unpacked"):
+        fetch(server, tmp_path / "data")
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["train.zip"]
+
+
+def test_a_disk_that_fills_up_meanwhile_is_a_sentence(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(outputs, "_LEAST_BYTES", 1)  # so that there is room enough at first
+    with files_of_at_most(1000), pytest.raises(InputError, match=rf"larger than .*needs about 1 MB at {tmp_path}"):
+        fetch(server, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["train.zip.part"]
+    fetch(server, tmp_path)
+    assert_complete(tmp_path)
 
 
 def test_a_link_in_the_folder_does_not_lead_out(server, tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,8 +13,8 @@ import pytest
 import rasterio
 import rasterio.shutil
 
+from solution.core.writing import together, write_text
 from solution.products import predict, settings
-from solution.products.outputs import Outputs
 from solution.proposers import every
 from solution.tests.conftest import retag, truncate
 from solution.tests.handmade import QUICK_FLOW, proposers_with
@@ -131,16 +132,68 @@ def test_a_killed_run_reuses_the_teams_that_had_finished(scene, go, trained, tmp
 
 
 def test_a_report_never_outlives_its_map(scene, go, trained, tmp_path, monkeypatch):
-    """Run A, then B killed between its map and its report: A asked for again must not be taken for done."""
+    """Run A, then B killed at any file that it writes or places: all that A left is there, and nothing of B."""
+    out = tmp_path / "out" / "map.tif"
+    go(scene.optical, scene.sar, out, "--team", "0", "--warped-sar")
+    of_a = files(out.parent)
+    for killed_at in ("map.candidates.parquet", "map.tif", "map.report.json"):
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "replace", dying_at(out.with_name(killed_at)))
+            with pytest.raises(KeyboardInterrupt):
+                predict.predict_pair(scene.open(), out, settings.Settings(trained.folds, "cpu", teams=("1",)))
+        shutil.rmtree(out.parent / ".work")
+        assert files(out.parent) == of_a
+    assert "up to date" in go(scene.optical, scene.sar, out, "--team", "0", "--warped-sar")[1]
+
+
+def test_a_report_is_the_first_to_go_and_the_last_to_come(tmp_path):
+    """Killed without mercy in between, a run leaves none, so that nothing else is taken for finished."""
+    names = [tmp_path / name for name in ("map.tif", "map.report.json")]
+    for path in names:
+        write_text(path, "old")
+    process = os.fork()
+    if not process:
+        Path.replace = dying_at(names[0], lambda: os._exit(0))
+        with together():
+            for path in names:
+                write_text(path, "new")
+        os._exit(1)
+    assert os.waitpid(process, 0)[1] == 0
+    assert not names[1].exists()
+
+
+def dying_at(target: Path, die: Callable[[], None] | None = None) -> Callable[[Path, Path], Path]:
+    """`Path.replace`, but a kill when a file is about to be given the name `target`."""
+    replace, killed = Path.replace, []
+
+    def call(self: Path, new: Path) -> Path:
+        if Path(new) == target and not killed:
+            killed.append(True)
+            if die is None:
+                raise KeyboardInterrupt
+            die()
+        return replace(self, new)
+
+    return call
+
+
+def test_older_files_that_would_speak_of_another_map_go(scene, go, tmp_path):
     out = tmp_path / "map.tif"
-    go(scene.optical, scene.sar, out, "--team", "0")
-    of_a = files(tmp_path)
-    with monkeypatch.context() as patch:
-        patch.setattr(Outputs, "write_report", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
-        with pytest.raises(KeyboardInterrupt):
-            predict.predict_pair(scene.open(), out, settings.Settings(trained.folds, "cpu", teams=("1",)))
-    assert "written in" in go(scene.optical, scene.sar, out, "--team", "0")[1]
-    assert {name: files(tmp_path)[name] for name in of_a} == of_a
+    go(scene.optical, scene.sar, out, "--team", "0", "--warped-sar", "--uncertainty")
+    older = [name for name in ("map.sigma.tif", "map.sar.tif") if (tmp_path / name).exists()]
+    printed = go(scene.optical, scene.sar, out, "--team", "1")[1]
+    assert "map.sar.tif" in older and f"{', '.join(str(tmp_path / name) for name in older)}: removed" in printed
+    assert sorted(path.name for path in tmp_path.glob("map*")) == [
+        "map.candidates.parquet",
+        "map.report.json",
+        "map.tif",
+    ]
+
+
+def test_files_of_the_users_own_beside_the_map_stay(scene, go, tmp_path):
+    (tmp_path / "map.sigma.tif").write_text("mine")
+    assert "removed" not in go(scene.optical, scene.sar, tmp_path / "map.tif", "--team", "0")[1]
+    assert (tmp_path / "map.sigma.tif").read_text() == "mine"
 
 
 def test_a_warped_sar_of_other_settings_is_not_taken_for_this_one(scene, go, tmp_path):

@@ -248,6 +248,43 @@ def test_map_of_wrong_size_or_band_count_gets_minus_one(files, tmp_path, shape):
         errors_px(files, path)
 
 
+@pytest.mark.parametrize(
+    ("spoil", "sentence"),
+    [
+        ({"bands": perfect_bands().astype(np.complex64)}, "is complex"),
+        ({"gt": (500_030.0, 0.5, 5_000_000.0, -0.5)}, "lies on another grid or in another CRS"),
+        ({"gt": (500_000.0, 1.0, 5_000_000.0, -1.0)}, "lies on another grid or in another CRS"),
+        ({"crs": "EPSG:32638"}, "another CRS (EPSG:32638)"),
+    ],
+    ids=["complex", "moved", "coarser", "CRS"],
+)
+def test_what_is_no_map_of_the_image_gets_minus_one(files, tmp_path, spoil, sentence):
+    score_file = tmp_path / "s.txt"
+    path = write_raster(tmp_path / "m.tif", **{"bands": perfect_bands(), **spoil})
+    result = CliRunner().invoke(app, [*official_arguments(files, path), "--score_file", str(score_file)])
+    assert result.exit_code == 1 and f"{path}: " in result.output.replace("\n", "")
+    assert sentence in " ".join(result.output.split())
+    assert score_file.read_text() == "-1\n"
+
+
+def test_a_map_whose_crs_is_only_called_otherwise_is_scored(files, tmp_path):
+    same = "+proj=tmerc +lat_0=0 +lon_0=39 +k=0.9996 +x_0=500000 +y_0=0 +datum=WGS84 +units=m"
+    path = write_raster(tmp_path / "m.tif", perfect_bands(), crs=same)
+    assert errors_px(files, path).sum() == 0
+
+
+def test_tie_points_beside_either_image_are_named(files, tmp_path):
+    path = write_raster(tmp_path / "m.tif", perfect_bands())
+    for row, where in (
+        ("40,0,0,0", "SAR column 0, row 40"),
+        ("0,-1,0,0", "SAR column -1"),
+        ("0,0,0,60", "optical column 60"),
+    ):
+        files["tiepoints_csv"].write_text(f"{HEADER}\n{row}\n")
+        with pytest.raises(InputError, match=rf"tiepoints_train_01\.csv: data row 1 points at {where}"):
+            score.score_pair(**files, map_path=path)
+
+
 def test_nan_at_a_tie_point_makes_the_score_nan_and_says_so(files, tmp_path):
     bands = perfect_bands()
     bands[0, 25, 25] = np.nan
