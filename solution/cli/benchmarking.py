@@ -116,10 +116,12 @@ def verdicts(
     scene's SAR image; the SAR image mirrored, turned, shifted, speckle, flat), and count what is said of them."""
     from solution.benchmark import scenes
     from solution.benchmark import verdicts as judged
+    from solution.core.outputs import check_folder
     from solution.products.settings import Settings
     from solution.scoring import score_tables
     from solution.teams.propose import Proposing
 
+    check_folder(out)
     settings = Settings(folds, device, proposing=Proposing(sources=tuple(source)))
     found = judged.run(scenes.labelled([data]), settings, out, say)
     score_tables.show(judged.table(found), [])

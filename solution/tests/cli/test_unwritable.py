@@ -26,6 +26,7 @@ WRITERS = (
     "benchmark --out PLACE --folds FOLDS",
     "steep DATA PLACE",
     "speed --out PLACE --folds FOLDS",
+    "verdicts DATA --out PLACE --folds FOLDS",
     "train-base --simulated DATA --folds PLACE",
     "train-coarse DATA --folds PLACE",
     "train-flow DATA --folds PLACE",

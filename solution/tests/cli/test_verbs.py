@@ -25,6 +25,7 @@ VERBS = (
     "benchmark",
     "steep",
     "speed",
+    "verdicts",
     "train-base",
     "train-coarse",
     "train-flow",

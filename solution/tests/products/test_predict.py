@@ -77,6 +77,18 @@ def test_one_pair_gets_its_map_with_what_led_to_it(scene, go, tmp_path):
 
 
 @pytest.mark.usefixtures("good_teams")
+def test_images_of_different_places_fail_with_an_unknown_error(make_scene, go, tmp_path):
+    """The networks are those that find the truth where there is one."""
+    one, other = (make_scene(f"0{seed}_publictest", shape=(256, 288), points=None, seed=seed) for seed in (1, 2))
+    code, printed, err = go(one.optical, other.sar, tmp_path / "map.tif", "--uncertainty")
+    report = json.loads((tmp_path / "map.report.json").read_text())
+    assert code == 3 and "verdict: failed (the images match no better than if one of them were mirrored" in printed, err
+    assert report["radius_68_px"] is None and report["evidence_margin"] < 0.3
+    assert (tmp_path / "map.tif").is_file() and not (tmp_path / "map.sigma.tif").exists()
+    assert "up to date" in go(one.optical, other.sar, tmp_path / "map.tif", "--uncertainty")[1]
+
+
+@pytest.mark.usefixtures("good_teams")
 def test_the_uncertainty_and_the_verdict_lie_beside_the_map(scene, go, tmp_path):
     out = tmp_path / "map.tif"
     assert go(scene.optical, scene.sar, out)[0] == 0 and not (tmp_path / "map.sigma.tif").exists()
