@@ -7,10 +7,11 @@ such a decoy gathers is what chance gives away; a map must stand well above it, 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import gaussian_filter, uniform_filter
 
 from solution.field.evidence import Evidence
 from solution.field.fitting import with_unseen
@@ -20,6 +21,7 @@ from solution.field.shiftfield import Fit
 _CHANCE = 0.25  # at least: a decoy with hardly any data says too little
 _REGION_NODES = 1.5  # standard deviation of the window that a place is judged by, nodes of the evidence
 _CHANCE_PERCENT = 99  # of a decoy's places that say less than what a place of the map must say
+_BLOCK_PX, _BLOCK_NODES = 512.0, 4  # side of a block of the map, and how many nodes it has at least along a side
 
 
 _UNSEEN_M = 1.8  # chosen on: s12, vhr_check, simulated
@@ -37,11 +39,16 @@ class Standing:
         margin: its mean evidence less that of the best decoy, in standard deviations of the evidence; NaN without any.
         clear: (rows, columns) bool, places that say more than chance gives away.
         nodes: (rows, columns, 2) those places, optical px.
+        block_margin: mean evidence in the block of the map, about 512 px wide, that has least, less that of the median
+            block of the better decoy: below 0, a map is likelier wrong there than right. NaN without any.
+        block_xy: the block's middle, optical px.
     """
 
     margin: float
     clear: np.ndarray
     nodes: np.ndarray
+    block_margin: float
+    block_xy: tuple[float, float]
 
     def widened(self, fit: Fit) -> Fit:
         """The fit, whose radius holds nothing unseen yet, with a radius that goes by how the map stands."""
@@ -83,16 +90,28 @@ class Contrast:
         """The standing of a map."""
         nodes = self.evidence.nodes()
         said = evidence_of(self.evidence, fit.shift_at(nodes.reshape(-1, 2)).reshape(nodes.shape))
-        chance = max([_CHANCE, *(float(np.nanmean(decoy)) for decoy in self.decoys if np.isfinite(decoy).any())])
-        margin = float(np.nanmean(said)) - chance if np.isfinite(said).any() else float("nan")
-        return Standing(margin, smoothed(said) > self._place_chance(), nodes)
+        if not np.isfinite(said).any():
+            return Standing(float("nan"), np.zeros(said.shape, bool), nodes, float("nan"), (0.0, 0.0))
+        margin = float(np.nanmean(said)) - self._chance(np.nanmean, _CHANCE)
+        clear = smoothed(said) > self._chance(lambda decoy: np.nanpercentile(smoothed(decoy), _CHANCE_PERCENT), _CHANCE)
+        side = max(_BLOCK_NODES, round(_BLOCK_PX / self.evidence.step))
+        blocks = _of_blocks(said, side)
+        least = np.unravel_index(int(np.nanargmin(blocks)), blocks.shape)
+        block_chance = self._chance(lambda decoy: np.nanmedian(_of_blocks(decoy, side)), 0.0)
+        return Standing(margin, clear, nodes, float(blocks[least]) - block_chance, tuple(nodes[least].tolist()))
 
-    def _place_chance(self) -> float:
-        """What a place must say more than."""
-        found = [
-            np.nanpercentile(smoothed(decoy), _CHANCE_PERCENT) for decoy in self.decoys if np.isfinite(decoy).any()
-        ]
-        return max([_CHANCE, *found])
+    def _chance(self, told: Callable[[np.ndarray], float], least: float) -> float:
+        """The most that any decoy tells, or the least that is chance's share."""
+        return float(max([least, *(told(decoy) for decoy in self.decoys if np.isfinite(decoy).any())]))
+
+
+def _of_blocks(said: np.ndarray, side: int) -> np.ndarray:
+    """(rows, columns) means over blocks of so many nodes around every node; NaN where less than half of a block, or of
+    the fullest one, has any evidence."""
+    there = np.isfinite(said)
+    share = uniform_filter(there.astype(np.float64), side, mode="constant")
+    total = uniform_filter(np.where(there, said, 0.0), side, mode="constant")
+    return np.where(share >= min(0.5, float(share.max())), total / np.maximum(share, 1e-9), np.nan)
 
 
 def smoothed(said: np.ndarray) -> np.ndarray:

@@ -137,12 +137,21 @@ def judge(
     told = f"errors of {radius:.1f} px are to be expected" if np.isfinite(radius) else "nothing is known of its errors"
     weigh(not radius <= most, radius > _MOST_WEAK_PX, told)
     weigh(margin is not None and margin < _LEAST_OK_MARGIN, False, _HARDLY)
+    if standing is not None:
+        weigh(standing.block_margin < 0, False, _against(standing, shape))
     weigh(support < _LEAST_OK_SUPPORT, support < _LEAST_WEAK_SUPPORT, f"candidates support {support:.0%} of the map")
     weigh(agreeing < _LEAST_OK_SHARE, agreeing < _LEAST_WEAK_SHARE, f"{agreeing:.0%} of the candidates agree")
     silent = sorted(set(asked) - set(table.loc[kept, "source"]))
     weigh(bool(silent), 0 < len(silent) >= len(set(asked)) - 1 > 0, f"{' and '.join(silent)} found nothing")
     weigh(fit.kind != "field", False, f"there are only enough candidates for one {fit.kind}")
     return Verdict(WORDS[max(levels)], tuple(reasons), radius, support, agreeing, margin)
+
+
+def _against(standing: Standing, shape: tuple[int, int]) -> str:
+    """Where a map is likelier wrong than right, for people."""
+    x, y = (min(int(3 * at / size), 2) for at, size in zip(standing.block_xy, shape[::-1], strict=True))
+    place = " ".join(filter(None, [("upper", "", "lower")[y], ("left", "", "right")[x]])) or "middle"
+    return f"the images speak against the map in its {place} part"
 
 
 def worst(words: Iterable[str]) -> str:

@@ -61,7 +61,7 @@ def test_nodes_without_evidence_neither_help_nor_hurt():
     assert other.margin == pytest.approx(one.margin, abs=1e-6)
     assert other.clear[:, :7].all() and not other.clear[:, 7:].any()
     nothing = Contrast(replace(whole, planes=np.zeros_like(whole.planes)), CHANCE).of(field(*TRUE_PX))
-    assert np.isnan(nothing.margin) and not nothing.clear.any()
+    assert np.isnan(nothing.margin) and np.isnan(nothing.block_margin) and not nothing.clear.any()
 
 
 def test_a_map_that_is_wrong_in_one_part_is_clear_in_the_other():
@@ -73,15 +73,29 @@ def test_a_map_that_is_wrong_in_one_part_is_clear_in_the_other():
     assert left and not right
 
 
+@pytest.mark.parametrize(("columns", "told"), [(slice(9, 14), "right"), (slice(0, 5), "left")])
+def test_a_block_that_the_images_speak_against_is_told_with_its_place(columns, told):
+    coarse = replace(evidence(), step=4 * STEP_PX)  # 512 px are four nodes
+    right = replace(field(*TRUE_PX), step=(4 * STEP_PX, 4 * STEP_PX))
+    wrong = replace(right, nodes=right.nodes.copy())
+    wrong.nodes[0, :5, columns] -= 40.0
+    shape = (int(4 * ROWS * STEP_PX), int(4 * COLUMNS * STEP_PX))
+    fit, table = fitting.fit(gentle(), SHAPE, 0.5)
+    standing = Contrast(coarse, CHANCE).of(wrong)
+    assert Contrast(coarse, CHANCE).of(right).block_margin > 0.9 and standing.block_margin < 0 < standing.margin
+    found = judge(fit, table, shape, standing=standing)
+    assert found.word == "weak" and f"upper {told} part" in found.line()
+
+
 def test_the_radius_grows_where_the_images_say_nothing_and_shrinks_with_the_margin():
     fit = field(*TRUE_PX)
     nodes = evidence().nodes()
     half = np.arange(COLUMNS) < 7
     clear = np.broadcast_to(half, (ROWS, COLUMNS))
-    one, two = (Standing(margin, clear, nodes).widened(fit).sigma for margin in (1.0, 2.0))
+    one, two = (Standing(margin, clear, nodes, 1.0, (0.0, 0.0)).widened(fit).sigma for margin in (1.0, 2.0))
     assert (one > fit.sigma).all() and (two < one).all()
     np.testing.assert_allclose(one[:, 7:], 1.5 * one[:, :7])
-    assert Standing(float("nan"), clear, nodes).widened(fit) is fit
+    assert Standing(float("nan"), clear, nodes, 1.0, (0.0, 0.0)).widened(fit) is fit
 
 
 def test_smoothing_counts_what_is_there():
@@ -95,7 +109,7 @@ def test_smoothing_counts_what_is_there():
 def test_a_map_that_hardly_stands_out_is_told(margin, word):
     fit, table = fitting.fit(gentle(), SHAPE, 0.5)
     nodes = np.stack(np.meshgrid(np.arange(0, SHAPE[1], 32.0), np.arange(0, SHAPE[0], 32.0)), axis=-1)
-    found = judge(fit, table, SHAPE, standing=Standing(margin, np.ones(nodes.shape[:2], bool), nodes))
+    found = judge(fit, table, SHAPE, standing=Standing(margin, np.ones(nodes.shape[:2], bool), nodes, 1.0, (0.0, 0.0)))
     assert found.word == word
     if word == "failed":
         assert found.facts()["radius_68_px"] is None and found.known(fit).sigma is None and "mirrored" in found.line()
@@ -107,5 +121,5 @@ def test_places_that_the_images_do_not_speak_for_are_not_supported():
     fit, table = fitting.fit(gentle(), SHAPE, 0.5)
     nodes = np.stack(np.meshgrid(np.arange(0, SHAPE[1], 32.0), np.arange(0, SHAPE[0], 32.0)), axis=-1)
     clear = nodes[..., 0] < 0.4 * SHAPE[1]
-    found = judge(fit, table, SHAPE, standing=Standing(1.0, clear, nodes))
+    found = judge(fit, table, SHAPE, standing=Standing(1.0, clear, nodes, 1.0, (0.0, 0.0)))
     assert found.word == "weak" and found.support == pytest.approx(0.4, abs=0.06)
