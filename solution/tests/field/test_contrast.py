@@ -83,7 +83,8 @@ def test_a_block_that_the_images_speak_against_is_told_with_its_place(columns, t
     fit, table = fitting.fit(gentle(), SHAPE, 0.5)
     standing = Contrast(coarse, CHANCE).of(wrong)
     assert Contrast(coarse, CHANCE).of(right).block_margin > 0.9 and standing.block_margin < 0 < standing.margin
-    found = judge(fit, table, shape, standing=standing)
+    everywhere = table.assign(x=table["x"] * shape[1] / SHAPE[1], y=table["y"] * shape[0] / SHAPE[0])
+    found = judge(fit, everywhere, shape, standing=standing)
     assert found.word == "weak" and f"upper {told} part" in found.line()
 
 
