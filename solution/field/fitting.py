@@ -37,7 +37,7 @@ _MIN_GATE_PX = 4.0  # ... but never nearer than this
 # Points of people's own that are fitted exactly: the exact process takes time with the cube of their number
 _MAX_EXACT = 600
 _RIGHT = 0.5  # least probability of such a point that is kept; by design: more likely right than wrong
-_SHARED_PX, _SHARED_M = 1.2, 1.0  # chosen on: s12, vhr_check, simulated
+_SHARED_PX, _SHARED_M = 1.5, 1.0  # chosen on: s12, vhr_check, simulated
 """Standard deviation per axis of what the proposed rows of a block get wrong alike: in pixels, and on the ground."""
 __all__ = ["Fit", "FitConfig", "fit", "quiet_fit", "with_unseen"]
 
