@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import rasterio
@@ -15,8 +14,9 @@ from rich.table import Table
 
 from solution.benchmark.decoys import TRUE, Case, cases
 from solution.benchmark.run import teams_for
-from solution.core.artefact import read_noted, write_text
+from solution.core.artefact import read_noted
 from solution.core.errors import InputError
+from solution.core.writing import scratch_folder, write_text
 from solution.data.scene import ScenePair, open_pair
 from solution.field.verdict import WORDS
 from solution.products.predict import predict_pair, prediction_key
@@ -39,11 +39,10 @@ def run(pairs: Sequence[ScenePair], settings: Settings, out: Path, say: Callable
         settings: of the prediction; the teams are those that never saw the optical image's scene.
         say: gets one line per case.
     """
-    out.mkdir(parents=True, exist_ok=True)
     kept, found, everything = read_noted(out / RESULTS), {}, list(cases(pairs))
     for number, case in enumerate(everything, 1):
-        with TemporaryDirectory(prefix=".case_", dir=out) as work:
-            found[case.name] = _judged(case, settings, Path(work), kept.get(case.name, {}))
+        with scratch_folder(out / "case") as work:
+            found[case.name] = _judged(case, settings, work, kept.get(case.name, {}))
         say(f"{number} of {len(everything)}: {case.name}: {found[case.name]['verdict']}")
         if found[case.name] is not kept.get(case.name):
             write_text(out / RESULTS, json.dumps({**kept, **found}, indent=1) + "\n")

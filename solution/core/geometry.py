@@ -138,3 +138,14 @@ def spacing(xy: np.ndarray) -> float:
         return 1.0
     distance, _ = cKDTree(xy).query(xy, k=min(5, len(xy)))
     return max(float(np.median(distance[:, -1])), 1e-6)
+
+
+def lattice(origin: tuple[float, float], step: tuple[float, float], shape: tuple[int, int]) -> np.ndarray:
+    """(rows, columns, 2) positions of a regular lattice's nodes.
+
+    Args:
+        origin, step: (x, y) of the first node, and distance of neighbouring ones.
+        shape: (rows, columns).
+    """
+    axes = (start + each * np.arange(count) for start, each, count in zip(origin, step, shape[::-1], strict=True))
+    return np.stack(np.meshgrid(*axes), axis=-1)

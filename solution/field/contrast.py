@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from scipy.ndimage import gaussian_filter, uniform_filter
 
+from solution.core import geometry
 from solution.field.evidence import Evidence
 from solution.field.fitting import with_unseen
 from solution.field.joint import evidence_of
@@ -22,8 +24,6 @@ _CHANCE = 0.25  # at least: a decoy with hardly any data says too little
 _REGION_NODES = 1.5  # standard deviation of the window that a place is judged by, nodes of the evidence
 _CHANCE_PERCENT = 99  # of a decoy's places that say less than what a place of the map must say
 _BLOCK_PX, _BLOCK_NODES = 512.0, 4  # side of a block of the map, and how many nodes it has at least along a side
-
-
 _UNSEEN_M = 1.8  # chosen on: s12, vhr_check, simulated
 """Standard deviation per axis, on the ground, of what all matches get wrong alike where the margin is 1; it is the larger
 the less the images say."""
@@ -54,12 +54,8 @@ class Standing:
         """The fit, whose radius holds nothing unseen yet, with a radius that goes by how the map stands."""
         if fit.sigma is None or not self.margin > 0:
             return fit
-        rows, columns = fit.sigma.shape
-        xy = np.stack(
-            np.meshgrid(*(fit.origin[axis] + fit.step[axis] * np.arange(n) for axis, n in ((0, columns), (1, rows)))),
-            -1,
-        )
-        clear = self.clear_at(xy.reshape(-1, 2)).reshape(rows, columns)
+        xy = geometry.lattice(fit.origin, fit.step, fit.sigma.shape)
+        clear = self.clear_at(xy.reshape(-1, 2)).reshape(fit.sigma.shape)
         sigma = with_unseen(fit, _UNSEEN_M / self.margin).sigma
         return replace(fit, sigma=np.where(clear, sigma, _UNCLEAR * sigma))
 
@@ -108,15 +104,19 @@ class Contrast:
 def _of_blocks(said: np.ndarray, side: int) -> np.ndarray:
     """(rows, columns) means over blocks of so many nodes around every node; NaN where less than half of a block, or of
     the fullest one, has any evidence."""
-    there = np.isfinite(said)
-    share = uniform_filter(there.astype(np.float64), side, mode="constant")
-    total = uniform_filter(np.where(there, said, 0.0), side, mode="constant")
-    return np.where(share >= min(0.5, float(share.max())), total / np.maximum(share, 1e-9), np.nan)
+    means, share = _windowed(said, partial(uniform_filter, size=side))
+    return np.where(share >= min(0.5, float(share.max())), means, np.nan)
 
 
 def smoothed(said: np.ndarray) -> np.ndarray:
     """(rows, columns) means over windows of what is there, NaN where the place itself has no evidence."""
+    means, _ = _windowed(said, partial(gaussian_filter, sigma=_REGION_NODES))
+    return np.where(np.isfinite(said), means, np.nan)
+
+
+def _windowed(said: np.ndarray, blur: Callable[..., np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Means over the windows of a filter, of what is there, and the share of each window that is."""
     there = np.isfinite(said)
-    weight = gaussian_filter(there.astype(np.float64), _REGION_NODES, mode="constant")
-    total = gaussian_filter(np.where(there, said, 0.0), _REGION_NODES, mode="constant")
-    return np.where(there, total / np.maximum(weight, 1e-9), np.nan)
+    share = blur(there.astype(np.float64), mode="constant")
+    total = blur(np.where(there, said, 0.0), mode="constant")
+    return total / np.maximum(share, 1e-9), share

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import zoom
 
+from solution.core import geometry
+
 _LEAST_SHARE = 0.3  # of a window's cells that must be valid in both images for its mean to count
 
 
@@ -30,9 +32,7 @@ class Evidence:
 
     def nodes(self) -> np.ndarray:
         """(rows, columns, 2) positions of the nodes, optical px."""
-        rows, columns = self.planes.shape[:2]
-        x, y = (start + self.step * np.arange(count) for start, count in zip(self.origin, (columns, rows), strict=True))
-        return np.stack(np.meshgrid(x, y), axis=-1)
+        return geometry.lattice(self.origin, (self.step, self.step), self.planes.shape[:2])
 
 
 def standardised(means: np.ndarray, share: np.ndarray) -> np.ndarray:

@@ -83,9 +83,8 @@ def joint_field(evidence: Evidence, stages: tuple[Stage, ...], starts: int = 0) 
     Args:
         starts: how many of the scene's likeliest shifts it may begin with; 0 = with no shift alone.
     """
-    planes = torch.from_numpy(evidence.planes).flatten(0, 1)[:, None]
-    there = (planes != 0).flatten(1).any(dim=1).float()
-    weight = there / there.sum().clamp_min(1.0)
+    planes, there = _planes(evidence)
+    weight = there.float() / there.sum().clamp_min(1)
     peaks = torch.tensor(likely_shifts(evidence.planes, starts) if starts else [(0, 0)], dtype=torch.float32)
     rows, columns = evidence.planes.shape[:2]
     shift = peaks[:, None, None].expand(-1, rows, columns, -1).contiguous()
@@ -106,13 +105,18 @@ def evidence_of(evidence: Evidence, shift: np.ndarray) -> np.ndarray:
     Returns:
         (rows, columns): 0 where the field is beyond what was looked at; NaN at nodes without evidence.
     """
-    planes = torch.from_numpy(evidence.planes).flatten(0, 1)[:, None]
-    there = (planes != 0).flatten(1).any(dim=1).numpy().reshape(shift.shape[:2])
+    planes, there = _planes(evidence)
     blur = SEARCH[-1].blur * evidence.step / evidence.cell_px
     cells = torch.from_numpy(shift / evidence.cell_px).float()
     read = _read(blurred(planes, blur), cells[None])[:, 0].numpy().reshape(shift.shape[:2])
     within = (np.abs(shift) <= evidence.planes.shape[-1] // 2 * evidence.cell_px).all(axis=-1)
-    return np.where(there, np.where(within, read, 0.0), np.nan)
+    return np.where(there.numpy().reshape(read.shape), np.where(within, read, 0.0), np.nan)
+
+
+def _planes(evidence: Evidence) -> tuple[Tensor, Tensor]:
+    """(N, 1, D, D) of all nodes, and (N,) bool, those that have any evidence."""
+    planes = torch.from_numpy(evidence.planes).flatten(0, 1)[:, None]
+    return planes, (planes != 0).flatten(1).any(dim=1)
 
 
 def likely_shifts(planes: np.ndarray, count: int) -> list[tuple[int, int]]:

@@ -62,9 +62,7 @@ class Lattice:
 
     def xy(self) -> np.ndarray:
         """(rows, columns, 2) positions of the nodes."""
-        return np.stack(
-            np.meshgrid(*(self.origin[0] + self.step * np.arange(n) for n in (self.columns, self.rows))), axis=-1
-        )
+        return geometry.lattice(self.origin, (self.step, self.step), (self.rows, self.columns))
 
     def design(self, xy: np.ndarray) -> sparse.csr_matrix:
         """(N, nodes): weights of the four corners of each point's cell."""
