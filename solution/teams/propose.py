@@ -83,8 +83,9 @@ class Proposing:
         return _needed(self._wanted())
 
     def weights(self, voice: Voice) -> list[Path]:
-        """The files that a voice's proposers need."""
-        return [path for family in _needed(self.at_work(voice)) for path in voice.weights(family)]
+        """The files that a voice's proposers need, and what their maps are judged by, the coarse features."""
+        families = dict.fromkeys([*_needed(self.at_work(voice)), COARSE.name])
+        return [path for family in families for path in voice.weights(family)]
 
     def facts(self, voice: Voice) -> list:
         """All that a voice's proposals depend on, besides the scene."""

@@ -14,6 +14,7 @@ from solution.core.errors import InputError
 from solution.field import candidates, verdict
 from solution.products.settings import Settings
 from solution.proposers import families
+from solution.teams.propose import Proposing
 from solution.teams.voice import TOGETHER, Voice, each, together
 
 
@@ -54,6 +55,14 @@ def test_a_family_that_one_team_lacks_is_not_averaged(folds):
     shutil.copy(folds / "0" / "flow.safetensors", folds / "0" / "matcher.safetensors")
     assert together(teams, ["flow", "translator"]) == [Voice(tuple(teams))]
     assert together(teams, ["flow", "matcher"]) == each(teams)
+
+
+def test_a_prediction_depends_on_what_its_map_is_judged_by_whatever_the_source(folds):
+    voice = Voice((folds / "0",))
+    for source in ("flow", "match"):
+        before = Proposing(sources=(source,)).facts(voice)
+        _rewrite(folds / "0" / "coarse.safetensors", init="base", factor=1.25)
+        assert Proposing(sources=(source,)).facts(voice) != before
 
 
 def test_the_mean_is_taken_weight_by_weight(folds):
