@@ -140,10 +140,23 @@ class ScenePair:
         """
         return self._fingerprint
 
+    def inputs(self) -> dict[str, dict]:
+        """What a report says of ``optical`` and ``sar``: path, and where that is a file its name, size and digest."""
+        return {
+            name: {"path": str(path.absolute()), **self._facts.get(path, {})}
+            for name, path in (("optical", self.optical), ("sar", self.sar))
+        }
+
     @cached_property
     def _fingerprint(self) -> str:
         files = [file for path in (self.optical, self.sar) for file in files_behind(path)]
-        return digest([file_facts(file) if file.is_file() else str(file) for file in files])
+        return digest([self._facts.get(file, str(file)) for file in files])
+
+    @cached_property
+    def _facts(self) -> dict[Path, dict]:
+        """Of all files that the images are made of, and that are there."""
+        files = {file for path in (self.optical, self.sar) for file in files_behind(path)}
+        return {file: file_facts(file) for file in sorted(files) if file.is_file()}
 
     def check_overlap(self) -> None:
         """Raise `InputError` where the extents of both images do not meet, or hardly (headers only)."""

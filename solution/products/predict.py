@@ -9,11 +9,13 @@ import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from solution import __version__
 from solution.core.artefact import WORK, digest, file_hash
 from solution.core.code import code_digest
 from solution.core.devices import torch_device
@@ -98,7 +100,8 @@ def predict_pair(
     fit = standing.widened(fit)
     found = verdict.judge(fit, table, pair.shape, settings.asked(), standing, pair.masked)
     with watch.part("write"):
-        files.write(found.known(fit), table, pair, {**_about(pair, settings, key), **_told(fit, found, table)}, say)
+        facts = {**_about(pair, settings, key), **_told(fit, found, table), **_made(watch)}
+        files.write(found.known(fit), table, pair, facts, say)
     _tidy(work)
     say(f"{pair.name}: {fit.summary()}, {found.line()}")
     line = f"{files.map}: written in {watch.total_s:.0f} s ({watch.line()}; peak memory {_peak_memory_gb():.1f} GB)"
@@ -125,7 +128,8 @@ def _surface_model(pair: ScenePair, settings: Settings) -> PatchClassifier | Non
 def _about(pair: ScenePair, settings: Settings, key: str) -> dict:
     """What the report says of the run."""
     extras = {"warped_sar": settings.warped_sar, "uncertainty": settings.uncertainty}
-    return {"scene": pair.name, "teams": [folder.name for folder in settings.folders()], **extras, "key": key}
+    teams = [folder.name for folder in settings.folders()]
+    return {"scene": pair.name, "inputs": pair.inputs(), "teams": teams, **extras, "key": key}
 
 
 def _told(fit: fitting.Fit, found: verdict.Verdict, table: pd.DataFrame) -> dict:
@@ -142,6 +146,17 @@ def _told(fit: fitting.Fit, found: verdict.Verdict, table: pd.DataFrame) -> dict
         "gsd_m": round(fit.gsd_m, 4),
         "sources": {str(source): int(count) for source, count in table["source"].value_counts().sort_index().items()},
     }
+
+
+def _made(watch: Stopwatch) -> dict:
+    """What the report says of this run; all that differs from one run to the next stands in here."""
+    run = {
+        "version": __version__,
+        "written_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "seconds": {part: round(value, 1) for part, value in watch.seconds.items()},
+        "peak_memory_gb": round(_peak_memory_gb(), 2),
+    }
+    return {"run": run}
 
 
 def _tidy(work: Path) -> None:
