@@ -160,7 +160,8 @@ def _climb(
     optimizer = torch.optim.Adam([coefficients], lr=_RATE_AFFINE if affine else _RATE_SPLINE)
 
     def reached() -> tuple[Tensor, Tensor]:
-        moved = shift + torch.einsum("yk,xl,sklc->syxc", along_y, along_x, _masked(coefficients, affine))
+        rows = torch.einsum("yk,sklc->sylc", along_y, _masked(coefficients, affine))  # an axis at a time: tiny products
+        moved = shift + torch.einsum("xl,sylc->syxc", along_x, rows)
         return moved, (_read(planes, moved) * weight[:, None]).sum(dim=0)
 
     for _ in range(_STEPS):
