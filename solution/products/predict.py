@@ -96,6 +96,7 @@ def predict_pair(
     table = candidates.concat([proposals.of_voice(voice, judges.get(voice)) for voice in settings.voices])
     with watch.part("fit"):
         fit, table = fitting.fit(table, pair.shape, pair.gsd_m, _AS_FITTED, ground.moves(table))
+    fit = proposals.detailed(fit)
     standing = proposals.contrast().of(fit)
     fit = standing.widened(fit)
     found = verdict.judge(fit, table, pair.shape, settings.asked(), standing, pair.masked)

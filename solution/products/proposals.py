@@ -15,6 +15,7 @@ from solution.core.stopwatch import Stopwatch
 from solution.data.scene import ScenePair
 from solution.field import candidates
 from solution.field.contrast import Contrast
+from solution.field.shiftfield import Fit
 from solution.products.settings import Settings
 from solution.reranker.model import Reranker, rank
 from solution.surface.ground import Ground
@@ -46,6 +47,11 @@ class Proposals:
         if judge is None or table.empty:
             return table
         return self._kept(voice.name, "rerank", lambda: rank(self.pair, table, judge, ground=self.ground))
+
+    def detailed(self, fit: Fit) -> Fit:
+        """A fit of the candidates, with the detail that the flow's features see."""
+        with self.watch.part("detail"):
+            return self._field.detailed(self.pair, fit)
 
     def contrast(self) -> Contrast:
         """What any map of the scene can be judged by, whatever sources made it."""

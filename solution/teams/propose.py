@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from solution.field.contrast import Contrast
     from solution.proposers.coarse.network import CoarseFeatures
     from solution.proposers.flow.search import Search
+    from solution.proposers.flow.settings import FineConfig
 
 
 @dataclass(frozen=True)
@@ -188,7 +189,8 @@ class ProposingVoice:
 
 
 class JointField:
-    """The joint field of a scene by the evidence of some voices; found once, when it is first asked for."""
+    """The joint field of a scene by the evidence of some voices; found once, when it is first asked for. And what they
+    see of the error of any other field."""
 
     def __init__(
         self, voices: Sequence[Voice], config: Proposing, networks: Networks, progress: Progress | None = None
@@ -204,15 +206,31 @@ class JointField:
         """What any map of the scene can be judged by. Raises `InputError` for missing or foreign weights."""
         return self._of(pair).contrast
 
+    def detailed(self, pair: ScenePair, fit: Fit) -> Fit:
+        """A fit with the detail that the flow of those voices sees from which flow is wanted.
+
+        Raises:
+            InputError: missing or foreign weights.
+        """
+        from solution.proposers.flow.detail import detailed
+
+        nets = [
+            self._networks.of(voice, FLOW.name) for voice in self._voices if FLOW.name in self._config.of_voice(voice)
+        ]
+        finest = finest_level(pair.shape, self._config.finest)
+        return detailed(fit, pair, nets, self._settings.detail, finest, self._progress, self._networks.device)
+
+    @property
+    def _settings(self) -> FineConfig:
+        return next(proposer.settings for proposer in self._config.proposers if proposer.name == FLOW.name)
+
     def _of(self, pair: ScenePair) -> Search:
         from solution.proposers.flow.search import Search
 
         if pair.name not in self._searches:
             coarse = [self._networks.coarse(voice) for voice in self._voices]
-            config, device = self._config, self._networks.device
-            settings = next(proposer.settings for proposer in config.proposers if proposer.name == FLOW.name)
-            finest = finest_level(pair.shape, config.finest)
-            self._searches[pair.name] = Search(pair, coarse, settings.search, finest, self._progress, device)
+            finest, search = finest_level(pair.shape, self._config.finest), self._settings.search
+            self._searches[pair.name] = Search(pair, coarse, search, finest, self._progress, self._networks.device)
         return self._searches[pair.name]
 
 

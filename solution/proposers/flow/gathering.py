@@ -106,6 +106,8 @@ def gather(
     progress: Progress | None = None,
     device: torch.device | str = "cpu",
     readers: Sequence[Reader] = (read_sar,),
+    node_px: int = NODE_PX,
+    within: Window | None = None,
 ) -> list[Evidence]:
     """Evidence of all sources, their weighted mean, at the nodes of a level.
 
@@ -117,26 +119,30 @@ def gather(
         told: what `progress` is told.
         device: that the sources work on.
         readers: of the SAR image; for each of them there is one evidence.
+        node_px: distance of neighbouring nodes, px of the level; 32 is a multiple of it.
+        within: only these nodes; they begin at a multiple of 32 px of the level. None = all of the scene.
     """
     finest = min(source.cell_px for source in sources)
     radius = math.ceil(radius_px / finest)
-    size = [-(-length // (factor * NODE_PX)) for length in pair.shape]
+    within = within or all_nodes(pair.shape, factor, node_px)
+    size = within.height, within.width
     planes = [[np.zeros((*size, *(2 * radius + 1,) * 2), np.float32) for _ in sources] for _ in readers]
     share = [[np.zeros_like(plane) for plane in each] for each in planes]
-    step = _tile_nodes(size, tile_px)
+    step = _tile_nodes(size, tile_px // node_px)
     corners = [(row, column) for row in range(0, size[0], step) for column in range(0, size[1], step)]
 
     @torch.inference_mode()
     def look(corner: tuple[int, int]) -> None:
         row, column = corner
         rows, columns = min(step, size[0] - row), min(step, size[1] - column)
-        nodes, place = Window(column, row, columns, rows), (slice(row, row + rows), slice(column, column + columns))
-        view = _optical_view(pair, nodes, factor, device)
+        place = slice(row, row + rows), slice(column, column + columns)
+        ground = Window(*(node_px * at for at in (within.x + column, within.y + row, columns, rows)))
+        view = _optical_view(pair, ground, factor, device)
         optical = [view.features(source.optical, source.cell_px) for source in sources]
         for number, read in enumerate(readers):
-            sar, reach = _sar_view(pair, nodes, factor, radius_px, field, read, device)
+            sar, reach = _sar_view(pair, ground, factor, radius_px, field, read, device)
             for at, source in enumerate(sources):
-                found = _agreement(optical[at], sar, reach, source, radius * finest)
+                found = _agreement(optical[at], sar, reach, source, radius * finest, node_px)
                 if found is not None:
                     parts = (resampled(part, source.cell_px // finest, radius) for part in found)
                     planes[number][at][place], share[number][at][place] = parts
@@ -144,11 +150,18 @@ def gather(
     for _ in mapped(look, corners, told, progress, device):
         pass
     weights = np.array([source.weight for source in sources], np.float64)
-    half = (NODE_PX * factor - 1) / 2
+    pitch = node_px * factor
+    origin = tuple(pitch * first + (pitch - 1) / 2 for first in (within.x, within.y))
     return [
-        Evidence(_mean(weights / weights.sum(), *both), float(finest * factor), (half, half), float(NODE_PX * factor))
+        Evidence(_mean(weights / weights.sum(), *both), float(finest * factor), origin, float(pitch))
         for both in zip(planes, share, strict=True)
     ]
+
+
+def all_nodes(shape: tuple[int, int], factor: int, node_px: int) -> Window:
+    """The nodes of a scene of `shape` px at a level."""
+    height, width = (-(-length // (factor * node_px)) for length in shape)
+    return Window(0, 0, width, height)
 
 
 def _mean(weights: np.ndarray, planes: list[np.ndarray], share: list[np.ndarray]) -> np.ndarray:
@@ -159,45 +172,44 @@ def _mean(weights: np.ndarray, planes: list[np.ndarray], share: list[np.ndarray]
     )
 
 
-def _tile_nodes(size: list[int], tile_px: int) -> int:
-    """Side of a tile in nodes: half of the largest where a scene would be too few tiles to share out."""
-    step = tile_px // NODE_PX
+def _tile_nodes(size: tuple[int, int], step: int) -> int:
+    """Side of a tile in nodes, `step` or half of that where there would be too few tiles to share out."""
     few = math.prod(-(-count // step) for count in size) < _SHARED_TILES
     return max(step // 2, 1) if few else step
 
 
-def _optical_view(pair: ScenePair, nodes: Window, factor: int, device: torch.device | str) -> View:
-    """The optical image around nodes."""
-    return View.on(device, *pair.sample_optical(output_grid(_around(nodes, _CONTEXT_PX, factor), factor), factor))
+def _optical_view(pair: ScenePair, ground: Window, factor: int, device: torch.device | str) -> View:
+    """The optical image around a window of the level."""
+    return View.on(device, *pair.sample_optical(output_grid(_around(ground, _CONTEXT_PX, factor), factor), factor))
 
 
 def _sar_view(
     pair: ScenePair,
-    nodes: Window,
+    ground: Window,
     factor: int,
     radius_px: float,
     field: Fit | None,
     read: Reader,
     device: torch.device | str,
 ) -> tuple[View, int]:
-    """The SAR image around nodes, with a wider margin -> and what that is wider by, px of the level."""
+    """The SAR image around a window of the level, with a wider margin -> and what that is wider by, px of the level."""
     reach = _ALIGN_PX * math.ceil(radius_px / _ALIGN_PX)
-    return View.on(device, *read(pair, _around(nodes, _CONTEXT_PX + reach, factor), factor, field)), reach
+    return View.on(device, *read(pair, _around(ground, _CONTEXT_PX + reach, factor), factor, field)), reach
 
 
-def _around(nodes: Window, margin: int, factor: int) -> Window:
-    """The ground of nodes and a margin, px of the level, as a window of optical px."""
-    x, y = (factor * (NODE_PX * start - margin) for start in (nodes.x, nodes.y))
-    width, height = (factor * (NODE_PX * count + 2 * margin) for count in (nodes.width, nodes.height))
+def _around(ground: Window, margin: int, factor: int) -> Window:
+    """A window of the level and a margin, as a window of optical px."""
+    x, y = (factor * (start - margin) for start in (ground.x, ground.y))
+    width, height = (factor * (size + 2 * margin) for size in (ground.width, ground.height))
     return Window(x, y, width, height)
 
 
 def _agreement(
-    optical: tuple[Tensor, Tensor], sar: View, reach: int, source: Source, radius_px: int
+    optical: tuple[Tensor, Tensor], sar: View, reach: int, source: Source, radius_px: int, node_px: int
 ) -> tuple[np.ndarray, np.ndarray] | None:
     """Means over the nodes' squares and shares of valid cells, (rows, columns, D, D) in the source's own cells; None
     where an image shows nothing."""
-    cell, block = source.cell_px, NODE_PX // source.cell_px
+    cell, block = source.cell_px, node_px // source.cell_px
     fo, vo = optical
     if not vo.any():
         return None

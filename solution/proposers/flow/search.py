@@ -113,9 +113,15 @@ class Search:
 
 
 def composed(evidence: Evidence, joint: Joint, before: Fit | None) -> Fit:
-    """What is left, and what the SAR image was read through, as one field: r(p) + before(p + r)."""
-    xy, shift = evidence.nodes(), joint.shift
-    if before is not None:
-        landed = (xy + shift).reshape(-1, 2)
-        shift = shift + before.shift_at(landed).reshape(shift.shape)
+    """What is left, and what the SAR image was read through, as one field."""
+    shift = joint.shift if before is None else onto(before, evidence.nodes(), joint.shift)
     return Fit("field", np.moveaxis(shift, -1, 0), evidence.origin, (evidence.step,) * 2, shift[..., 0].size, np.nan)
+
+
+def onto(before: Fit, xy: np.ndarray, left: np.ndarray) -> np.ndarray:
+    """What was left of a field's error, and the field, as one shift: left(p) + before(p + left).
+
+    Args:
+        xy, left: (rows, columns, 2) positions, and what was left there when the SAR image was read through `before`.
+    """
+    return left + before.shift_at((xy + left).reshape(-1, 2)).reshape(left.shape)

@@ -80,6 +80,27 @@ class SearchConfig:
 
 
 @dataclass(frozen=True)
+class DetailConfig:
+    """How the fitted field gets back the relief that the fit smoothed away.
+
+    Attributes:
+        most_gsd_m: scenes with larger optical pixels, or of unknown size, are left as fitted: there the fit is exact to
+            a pixel, which is less than the evidence can tell.
+        node_px: distance of the nodes, px of the level.
+        radius_px: of the search around the fit, px of the level.
+        trust: mean evidence along the fit at which the features are trusted; below, the field may bend ever less.
+        tile_px, overlap_px: of the pieces of the scene that are looked at together, px of the level.
+    """
+
+    most_gsd_m: float = 3.0  # chosen on: s12, vhr_check, simulated
+    node_px: int = 16
+    radius_px: float = 24.0
+    trust: float = 0.45  # chosen on: vhr_check, simulated
+    tile_px: int = 2048
+    overlap_px: int = 256
+
+
+@dataclass(frozen=True)
 class FineConfig:
     """How a flow regressor goes over a scene around the joint field.
 
@@ -92,6 +113,7 @@ class FineConfig:
         min_confidence: blocks below are not proposed.
         min_valid: share of valid px that a block needs.
         search: how the joint field is found.
+        detail: how the fitted field is refined.
     """
 
     radius_cells: int = 6
@@ -101,3 +123,4 @@ class FineConfig:
     min_confidence: float = 0.05
     min_valid: float = 0.5
     search: SearchConfig = field(default_factory=SearchConfig)
+    detail: DetailConfig = field(default_factory=DetailConfig)
