@@ -318,4 +318,5 @@ def test_the_table_that_was_fitted_is_the_one_that_is_kept(scene, go, tmp_path):
     table = candidates.read(tmp_path / "map.candidates.parquet")
     fit, again = fitting.fit(table.assign(outlier=""), scene.open().shape, scene.open().gsd_m)
     pd.testing.assert_frame_equal(again, table)
-    assert np.array_equal(fit.block(Window(0, 0, *SHAPE[::-1])), read_map(tmp_path / "map.tif"))
+    away = fit.block(Window(0, 0, *SHAPE[::-1])) - read_map(tmp_path / "map.tif")
+    assert 0 < np.abs(away).mean() < 4.0  # the detail stage moves it, and not far
