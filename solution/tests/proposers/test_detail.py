@@ -96,7 +96,7 @@ def test_pieces_cover_every_node_and_none_is_mostly_overlap(count):
     [
         ({"kind": "affine"}, [NET], CONFIG),
         ({}, [], CONFIG),
-        ({}, [NET], replace(CONFIG, most_gsd_m=0.9)),
+        ({}, [NET], replace(CONFIG, most_gsd_m=0.4)),
     ],
     ids=["no field", "flow is not wanted", "large pixels"],
 )
