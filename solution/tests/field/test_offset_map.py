@@ -9,7 +9,7 @@ from solution.core import geometry
 from solution.core.errors import InputError
 from solution.core.geometry import Window
 from solution.data import scene
-from solution.field import candidates, fitting, offset_map
+from solution.field import candidates, fitting, offset_map, warped_sar
 from solution.field.shiftfield import Fit
 from solution.tests.scattered import scattered
 
@@ -59,7 +59,7 @@ def test_two_fits_and_writes_are_byte_equal(tmp_path, pair):
     assert (tmp_path / "a.tif").read_bytes() == (tmp_path / "b.tif").read_bytes()
 
 
-@pytest.mark.parametrize("writer", [offset_map.write_map, offset_map.write_warped_sar])
+@pytest.mark.parametrize("writer", [offset_map.write_map, warped_sar.write_warped_sar])
 def test_a_kill_half_way_leaves_no_file(tmp_path, pair, fitted, monkeypatch, writer):
     before = sorted(tmp_path.iterdir())
     block = Fit.block
@@ -87,7 +87,7 @@ def test_a_map_that_reads_back_wrong_is_not_kept(tmp_path, pair, fitted, monkeyp
 def test_warped_sar_shows_the_apparent_position(tmp_path, pair):
     """The worked convention: an index shift of (6, -4) px is 3 m east and 2 m north."""
     one = candidates.make("a", 0, "match", [[10, 20]], [[6.0, -4.0]])
-    offset_map.write_warped_sar(tmp_path / "sar.tif", fitting.fit(one, pair.shape)[0], pair)
+    warped_sar.write_warped_sar(tmp_path / "sar.tif", fitting.fit(one, pair.shape)[0], pair)
     with rasterio.open(tmp_path / "sar.tif") as written:
         assert (written.shape, written.count, written.nodata) == (pair.shape, 1, 0)
         assert written.crs == pair.crs
@@ -100,7 +100,7 @@ def test_warped_sar_shows_the_apparent_position(tmp_path, pair):
 
 def test_warped_sar_is_zero_where_the_sar_ends(tmp_path, pair):
     one = candidates.make("a", 0, "match", [[10, 20]], [[140.0, 0.0]])
-    offset_map.write_warped_sar(tmp_path / "sar.tif", fitting.fit(one, pair.shape)[0], pair)
+    warped_sar.write_warped_sar(tmp_path / "sar.tif", fitting.fit(one, pair.shape)[0], pair)
     with rasterio.open(tmp_path / "sar.tif") as written:
         value = written.read(1)
     assert (value[:, 210:] == 0).all() and (value[20:500, :190] > 0).all()
