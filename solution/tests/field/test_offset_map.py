@@ -89,7 +89,7 @@ def test_warped_sar_shows_the_apparent_position(tmp_path, pair):
     one = candidates.make("a", 0, "match", [[10, 20]], [[6.0, -4.0]])
     warped_sar.write_warped_sar(tmp_path / "sar.tif", fitting.fit(one, pair.shape)[0], pair)
     with rasterio.open(tmp_path / "sar.tif") as written:
-        assert (written.shape, written.count, written.nodata) == (pair.shape, 1, 0)
+        assert (written.shape, written.count, written.nodata) == (pair.shape, 1, None)
         assert written.crs == pair.crs
         value = written.read(1)
     # Optical index x lies at 354000 + 0.5 x, so its ground is in the SAR pixel of index (that + 3 - 353990) / 0.75.
