@@ -65,7 +65,7 @@ def new_cog(
         try:
             with written_plainly(plain, names, **profile) as target:
                 yield target
-            _copy(plain, temporary)
+            checked(path, temporary, lambda written: _copy(plain, written))
             checked(path, temporary, check)
         finally:
             _remove_beside(temporary, plain)
@@ -81,7 +81,7 @@ def _copy(plain: Path, target: Path) -> None:
         whole = False
     if not whole:
         _ask_for(int(PEAK * plain.stat().st_size) + len(_CHUNK), target)
-        checked(target, target, _refuse)
+        raise InputError(f"{target}: differs from its source")
 
 
 def _is_copy(found: Path, meant: Path) -> bool:
@@ -113,10 +113,6 @@ def _ask_for(size: int, target: Path) -> None:
     with target.open("ab", buffering=0) as file:
         while file.tell() < size:
             file.write(_CHUNK)
-
-
-def _refuse(written: Path) -> None:
-    raise InputError(f"{written}: differs from its source")
 
 
 def _remove_beside(target: Path, plain: Path) -> None:

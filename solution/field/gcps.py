@@ -38,7 +38,7 @@ MEANING = (
     "for gdalwarp -tps"
 )
 _COUNTS = (144, 600, 2000, MOST)  # tried in turn
-_NEAR_PX = 0.25  # of the map, at the worst of the places that are looked at: enough
+_NEAR_PX = 0.5  # of the map, at the worst of the places that are looked at: enough
 _PLACES = 2500  # at which the spline is held against the map
 _DTYPES = {
     "uint8": "Byte",
