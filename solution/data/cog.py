@@ -10,6 +10,7 @@ The copy runs in one thread: in more, GDAL 3.10 reports errors of its masks on t
 from __future__ import annotations
 
 import contextlib
+import glob
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -73,15 +74,16 @@ def new_cog(
 
 def _copy(plain: Path, target: Path) -> None:
     """Raise `OSError`, or else `InputError`, where the copy is not whole."""
+    cause = None
     try:
         with rasterio.Env(GDAL_CACHEMAX=CACHE_MB):
             rasterio.shutil.copy(plain, target, **_OPTIONS)
         whole = _is_copy(target, plain)
-    except (RasterioError, CPLE_BaseError, InputError):
-        whole = False
+    except (RasterioError, CPLE_BaseError, InputError) as error:  # the copy's own, of which rasterio makes nothing else
+        whole, cause = False, error
     if not whole:
         _ask_for(int(PEAK * plain.stat().st_size) + len(_CHUNK), target)
-        raise InputError(f"{target}: differs from its source")
+        raise InputError(f"{target}: differs from its source") from cause
 
 
 def _is_copy(found: Path, meant: Path) -> bool:
@@ -120,6 +122,6 @@ def _ask_for(size: int, target: Path) -> None:
 
 def _remove_beside(target: Path, plain: Path) -> None:
     """The plain file, and what GDAL left behind of a copy that failed; `target` itself is not ours."""
-    for path in [plain, *target.parent.glob(f"{target.name}.*")]:
+    for path in [plain, *target.parent.glob(f"{glob.escape(target.name)}.*")]:
         with contextlib.suppress(OSError):
             path.unlink()

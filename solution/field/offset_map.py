@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from solution.core.errors import InputError
-from solution.core.geometry import Window, tile_grid
+from solution.core.geometry import Window
 from solution.core.outputs import RASTERS, check_suffix
 from solution.data.cog import OVERVIEWS, PEAK
 from solution.data.opening import open_raster
@@ -57,7 +57,16 @@ def write_map(path: Path, fit: Fit, pair: ScenePair, layout: str = COG, tags: Ma
         tags: of the file, beside what it means.
     """
     told = {**(tags or {}), "MEANING": MEANING}
-    _write_bands(path, BAND_NAMES, fit.block, fit, pair, layout, told, lambda written: _check_map(written, fit, pair))
+    _write_bands(
+        path,
+        BAND_NAMES,
+        lambda _, shift: shift,
+        fit,
+        pair,
+        layout,
+        told,
+        lambda written: _check_map(written, fit, pair),
+    )
 
 
 def write_uncertainty(path: Path, fit: Fit, pair: ScenePair, tags: Mapping[str, str] | None = None) -> None:
@@ -71,41 +80,43 @@ def write_uncertainty(path: Path, fit: Fit, pair: ScenePair, tags: Mapping[str, 
     if fit.sigma is None:
         raise InputError(f"{path}: a fit of kind {fit.kind} has no error estimate; it takes more tie-points that agree")
     told = {**(tags or {}), "MEANING": SIGMA_MEANING}
-    _write_bands(path, ("sigma_px",), lambda window: fit.sigma_block(window)[None], fit, pair, COG, told)
+    _write_bands(path, ("sigma_px",), lambda window, _: fit.sigma_block(window)[None], fit, pair, COG, told)
 
 
 def _write_bands(
     path: Path,
     names: tuple[str, ...],
-    read: Callable[[Window], np.ndarray],
+    read: Callable[[Window, np.ndarray], np.ndarray],
     fit: Fit,
     pair: ScenePair,
     layout: str,
     tags: Mapping[str, str],
     check: Callable[[Path], None] | None = None,
 ) -> None:
-    """Write a raster in px on the optical grid strip by strip; `read` gives (len(names), h, w) float32 for a window."""
+    """Write a raster in px on the optical grid strip by strip; `read` gives (len(names), h, w) float32 for a window and
+    its shifts."""
     height, width = pair.shape
     with new_product(path, pair, names, layout, check, _DEFLATED, dtype="float32", predictor=3) as target:
         target.dataset.units = ("px",) * len(names)
         target.dataset.update_tags(**tags)
         for top in range(0, height, BLOCK_ROWS):
             strip = Window(0, top, width, min(BLOCK_ROWS, height - top))
-            block = read(strip)
+            shift = fit.block(strip)
+            block = read(strip, shift)
             if not np.isfinite(block).all():
                 raise ValueError(f"the fit of {pair.name} is not finite in rows {top} to {strip.stop[1] - 1}")
             target.write(block, window=raster_window(strip))
             if layout == COG:
-                target.write_mask(_ground(fit, pair, strip), window=raster_window(strip))
+                target.write_mask(_ground(pair, strip, shift), window=raster_window(strip))
 
 
-def _ground(fit: Fit, pair: ScenePair, strip: Window) -> np.ndarray:
+def _ground(pair: ScenePair, strip: Window, shift: np.ndarray) -> np.ndarray:
     """(h, w) bool, where both images show the ground of a strip; looked up in pieces, for positions take 16 bytes a px."""
     ground = np.zeros((strip.height, strip.width), bool)
-    for piece in tile_grid(ground.shape, BLOCK_ROWS):
-        width = min(piece.width, strip.width - piece.x)
-        window = Window(strip.x + piece.x, strip.y, width, strip.height)
-        ground[:, piece.x : piece.x + width] = pair.shown(window, fit.block(window))
+    for left in range(0, strip.width, BLOCK_ROWS):
+        columns = slice(left, min(left + BLOCK_ROWS, strip.width))
+        window = Window(strip.x + left, strip.y, columns.stop - left, strip.height)
+        ground[:, columns] = pair.shown(window, shift[:, :, columns])
     return ground
 
 
