@@ -12,7 +12,8 @@ import rasterio
 from solution.core.geometry import Window
 from solution.data.scene import open_pair
 from solution.data.views import open_image
-from solution.field import offset_map
+from solution.field.shiftfield import from_affine
+from solution.field.warped_sar import write_warped_sar
 from solution.surface import water
 from solution.tests.conftest import Recipe, Scene, write_scene
 
@@ -93,9 +94,12 @@ def test_masked_ground_is_no_water_and_is_not_resampled(scene, tmp_path, how):
     with pair.open_sar() as dataset:
         found = water.measured(dataset, pair.sar_overview)
         assert not found.valid[:, : SPLIT // water.CELL_PX].any() and found.valid[:, SPLIT // water.CELL_PX :].all()
-        x, y = np.meshgrid(np.arange(192.0), np.arange(160.0))
-        moved = offset_map._sample_sar(dataset, np.stack([x, y], axis=-1), np.dtype("float32"))
-    assert not moved[:, : SPLIT - 1].any() and moved[:, SPLIT:].all()
+    still = from_affine("affine", np.eye(3), np.zeros((0, 2)), np.zeros((0, 2)), pair.shape)
+    write_warped_sar(tmp_path / "moved.tif", still, pair)
+    with rasterio.open(tmp_path / "moved.tif") as moved, rasterio.open(scene.sar) as sar:
+        assert moved.nodata == (250.0 if how == "nodata" else None)
+        assert np.array_equal(moved.dataset_mask() > 0, np.broadcast_to(np.arange(192) >= SPLIT, pair.shape))
+        assert np.array_equal(moved.read(1)[:, SPLIT:], sar.read(1)[:160, SPLIT:192])
 
 
 def test_a_raster_that_declares_nothing_is_read_as_it_is(scene):
