@@ -7,12 +7,17 @@ from pathlib import Path
 
 import typer
 
-from solution.cli.shared import end_with, say
+from solution.cli.shared import JsonLines, Quiet, Speech, end_with, examples, print_json, say
 
 app = typer.Typer()
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "fit points.csv --optical optical.tif --sar sar.tif --out offsets.tif",
+        "fit clicked.points --optical optical.tif --sar sar.tif --out offsets.tif --dem dem.tif",
+    ),
+)
 def fit(
     table: Path = typer.Argument(
         ...,
@@ -27,6 +32,8 @@ def fit(
     dem: Path | None = typer.Option(
         None, help="Terrain heights, one band, any CRS: used where held-out tie-points are better for it."
     ),
+    json_lines: JsonLines = False,
+    quiet: Quiet = False,
 ) -> None:
     """Fit the offset map to tie-points of your own, from any tool; wrong ones are found and set aside.
 
@@ -39,7 +46,9 @@ def fit(
     from solution.field import fitting, offset_map, terrain, verdict
     from solution.field.imported import read_given
     from solution.products.outputs import Outputs, say_stale
+    from solution.products.predict import told
 
+    say = Speech.of(json_lines, quiet).say
     offset_map.check_name(out)
     check_suffix(uncertainty, RASTERS, "the uncertainty")
     check_suffix(warped_sar, RASTERS, "the moved SAR image")
@@ -74,10 +83,19 @@ def fit(
         found = verdict.judge(result, judged, pair.shape, masked=pair.masked)
     aside = int((judged["outlier"] != "").sum())
     say(f"{out}: {result.summary()}, {aside} of {len(judged)} tie-points set aside")
-    end_with(found)
+    say(found.line())
+    if json_lines:
+        print_json(told(result, found, judged))
+    end_with(found.word)
 
 
-@app.command("fit-benchmark")
+@app.command(
+    "fit-benchmark",
+    epilog=examples(
+        "fit-benchmark data/train",
+        "fit-benchmark tiepoints",
+    ),
+)
 def fit_benchmark(
     folder: Path = typer.Argument(
         ...,
