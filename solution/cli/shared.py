@@ -118,9 +118,9 @@ class Speech:
 
     def progress_bars(self) -> AbstractContextManager[Progress]:
         """Progress bars on the standard error stream while the context lasts; silent where that is not a terminal."""
-        from solution.core.progress import tile_progress
+        from solution.core.progress import bars_on_stderr
 
-        return tile_progress(Console(stderr=True, quiet=self.quiet))
+        return bars_on_stderr(self.quiet)
 
 
 _ALOUD = Speech(console)
