@@ -57,7 +57,7 @@ class Registration:
 
     def __repr__(self) -> str:
         height, width = self.shape
-        return f"Registration({self.report['scene']}: {self.verdict.line()}, {self._error()}, {width} x {height} px, {self.path})"
+        return f"Registration({self.report['scene']}: {self.verdict.line()}, {self._error()}, {width} x {height} px)"
 
     def _error(self) -> str:
         radius = self.verdict.radius_px
