@@ -20,6 +20,7 @@ from solution.core.progress import Progress
 from solution.core.writing import together, write_text
 from solution.data.scene import ScenePair, without_labels
 from solution.field import offset_map, shiftfield
+from solution.field.rasters import CONTEST
 from solution.field.shiftfield import Fit
 from solution.training.stages import config_of, load_stage
 
@@ -85,7 +86,7 @@ def check(pair: ScenePair, out: Path) -> tuple[Path, Path]:
     out = Path(out)
     offset_map.check_name(out)
     table = out.with_name(f"{out.stem}.keypoints.csv")
-    check_outputs([out, table], pair.files(), offset_map.bytes_on_disk(pair, False, False))
+    check_outputs([out, table], pair.files(), offset_map.bytes_on_disk(pair, False, False, CONTEST))
     return out, table
 
 
@@ -106,6 +107,6 @@ def predict_pair(
     pair.check()
     fit, keypoints = register(pair, folders, device, progress)
     with together():
-        offset_map.write_map(out, fit, pair)
+        offset_map.write_map(out, fit, pair, CONTEST)
         write_text(table, keypoints.to_csv(index=False, float_format="%.4f", lineterminator="\n"))
     return f"{out}: {fit.kind} from {int(keypoints['inlier'].sum())} of {len(keypoints)} keypoints, team {', '.join(f.name for f in folders)}"

@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 from pathlib import Path
 
 import typer
 
-from solution.cli.shared import JsonLines, Quiet, Speech, end_with, examples, print_json, say
+from solution.cli.shared import (
+    JsonLines,
+    Layout,
+    Quiet,
+    SarResampling,
+    Speech,
+    end_with,
+    examples,
+    print_json,
+    say,
+)
 
 app = typer.Typer()
 
@@ -29,6 +40,11 @@ def fit(
     out: Path = typer.Option(..., help="The offset map, a GeoTIFF."),
     uncertainty: Path | None = typer.Option(None, help="GeoTIFF of the 68 % radius of the map's error, px."),
     warped_sar: Path | None = typer.Option(None, help="Also write the SAR image on the optical grid."),
+    gcps: Path | None = typer.Option(
+        None, help="Also write a VRT of the SAR image with GCPs, which gdalwarp -tps moves without us."
+    ),
+    resampling: SarResampling = "bilinear",
+    layout: Layout = "cog",
     dem: Path | None = typer.Option(
         None, help="Terrain heights, one band, any CRS: used where held-out tie-points are better for it."
     ),
@@ -43,19 +59,23 @@ def fit(
     from solution.core.writing import together
     from solution.data.fill import remarks_on
     from solution.data.scene import open_pair
-    from solution.field import fitting, offset_map, terrain, verdict
+    from solution.field import fitting, rasters, terrain, verdict
+    from solution.field import gcps as points_of
     from solution.field.imported import read_given
+    from solution.field.warped_sar import check_resampling
     from solution.products.outputs import Outputs, say_stale
     from solution.products.predict import told
 
     say = Speech.of(json_lines, quiet).say
-    offset_map.check_name(out)
+    rasters.check_layout(layout)
+    check_resampling(resampling)
+    beside = Outputs.of(out, warped_sar is not None, uncertainty is not None, layout=layout, resampling=resampling)
     check_suffix(uncertainty, RASTERS, "the uncertainty")
     check_suffix(warped_sar, RASTERS, "the moved SAR image")
     pair = open_pair(optical, sar)
+    points_of.check(gcps, pair)
     read = [*pair.files(), table, dem]
-    needs = offset_map.bytes_on_disk(pair, uncertainty is not None, warped_sar is not None)
-    check_outputs([out, uncertainty, warped_sar], read, needs)
+    check_outputs([out, uncertainty, warped_sar, gcps], read, beside.needs(pair))
     pair.check()
     for line in [*pair.remarks(), *remarks_on(*filter(None, [dem]))]:
         say(line)
@@ -68,19 +88,17 @@ def fit(
             result, judged = terrain.fit_with_relief(points, pair, relief, dem)
             if not isinstance(result, terrain.ReliefFit):
                 say(f"{dem}: does not help these tie-points, left out")
+        found = verdict.judge(result, judged, pair.shape, masked=pair.masked)
         files = stack.enter_context(together())
-        offset_map.write_map(out, result, pair)
-        beside = Outputs.of(out, False, False)
+        named = {"warped_sar": warped_sar, "sigma": uncertainty, "gcps": gcps}
+        asked = replace(beside, wants_gcps=gcps is not None, **{name: path for name, path in named.items() if path})
+        tags = rasters.tags_of({"inputs": pair.inputs(), "gsd_m": round(pair.gsd_m, 4), **found.facts()})
+        written = asked.write_rasters(result, pair, tags, say)
         older = [*beside.beside(), beside.report, beside.sigma]
-        if uncertainty is not None and result.sigma is not None:
-            offset_map.write_uncertainty(uncertainty, result, pair)
-        elif uncertainty is not None:
+        if uncertainty is not None and "uncertainty" not in written:
             say(f"{uncertainty}: not written, for nothing is known of the errors of a fit of kind {result.kind}")
             older.append(uncertainty)
-        if warped_sar is not None:
-            offset_map.write_warped_sar(warped_sar, result, pair)
         say_stale(files, [path for path in older if path not in read], say)
-        found = verdict.judge(result, judged, pair.shape, masked=pair.masked)
     aside = int((judged["outlier"] != "").sum())
     say(f"{out}: {result.summary()}, {aside} of {len(judged)} tie-points set aside")
     say(found.line())

@@ -11,7 +11,9 @@ from solution.cli.shared import (
     FOLDS,
     Device,
     JsonLines,
+    Layout,
     Quiet,
+    SarResampling,
     Source,
     Speech,
     TeamFolders,
@@ -54,6 +56,14 @@ def predict(
         rich_help_panel=ADVANCED,
     ),
     source: Source = [],
+    gcps: bool = typer.Option(
+        False,
+        "--gcps",
+        help="Also write a VRT of the SAR image with GCPs, which gdalwarp -tps moves without us.",
+        rich_help_panel=ADVANCED,
+    ),
+    resampling: SarResampling = "bilinear",
+    layout: Layout = None,
     rerank: bool = typer.Option(
         False,
         "--rerank",
@@ -85,7 +95,18 @@ def predict(
 
     proposing = Proposing(tuple(source), finest)
     settings = Settings(
-        folds, device, tuple(team), warped_sar, uncertainty, rerank, surface_model, keep_water, proposing
+        folds,
+        device,
+        tuple(team),
+        warped_sar,
+        uncertainty,
+        rerank,
+        surface_model,
+        keep_water,
+        proposing,
+        gcps,
+        layout,
+        resampling,
     )
     speech = Speech.of(json_lines, quiet)
     with speech.progress_bars() as progress:

@@ -82,6 +82,23 @@ Replace = Annotated[bool, typer.Option("--replace", help="Overwrite artefacts ma
 ReplaceWeights = Annotated[
     bool, typer.Option("--replace", help="Overwrite weights made with other settings, data or code.")
 ]
+Layout = Annotated[
+    str | None,
+    typer.Option(
+        help="Of the map: cog (Cloud-Optimized GeoTIFF, with a mask where there is no ground) or contest (plain, without a"
+        " mask). Default: cog; with DATA_DIR contest, and cog makes no submission.zip.",
+        show_default=False,
+        rich_help_panel=ADVANCED,
+    ),
+]
+SarResampling = Annotated[
+    str,
+    typer.Option(
+        "--resampling",
+        help="Of the moved SAR image: nearest, bilinear, or average where its pixels are the finer ones.",
+        rich_help_panel=ADVANCED,
+    ),
+]
 JsonFile = Annotated[Path | None, typer.Option("--json", help="All numbers, for machines.")]
 JsonLines = Annotated[
     bool, typer.Option("--json", help="Print the report, and nothing else, on stdout; lines for people go to stderr.")

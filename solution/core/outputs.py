@@ -14,8 +14,10 @@ RASTERS = (".tif", ".tiff")
 """Suffixes of the rasters that we write."""
 PICTURES = (".png", ".jpg", ".jpeg")
 """Suffixes of the pictures that we write."""
+VRTS = (".vrt",)
+"""Suffix of the GDAL VRTs that we write."""
 
-_ASKS = {RASTERS: "is a GeoTIFF", PICTURES: "with a name that is neither PNG nor JPEG"}
+_ASKS = {RASTERS: "is a GeoTIFF", PICTURES: "with a name that is neither PNG nor JPEG", VRTS: "is an XML file of GDAL"}
 _LEAST_BYTES = 1 << 16  # that any output takes
 _SPARE_BYTES = 1 << 20  # that the file system needs for itself
 
@@ -68,7 +70,7 @@ def check_folder(folder: Path, needs: int = 0) -> None:
 
 
 def check_suffix(path: Path | None, kinds: tuple[str, ...], what: str) -> None:
-    """Raise `InputError` for a folder, and for a name that does not end as `RASTERS` or `PICTURES` do; `what` is written
+    """Raise `InputError` for a folder, and for a name that does not end as `RASTERS`, `PICTURES` or `VRTS` do; `what` is written
     there."""
     if path is None:
         return

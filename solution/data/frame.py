@@ -81,6 +81,15 @@ def positions(dataset: rasterio.io.DatasetReader, index: np.ndarray) -> np.ndarr
         return np.column_stack(places.xy(index[:, 1], index[:, 0], offset="ul"))
 
 
+def indices(dataset: rasterio.io.DatasetReader, places: np.ndarray) -> np.ndarray:
+    """(N, 2) indices of the raster, with fractions, at positions (N, 2) in its CRS; the inverse of `positions`."""
+    if not is_placed_by_points(dataset):
+        return geometry.apply(np.linalg.inv(geometry.matrix_from_gdal(dataset.transform.to_gdal())), places)
+    with GCPTransformer(dataset.gcps[0], tps=True) as points:
+        rows, columns = points.rowcol(*places.T, op=lambda value: value)
+    return np.column_stack([columns, rows]).astype(np.float64)
+
+
 def reproject_points(points: np.ndarray, source_crs: object, target_crs: object) -> np.ndarray:
     """(N, 2) positions from one CRS to another; unchanged where they are equal."""
     if source_crs == target_crs or len(points) == 0:

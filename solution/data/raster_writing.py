@@ -20,7 +20,8 @@ from solution.core.outputs import RASTERS, check_suffix
 from solution.core.signals import held_in
 from solution.core.writing import atomic_path
 
-_CACHE_MB = 128
+CACHE_MB = 128
+"""Of GDAL's blocks, while a raster is written."""
 
 
 class RasterWriter:
@@ -36,6 +37,11 @@ class RasterWriter:
     def write(self, values: np.ndarray, *arguments: object, **options: object) -> None:
         """As rasterio's own."""
         self.dataset.write(values, *arguments, **options)
+        self._release()
+
+    def write_mask(self, data: np.ndarray, **options: object) -> None:
+        """Which pixels carry data, (h, w) bool, in a mask within the file; rasterio's `options`."""
+        self.dataset.write_mask(data, **options)
         self._release()
 
 
@@ -60,22 +66,33 @@ def new_raster(
     """
     check_suffix(path, RASTERS, "a raster")
     with atomic_path(path, int(share * raster_bytes(**profile))) as temporary:
-        sink = _Sink()
-        try:
-            with (
-                held_in(_CALLBACKS) as release,
-                rasterio.Env(GDAL_CACHEMAX=_CACHE_MB),
-                rasterio.open(temporary, "w", opener=sink, **profile) as dataset,
-            ):
-                for band, name in enumerate(names, start=1):
-                    dataset.set_band_description(band, name)
-                yield RasterWriter(dataset, release)
-        except RasterioError:
-            if sink.error is None:
-                raise
-        if sink.error is not None:
-            raise sink.error
-        _checked(path, temporary, check)
+        with written_plainly(temporary, names, **profile) as target:
+            yield target
+        checked(path, temporary, check)
+
+
+@contextmanager
+def written_plainly(temporary: Path, names: tuple[str, ...] = (), **profile: object) -> Iterator[RasterWriter]:
+    """Write a GeoTIFF under a name that nobody else sees; `names` of its bands, rasterio's `profile`.
+
+    Raises:
+        OSError: the disk refuses it, at whatever byte. An error of reading in the block stays what it is.
+    """
+    sink = _Sink()
+    try:
+        with (
+            held_in(_CALLBACKS) as release,
+            rasterio.Env(GDAL_CACHEMAX=CACHE_MB, GDAL_TIFF_INTERNAL_MASK=True),
+            rasterio.open(temporary, "w", opener=sink, **profile) as dataset,
+        ):
+            for band, name in enumerate(names, start=1):
+                dataset.set_band_description(band, name)
+            yield RasterWriter(dataset, release)
+    except RasterioError:
+        if sink.error is None:
+            raise
+    if sink.error is not None:
+        raise sink.error
 
 
 def raster_bytes(height: int, width: int, count: int, dtype: str, **_: object) -> int:
@@ -83,7 +100,8 @@ def raster_bytes(height: int, width: int, count: int, dtype: str, **_: object) -
     return height * width * count * np.dtype(dtype).itemsize
 
 
-def _checked(path: Path, temporary: Path, check: Callable[[Path], None] | None) -> None:
+def checked(path: Path, temporary: Path, check: Callable[[Path], None] | None) -> None:
+    """Raise `InputError`, of the name that users know, where a finished file fails its check."""
     try:
         if check is not None:
             check(temporary)

@@ -107,9 +107,9 @@ class ScenePair:
         return float(np.sqrt(abs(np.linalg.det(self.sar_to_optical[:2, :2]))))
 
     @contextmanager
-    def open_sar(self) -> Iterator[rasterio.io.DatasetReader]:
-        """The SAR raster in the optical CRS, north up."""
-        with open_image(self.sar, self.crs if self.reproject_sar else None) as dataset:
+    def open_sar(self, nearest: bool = False) -> Iterator[rasterio.io.DatasetReader]:
+        """The SAR raster in the optical CRS, north up; reprojected bilinearly, or to the `nearest` pixel."""
+        with open_image(self.sar, self.crs if self.reproject_sar else None, nearest) as dataset:
             yield dataset
 
     @cached_property
@@ -188,6 +188,14 @@ class ScenePair:
         optical = sample_valid(self.optical_overview.valid, xy, self.shape)
         sar = sample_valid(self.sar_overview.valid, self.sar_positions(xy), self.sar_shape)
         return float((optical * sar).mean())
+
+    def shown(self, window: Window, shift: np.ndarray) -> np.ndarray:
+        """(h, w) bool, where both images carry data, to a cell of their overviews: the optical one at the indices of a
+        window, the SAR one where index shifts (2, h, w) lead from there."""
+        xy = output_grid(window, 1)
+        ends = self.sar_positions(xy + np.moveaxis(shift, 0, -1) + self.centre_offset_px)
+        optical = sample_valid(self.optical_overview.valid, xy, self.shape)
+        return (optical * sample_valid(self.sar_overview.valid, ends, self.sar_shape)) > 0
 
     def masked(self, xy: np.ndarray, shift: np.ndarray) -> np.ndarray:
         """(N,) bool, whether an image that declares where it has gaps carries no data there; nothing can be matched then.

@@ -17,11 +17,12 @@ from solution.data.validity import has_mask
 
 
 @contextmanager
-def open_image(path: Path, crs: object = None) -> Iterator[rasterio.io.DatasetReader]:
+def open_image(path: Path, crs: object = None, nearest: bool = False) -> Iterator[rasterio.io.DatasetReader]:
     """Open an image for reading its pixels.
 
     Args:
         crs: what to see it in, north up, bilinear; None = as it lies.
+        nearest: take the value of the nearest pixel instead.
 
     Raises:
         InputError: as `opening.open_raster`.
@@ -33,7 +34,7 @@ def open_image(path: Path, crs: object = None) -> Iterator[rasterio.io.DatasetRe
         # A warp knows one value without data, and what is placed by points is warped once only
         if value is not None and (crs is None or (image.nodata is not None and not is_placed_by_points(image))):
             image = opened.enter_context(_declared(image, value))
-        yield image if crs is None else opened.enter_context(warped_vrt(image, crs, value))
+        yield image if crs is None else opened.enter_context(warped_vrt(image, crs, value, nearest))
 
 
 def declares_gaps(path: Path) -> bool:
@@ -46,8 +47,10 @@ def declares_gaps(path: Path) -> bool:
         return has_mask(dataset) or dataset.nodata is not None or fill_of(path) is not None
 
 
-def warped_vrt(dataset: rasterio.io.DatasetReader, crs: object, fill: float | None = None) -> WarpedVRT:
-    """A raster as seen in another CRS, north up, bilinear; the caller closes it.
+def warped_vrt(
+    dataset: rasterio.io.DatasetReader, crs: object, fill: float | None = None, nearest: bool = False
+) -> WarpedVRT:
+    """A raster as seen in another CRS, north up, bilinear or of the `nearest` pixel; the caller closes it.
 
     Ground control points, where it has nothing else, place it by a thin-plate spline.
 
@@ -57,7 +60,8 @@ def warped_vrt(dataset: rasterio.io.DatasetReader, crs: object, fill: float | No
     told = dataset.nodata if fill is None else fill
     placed = {"src_crs": dataset.gcps[1], "SRC_METHOD": "GCP_TPS"} if is_placed_by_points(dataset) else {}
     nodata = told if told is not None else 0
-    return WarpedVRT(dataset, crs=crs, resampling=Resampling.bilinear, src_nodata=told, nodata=nodata, **placed)
+    resampling = Resampling.nearest if nearest else Resampling.bilinear
+    return WarpedVRT(dataset, crs=crs, resampling=resampling, src_nodata=told, nodata=nodata, **placed)
 
 
 def _declared(dataset: rasterio.io.DatasetReader, value: float) -> WarpedVRT:

@@ -1,31 +1,32 @@
-"""What is written of a fit, block by block: the offset map, and the SAR image resampled through it."""
+"""What is written of a fit, strip by strip: the offset map, and how far off it may be.
+
+As Cloud-Optimized GeoTIFFs they are finite everywhere all the same: a mask within the file says where there is no ground in
+one of the images. A nodata value would put it among the values, where a reader that does not ask for it averages it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import cv2
 import numpy as np
-import rasterio
-from rasterio.transform import Affine
-from rasterio.windows import Window as RasterWindow
 
-from solution.core import geometry
 from solution.core.errors import InputError
-from solution.core.geometry import Window
+from solution.core.geometry import Window, tile_grid
 from solution.core.outputs import RASTERS, check_suffix
+from solution.data.cog import OVERVIEWS, PEAK
 from solution.data.opening import open_raster
-from solution.data.raster_writing import new_raster
 from solution.data.scene import ScenePair
-from solution.data.validity import read_data
+from solution.field.rasters import BLOCK_ROWS, COG, CONTEST, TILE, new_product, raster_window
 from solution.field.shiftfield import Fit
 
 BAND_NAMES = ("dx", "dy")
-_BLOCK_ROWS = 512  # of the map that are held in memory at a time
+MEANING = (
+    "shift optical -> SAR in optical px, +x right, +y down: the ground at optical index (x, y) appears in the SAR image at "
+    "the geographic position of the optical index (x + dx, y + dy)"
+)
+SIGMA_MEANING = "radius in optical px within which the true place lies with a probability of about 68 %"
 _DEFLATED = 0.1  # of the bytes of a map, about: 0.06 to 0.13 on vhr_check
-_TILE = 256  # side of the file's tiles, px
-_LEAST_SHARE = 0.5  # of the weight of a bilinear sample that must fall on pixels with data
 
 
 def check_name(path: Path) -> None:
@@ -33,26 +34,33 @@ def check_name(path: Path) -> None:
     check_suffix(path, RASTERS, "the offset map")
 
 
-def bytes_on_disk(pair: ScenePair, sigma: bool, warped_sar: bool) -> int:
-    """What the map of a pair takes, about, with the radius of its error and the moved SAR image where they are asked for."""
-    sar_bytes = 0
-    if warped_sar:
-        with pair.open_sar() as dataset:
-            sar_bytes = np.dtype(dataset.dtypes[0]).itemsize
-    per_px = _DEFLATED * (4 * len(BAND_NAMES) + 4 * sigma) + sar_bytes
+def bytes_on_disk(pair: ScenePair, sigma: bool, warped_sar: bool, layout: str = COG) -> int:
+    """What the disk holds at most, about, while the map of a pair is made, with the radius of its error and the moved SAR
+    image where they are asked for."""
+    with pair.open_sar() as dataset:
+        sar_bytes = np.dtype(dataset.dtypes[0]).itemsize
+    plain = _DEFLATED * 4 * len(BAND_NAMES)
+    copied = [plain] * (layout == COG) + [_DEFLATED * 4] * sigma + [sar_bytes] * warped_sar
+    while_copied = (PEAK - OVERVIEWS) * max(copied, default=0.0)
+    per_px = plain * (layout == CONTEST) + OVERVIEWS * sum(copied) + while_copied
     return int(per_px * pair.shape[0] * pair.shape[1])
 
 
-def write_map(path: Path, fit: Fit, pair: ScenePair) -> None:
+def write_map(path: Path, fit: Fit, pair: ScenePair, layout: str = COG, tags: Mapping[str, str] | None = None) -> None:
     """Write the offset map: (2, H, W) float32 on the optical grid, bands `dx` and `dy`.
 
-    It is written whole and checked, or not at all. Memory stays at a few blocks of `_BLOCK_ROWS` rows. Equal fits give
+    It is written whole and checked, or not at all. Memory stays at a few blocks of `BLOCK_ROWS` rows. Equal fits give
     equal bytes.
+
+    Args:
+        layout: one of `rasters.LAYOUTS`; the contest's has no mask.
+        tags: of the file, beside what it means.
     """
-    _write_bands(path, BAND_NAMES, fit.block, pair, lambda written: _check_map(written, fit, pair))
+    told = {**(tags or {}), "MEANING": MEANING}
+    _write_bands(path, BAND_NAMES, fit.block, fit, pair, layout, told, lambda written: _check_map(written, fit, pair))
 
 
-def write_uncertainty(path: Path, fit: Fit, pair: ScenePair) -> None:
+def write_uncertainty(path: Path, fit: Fit, pair: ScenePair, tags: Mapping[str, str] | None = None) -> None:
     """Write how far off the map may be: (1, H, W) float32.
 
     It is the radius in px within which the true place lies with a probability of 68 %.
@@ -62,68 +70,43 @@ def write_uncertainty(path: Path, fit: Fit, pair: ScenePair) -> None:
     """
     if fit.sigma is None:
         raise InputError(f"{path}: a fit of kind {fit.kind} has no error estimate; it takes more tie-points that agree")
-    _write_bands(path, ("sigma_px",), lambda window: fit.sigma_block(window)[None], pair)
+    told = {**(tags or {}), "MEANING": SIGMA_MEANING}
+    _write_bands(path, ("sigma_px",), lambda window: fit.sigma_block(window)[None], fit, pair, COG, told)
 
 
 def _write_bands(
     path: Path,
     names: tuple[str, ...],
     read: Callable[[Window], np.ndarray],
+    fit: Fit,
     pair: ScenePair,
+    layout: str,
+    tags: Mapping[str, str],
     check: Callable[[Path], None] | None = None,
 ) -> None:
-    """Write a raster on the optical grid strip by strip; `read` gives (len(names), h, w) float32 for a window."""
+    """Write a raster in px on the optical grid strip by strip; `read` gives (len(names), h, w) float32 for a window."""
     height, width = pair.shape
-    profile = _profile(pair, count=len(names), dtype="float32", predictor=3)
-    with new_raster(path, names, check, share=_DEFLATED, **profile) as target:
-        for top in range(0, height, _BLOCK_ROWS):
-            rows = min(_BLOCK_ROWS, height - top)
-            block = read(Window(0, top, width, rows))
+    with new_product(path, pair, names, layout, check, _DEFLATED, dtype="float32", predictor=3) as target:
+        target.dataset.units = ("px",) * len(names)
+        target.dataset.update_tags(**tags)
+        for top in range(0, height, BLOCK_ROWS):
+            strip = Window(0, top, width, min(BLOCK_ROWS, height - top))
+            block = read(strip)
             if not np.isfinite(block).all():
-                raise ValueError(f"the fit of {pair.name} is not finite in rows {top} to {top + rows - 1}")
-            target.write(block, window=RasterWindow(0, top, width, rows))
+                raise ValueError(f"the fit of {pair.name} is not finite in rows {top} to {strip.stop[1] - 1}")
+            target.write(block, window=raster_window(strip))
+            if layout == COG:
+                target.write_mask(_ground(fit, pair, strip), window=raster_window(strip))
 
 
-def write_warped_sar(path: Path, fit: Fit, pair: ScenePair) -> None:
-    """Write the SAR image resampled onto the optical grid through the map, in its own dtype, nodata 0.
-
-    An optical pixel takes the SAR value (bilinear) at its apparent position; see the package's convention page.
-    """
-    height, width = pair.shape
-    to_sar = geometry.centres(np.linalg.inv(pair.sar_to_optical))
-    with pair.open_sar() as source:
-        dtype = source.dtypes[0]
-        profile = _profile(pair, count=1, dtype=dtype, nodata=0, predictor=3 if dtype.startswith("float") else 2)
-        with new_raster(path, **profile) as target:
-            for window in geometry.tile_grid(pair.shape, _BLOCK_ROWS):
-                window = Window(
-                    window.x, window.y, min(window.width, width - window.x), min(window.height, height - window.y)
-                )
-                shift = np.moveaxis(fit.block(window), 0, -1) + pair.centre_offset_px
-                x = np.arange(window.x, window.stop[0], dtype=np.float64)
-                y = np.arange(window.y, window.stop[1], dtype=np.float64)
-                position = geometry.apply(to_sar, np.stack(np.meshgrid(x, y), axis=-1) + shift)
-                block = _sample_sar(source, position, np.dtype(dtype))
-                target.write(block, 1, window=RasterWindow(window.x, window.y, window.width, window.height))
-
-
-def _profile(pair: ScenePair, **more: object) -> dict:
-    (a, b, c), (d, e, f) = pair.transform[:2]
-    return {
-        "driver": "GTiff",
-        "height": pair.shape[0],
-        "width": pair.shape[1],
-        "crs": pair.crs,
-        "transform": Affine(a, b, c, d, e, f),
-        "tiled": True,
-        "blockxsize": _TILE,
-        "blockysize": _TILE,
-        "compress": "deflate",
-        "zlevel": 1,
-        "num_threads": "all_cpus",
-        "bigtiff": "if_safer",
-        **more,
-    }
+def _ground(fit: Fit, pair: ScenePair, strip: Window) -> np.ndarray:
+    """(h, w) bool, where both images show the ground of a strip; looked up in pieces, for positions take 16 bytes a px."""
+    ground = np.zeros((strip.height, strip.width), bool)
+    for piece in tile_grid(ground.shape, BLOCK_ROWS):
+        width = min(piece.width, strip.width - piece.x)
+        window = Window(strip.x + piece.x, strip.y, width, strip.height)
+        ground[:, piece.x : piece.x + width] = pair.shown(window, fit.block(window))
+    return ground
 
 
 def _check_map(path: Path, fit: Fit, pair: ScenePair) -> None:
@@ -132,26 +115,8 @@ def _check_map(path: Path, fit: Fit, pair: ScenePair) -> None:
     with open_raster(path) as written:
         if (written.count, written.shape, written.dtypes[0]) != (2, pair.shape, "float32"):
             raise InputError(f"{path}: is no 2-band float32 map of {width} x {height} px; predict again")
-        for y in sorted({0, height // 2 // _TILE * _TILE, (height - 1) // _TILE * _TILE}):
-            for x in sorted({0, width // 2 // _TILE * _TILE, (width - 1) // _TILE * _TILE}):
-                window = Window(x, y, min(_TILE, width - x), min(_TILE, height - y))
-                block = written.read(window=RasterWindow(window.x, window.y, window.width, window.height))
-                if not np.array_equal(block, fit.block(window)):
+        for y in sorted({0, height // 2 // TILE * TILE, (height - 1) // TILE * TILE}):
+            for x in sorted({0, width // 2 // TILE * TILE, (width - 1) // TILE * TILE}):
+                window = Window(x, y, min(TILE, width - x), min(TILE, height - y))
+                if not np.array_equal(written.read(window=raster_window(window)), fit.block(window)):
                     raise InputError(f"{path}: differs from the fit; predict again")
-
-
-def _sample_sar(source: rasterio.io.DatasetReader, position: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """(h, w) bilinear values at array positions (h, w, 2) of the raster; 0 where there is no data."""
-    low = np.maximum(np.floor(position.min(axis=(0, 1))).astype(int) - 1, 0)
-    high = np.minimum(np.ceil(position.max(axis=(0, 1))).astype(int) + 2, [source.width, source.height])
-    if (high <= low).any():
-        return np.zeros(position.shape[:2], dtype=dtype)
-    block, data = read_data(source, [1], RasterWindow(*low.tolist(), *(high - low).tolist()))
-    raw = block[0].astype(np.float32)
-    local = (position - low).astype(np.float32)
-    planes = np.stack([np.where(data, raw, 0), data.astype(np.float32)], axis=-1)
-    value, share = np.moveaxis(
-        cv2.remap(planes, local[..., 0], local[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT), -1, 0
-    )
-    out = np.where(share >= _LEAST_SHARE, value / np.maximum(share, _LEAST_SHARE), 0)
-    return np.rint(out).astype(dtype) if dtype.kind in "ui" else out.astype(dtype)

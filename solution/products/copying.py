@@ -24,7 +24,8 @@ def copy(files: Outputs, report: Mapping, out: Path, inputs: Iterable[Path]) -> 
     Raises:
         InputError: a place that cannot be written to, or a file that is gone or changed since.
     """
-    new, described = Outputs.of(out, False, False), report["files"]
+    new, described = Outputs.of(out, False, False), {**report["files"]}
+    described.pop("gcps", None)  # it leads to the SAR image from where it lies
     if new.map.resolve() == files.map.resolve():
         return new.map
     old = {name: files.map.with_name(facts["name"]) for name, facts in described.items()}

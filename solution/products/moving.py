@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from solution.core.outputs import RASTERS, check_outputs, check_suffix
 from solution.data.frame import positions, reproject_points
 from solution.data.opening import open_raster
 from solution.data.scene import ScenePair, open_pair
-from solution.field import offset_map
+from solution.field.warped_sar import check_resampling, write_warped_sar
 from solution.products.windows import WindowedRaster, inside
 
 _MOST_STEPS = 100
@@ -31,18 +32,25 @@ class _Field:
         return np.moveaxis(self.shift[window.y : window.stop[1], window.x : window.stop[0]], -1, 0)
 
 
-def move(pair: ScenePair, shift: WindowedRaster, raster: Path, out: Path) -> Path:
+def move(
+    pair: ScenePair, shift: WindowedRaster, raster: Path, out: Path, resampling: str, tags: Mapping[str, str]
+) -> Path:
     """Write a raster that lies as the SAR image of a pair does on the optical grid, moved by the map -> `out`.
 
+    Args:
+        resampling: one of `warped_sar.RESAMPLINGS`.
+        tags: of the file.
+
     Raises:
-        InputError: a raster of more than one band, or elsewhere; a place that cannot be written to.
+        InputError: a raster of more than one band, or elsewhere; no such resampling; a place that cannot be written to.
     """
+    check_resampling(resampling)
     check_suffix(out, RASTERS, "the moved raster")
     # What is seen shifted by half a SAR pixel is the SAR image; the raster's own pixels may have another size
     moved = replace(open_pair(pair.optical, raster), centre_offset_px=pair.centre_offset_px)
     moved.check_overlap()
     check_outputs([out], [*moved.files(), *pair.files(), shift.path])
-    offset_map.write_warped_sar(out, _Field(shift), moved)
+    write_warped_sar(out, _Field(shift), moved, resampling, tags)
     return out
 
 

@@ -13,7 +13,7 @@ from solution.core.artefact import file_facts, is_whole, read_noted, write_text
 from solution.core.outputs import check_outputs
 from solution.core.writing import Together, together
 from solution.data.scene import ScenePair
-from solution.field import candidates, offset_map
+from solution.field import candidates, gcps, offset_map, rasters, warped_sar
 from solution.field.shiftfield import Fit
 
 
@@ -27,7 +27,10 @@ class Outputs:
         table: the candidates.
         warped_sar: the SAR image on the optical grid.
         sigma: the 68 % radius of the map's error.
-        wants_sar, wants_sigma: whether these two are asked for.
+        gcps: the SAR image with ground control points, for GDAL.
+        wants_sar, wants_sigma, wants_gcps: whether these three are asked for.
+        layout: of the map, one of `rasters.LAYOUTS`.
+        resampling: of the SAR image, one of `warped_sar.RESAMPLINGS`.
     """
 
     map: Path
@@ -35,17 +38,22 @@ class Outputs:
     table: Path
     warped_sar: Path
     sigma: Path
-    wants_sar: bool
-    wants_sigma: bool
+    gcps: Path
+    wants_sar: bool = False
+    wants_sigma: bool = False
+    wants_gcps: bool = False
+    layout: str = rasters.COG
+    resampling: str = warped_sar.BILINEAR
 
     @classmethod
-    def of(cls, out: Path, warped_sar: bool, uncertainty: bool) -> Outputs:
-        """Those of a map's path. Raises `InputError` for one that is no file name of a GeoTIFF."""
+    def of(cls, out: Path, warped_sar: bool, uncertainty: bool, **more: object) -> Outputs:
+        """Those of a map's path; `more` are other attributes. Raises `InputError` for one that is no file name of a
+        GeoTIFF."""
         out = Path(out)
         offset_map.check_name(out)
         name = _stem(out)
-        ends = (".report.json", ".candidates.parquet", ".sar.tif", ".sigma.tif")
-        return cls(out, *(out.with_name(name + end) for end in ends), warped_sar, uncertainty)
+        ends = (".report.json", ".candidates.parquet", ".sar.tif", ".sigma.tif", ".gcps.vrt")
+        return cls(out, *(out.with_name(name + end) for end in ends), warped_sar, uncertainty, **more)
 
     @property
     def stem(self) -> str:
@@ -54,15 +62,16 @@ class Outputs:
 
     def all(self) -> list[Path]:
         """All files that may be written, or removed because they speak of an older map."""
-        return [self.map, self.report, self.table, self.sigma, self.warped_sar]
+        return [self.map, self.report, self.table, self.sigma, self.warped_sar, self.gcps]
 
     def check(self, pair: ScenePair, inputs: Iterable[Path | None] = ()) -> None:
         """Raise `InputError` where a file cannot be written, or would replace the pair or another of the `inputs`."""
+        gcps.check(self.gcps if self.wants_gcps else None, pair)
         check_outputs(self.all(), [*pair.files(), *inputs], self.needs(pair))
 
     def needs(self, pair: ScenePair) -> int:
         """Bytes that the files take, about."""
-        return offset_map.bytes_on_disk(pair, self.wants_sigma, self.wants_sar)
+        return offset_map.bytes_on_disk(pair, self.wants_sigma, self.wants_sar, self.layout)
 
     def finished(self, key: str) -> dict | None:
         """The report of an earlier run with the same key, where all that is asked for is there, and each file is the
@@ -76,6 +85,8 @@ class Outputs:
             wanted["warped_sar"] = self.warped_sar
         if self.wants_sigma and report.get("radius_68_px") is not None:  # of some maps nothing is known
             wanted["uncertainty"] = self.sigma
+        if self.wants_gcps:
+            wanted["gcps"] = self.gcps
         return report if all(is_whole(path, described.get(name)) for name, path in wanted.items()) else None
 
     def write(
@@ -92,17 +103,36 @@ class Outputs:
         """
         with together() as files:
             candidates.write(self.table, table)
-            offset_map.write_map(self.map, fit, pair)
-            written = {"map": self.map, "candidates": self.table}
-            if self.wants_sar:
-                offset_map.write_warped_sar(self.warped_sar, fit, pair)
-                written["warped_sar"] = self.warped_sar
-            if self.wants_sigma and fit.sigma is not None:
-                offset_map.write_uncertainty(self.sigma, fit, pair)
-                written["uncertainty"] = self.sigma
+            written = {"candidates": self.table, **self.write_rasters(fit, pair, rasters.tags_of(facts), say)}
             described = {name: {**file_facts(files.at(path)), "name": path.name} for name, path in written.items()}
             write_text(self.report, json.dumps({**facts, "files": described}, indent=1) + "\n")
             say_stale(files, [*self.beside(), *([self.sigma] if self.wants_sigma else [])], say)
+
+    def write_rasters(
+        self, fit: Fit, pair: ScenePair, tags: Mapping[str, str], say: Callable[[str], None] = print
+    ) -> dict[str, Path]:
+        """Write the map and what is asked for beside it, but for an uncertainty of which nothing is known.
+
+        Args:
+            tags: of all of them.
+
+        Returns:
+            What was written, by the names that reports use.
+        """
+        offset_map.write_map(self.map, fit, pair, self.layout, tags)
+        written = {"map": self.map}
+        if self.wants_sar:
+            warped_sar.write_warped_sar(self.warped_sar, fit, pair, self.resampling, tags)
+            written["warped_sar"] = self.warped_sar
+        if self.wants_sigma and fit.sigma is not None:
+            offset_map.write_uncertainty(self.sigma, fit, pair, tags)
+            written["uncertainty"] = self.sigma
+        if self.wants_gcps:
+            points = gcps.control_points(fit, pair)
+            gcps.write_vrt(self.gcps, points, pair, self.resampling, tags)
+            say(points.line(self.gcps))
+            written["gcps"] = self.gcps
+        return written
 
     def beside(self) -> list[Path]:
         """What an earlier run left beside the map by its own report: the report too, but not the map."""
@@ -110,7 +140,10 @@ class Outputs:
         if not isinstance(described, dict):
             return []
         names = {facts.get("name") for facts in described.values() if isinstance(facts, dict)}
-        return [self.report, *(path for path in (self.table, self.sigma, self.warped_sar) if path.name in names)]
+        return [
+            self.report,
+            *(path for path in (self.table, self.sigma, self.warped_sar, self.gcps) if path.name in names),
+        ]
 
 
 def _stem(path: Path) -> str:

@@ -58,8 +58,8 @@ def draw(pair: ScenePair, map_path: Path, out: Path, window: Window | None = Non
         _figure(pair.name, optical, before, after, shift, factor).savefig(temporary, dpi=110)
 
 
-def _read_map(path: Path, pair: ScenePair, window: Window, factor: int) -> np.ndarray:
-    """(2, h, w) shift in optical px at the centres of the picture's pixels (nearest index)."""
+def _read_map(path: Path, pair: ScenePair, window: Window, factor: int) -> np.ma.MaskedArray:
+    """(2, h, w) shift in optical px at the picture's pixels, masked where the map says that there is no ground."""
     with open_raster(path) as dataset:
         wrong = why_no_map(dataset, pair.shape, pair.transform, pair.crs)
         if wrong:
@@ -67,8 +67,9 @@ def _read_map(path: Path, pair: ScenePair, window: Window, factor: int) -> np.nd
         values = dataset.read(
             window=((window.y, window.stop[1]), (window.x, window.stop[0])),
             out_shape=(2, window.height // factor, window.width // factor),
+            masked=True,
         )
-    finite = np.isfinite(values).all(axis=0)
+    finite = np.isfinite(values.data).all(axis=0)
     if not finite.all():
         raise InputError(
             f"{path}: is NaN or infinite at {1 - finite.mean():.1%} of what would be drawn; a map must be finite everywhere, predict it again or draw another --window"

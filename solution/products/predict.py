@@ -8,7 +8,7 @@ import resource
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -28,6 +28,7 @@ from solution.data import naming
 from solution.data.finding import discover
 from solution.data.scene import ScenePair, open_pair, without_labels
 from solution.field import candidates, fitting, verdict
+from solution.field.rasters import COG, CONTEST
 from solution.products import embedded
 from solution.products.outputs import Outputs
 from solution.products.proposals import Proposals
@@ -74,12 +75,12 @@ def predict_pair(
     Args:
         pair: its labels, if there are any, are not looked at.
         out: path of the offset map; ``NAME.candidates.parquet`` and ``NAME.report.json`` go beside it, and on request
-            ``NAME.sar.tif`` and ``NAME.sigma.tif``.
+            ``NAME.sar.tif``, ``NAME.sigma.tif`` and ``NAME.gcps.vrt``.
 
     Raises:
         InputError: bad images or weights.
     """
-    files = Outputs.of(out, settings.warped_sar, settings.uncertainty)
+    files = _outputs(out, settings)
     files.check(pair, [settings.surface_model])
     pair, watch = without_labels(pair), Stopwatch()
     judges = {one: Reranker.load(one.folders[0] / RERANKER) for one in settings.voices} if settings.rerank else {}
@@ -113,6 +114,11 @@ def predict_pair(
     return Prediction(files.map, found.word, line, False)
 
 
+def _outputs(out: Path, settings: Settings) -> Outputs:
+    more = {"wants_gcps": settings.gcps, "layout": settings.layout or COG, "resampling": settings.resampling}
+    return Outputs.of(out, settings.warped_sar, settings.uncertainty, **more)
+
+
 def prediction_key(pair: ScenePair, settings: Settings) -> str:
     """What the report of a prediction without rerankers holds as its key: it changes with all that the map depends on.
 
@@ -132,7 +138,7 @@ def _surface_model(pair: ScenePair, settings: Settings) -> PatchClassifier | Non
 
 def _about(pair: ScenePair, settings: Settings, key: str) -> dict:
     """What the report says of the run."""
-    extras = {"warped_sar": settings.warped_sar, "uncertainty": settings.uncertainty}
+    extras = {"warped_sar": settings.warped_sar, "uncertainty": settings.uncertainty, "gcps": settings.gcps}
     teams = [folder.name for folder in settings.folders()]
     return {"scene": pair.name, "inputs": pair.inputs(), "teams": teams, **extras, "key": key}
 
@@ -180,7 +186,8 @@ def _peak_memory_gb() -> float:
 def _key(pair: ScenePair, settings: Settings, judges: Mapping[Voice, Reranker]) -> str:
     """Hash of all that a prediction depends on: input files, weights, settings, code."""
     voices = [(voice.name, settings.proposing.facts(voice)) for voice in settings.voices]
-    facts = [pair.name, pair.fingerprint(), voices, code_digest(predict_pair)]
+    form = [settings.layout or COG, settings.resampling]
+    facts = [pair.name, pair.fingerprint(), voices, form, code_digest(predict_pair)]
     if judges:
         facts.append([judge.digest() for judge in judges.values()])
     if settings.surface_model:
@@ -235,11 +242,11 @@ def run(
     return results
 
 
-def _check_room(pairs: Sequence[ScenePair], out: Path, archive: Path, settings: Settings) -> None:
+def _check_room(pairs: Sequence[ScenePair], out: Path, archive: Path | None, settings: Settings) -> None:
     """Raise `InputError` where a file of any pair cannot be written, before hours are spent on the first."""
     needs = 0
     for pair in pairs:
-        files = Outputs.of(out / map_name(pair.name), settings.warped_sar, settings.uncertainty)
+        files = _outputs(out / map_name(pair.name), settings)
         files.check(pair, [settings.surface_model])
         needs += files.needs(pair) * (not files.map.is_file())
     check_outputs([archive], [], needs)
@@ -252,12 +259,14 @@ def _predict_folder(
     progress: Progress | None,
     say: Callable[[str], None],
 ) -> list[Prediction]:
-    results, archive = {}, out / "submission.zip"
+    settings = replace(settings, layout=settings.layout or CONTEST)
+    results, archive = {}, out / "submission.zip" if settings.layout == CONTEST else None
     _check_room(pairs, out, archive, settings)
     for number, pair in enumerate(pairs, 1):
         say(f"{pair.name}: scene {number} of {len(pairs)}")
         results[pair.name] = predict_pair(pair, out / map_name(pair.name), settings, progress, say)
         say(results[pair.name].line)
-    build_zip({name: result.map_path for name, result in results.items()}, archive)
-    say(f"{archive}: {len(results)} map(s) in the contest's layout")
+    if archive is not None:
+        build_zip({name: result.map_path for name, result in results.items()}, archive)
+        say(f"{archive}: {len(results)} map(s) in the contest's layout")
     return list(results.values())

@@ -19,6 +19,7 @@ from solution.core.places import Place
 from solution.data.frame import reproject_points
 from solution.data.scene import ScenePair
 from solution.field import candidates
+from solution.field.rasters import tags_of
 from solution.field.verdict import Verdict
 from solution.products import picture as pictures
 from solution.products.copying import copy
@@ -146,13 +147,14 @@ class Registration:
         degrees[known] = reproject_points(at, self._pair.crs, _LONGITUDE_LATITUDE)
         return degrees[:, 0].reshape(x.shape)[()], degrees[:, 1].reshape(x.shape)[()]
 
-    def warp(self, raster: str | Path | None, out: str | Path) -> Path:
+    def warp(self, raster: str | Path | None, out: str | Path, resampling: str = "bilinear") -> Path:
         """Move a raster that lies as the SAR image does (another band or polarisation, a product made of it) onto the
         optical grid, through the map.
 
         Args:
             raster: path of a raster of one band, geocoded as the SAR image is; any pixel size. None = the SAR image.
-            out: GeoTIFF in the raster's dtype.
+            out: Cloud-Optimized GeoTIFF in the raster's dtype, with its nodata value, or a mask where it has none.
+            resampling: ``nearest`` (for classes), ``bilinear``, or ``average`` where its pixels are the finer ones.
 
         Returns:
             `out`.
@@ -160,7 +162,8 @@ class Registration:
         Raises:
             InputError: an unreadable raster, more than one band, or a place that cannot be written to.
         """
-        return move(self._pair, self.shift, Path(raster) if raster is not None else self._pair.sar, Path(out))
+        source = Path(raster) if raster is not None else self._pair.sar
+        return move(self._pair, self.shift, source, Path(out), resampling, tags_of(self.report))
 
     def picture(self, out: str | Path, window: tuple[int, int, int, int] | None = None) -> Path:
         """Draw the result: optical, SAR before and after as a chequerboard, and the map.

@@ -7,6 +7,8 @@ from functools import cached_property
 from pathlib import Path
 
 from solution.core.errors import InputError
+from solution.field.rasters import COG, check_layout
+from solution.field.warped_sar import BILINEAR, check_resampling
 from solution.proposers.every import LEARNED
 from solution.proposers.families import FLOW
 from solution.teams.propose import Proposing
@@ -28,6 +30,9 @@ class Settings:
         surface_model: weights of a surface classifier, which also says where the SAR image shows water or ice.
         keep_water: do not take smooth dark ground of the SAR image for water.
         proposing: sources and how they work.
+        gcps: also write the SAR image with ground control points, for GDAL.
+        layout: of the map; None = what suits the form of the command, a COG for a pair.
+        resampling: of the SAR image on the optical grid.
     """
 
     folds: Path
@@ -39,6 +44,13 @@ class Settings:
     surface_model: Path | None = None
     keep_water: bool = False
     proposing: Proposing = field(default_factory=Proposing)
+    gcps: bool = False
+    layout: str | None = None
+    resampling: str = BILINEAR
+
+    def __post_init__(self) -> None:
+        check_resampling(self.resampling)
+        check_layout(self.layout or COG)
 
     def folders(self) -> list[Path]:
         """The folders of the teams. Raises `InputError` where there are none."""

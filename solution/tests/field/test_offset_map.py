@@ -1,34 +1,18 @@
-from pathlib import Path
-
 import numpy as np
 import pytest
 import rasterio
-from rasterio.transform import Affine
+from rio_cogeo.cogeo import cog_validate
 
+import solution
 from solution.core import geometry
+from solution.core.artefact import file_hash
 from solution.core.errors import InputError
 from solution.core.geometry import Window
 from solution.data import scene
-from solution.field import candidates, fitting, offset_map
+from solution.field import candidates, fitting, offset_map, rasters
 from solution.field.shiftfield import Fit
+from solution.field.warped_sar import write_warped_sar
 from solution.tests.scattered import scattered
-
-
-@pytest.fixture
-def pair(tmp_path: Path) -> scene.ScenePair:
-    """An optical image of 0.5 m and a SAR image of 0.75 m whose value is 1 + column + 1.7 row."""
-    optical, sar = tmp_path / "02_optical_train_01.tif", tmp_path / "02_sar_train_01.tif"
-    write = {"driver": "GTiff", "crs": "EPSG:32637", "dtype": "float32"}
-    with rasterio.open(
-        optical, "w", **write, width=300, height=600, count=1, transform=Affine(0.5, 0, 354000.0, 0, -0.5, 4108000.0)
-    ) as target:
-        target.write(np.ones((1, 600, 300), np.float32))
-    y, x = np.mgrid[0:420, 0:240].astype(np.float32)
-    with rasterio.open(
-        sar, "w", **write, width=240, height=420, count=1, transform=Affine(0.75, 0, 353990.0, 0, -0.75, 4108010.0)
-    ) as target:
-        target.write((1 + x + 1.7 * y)[None])
-    return scene.open_pair(optical, sar)
 
 
 @pytest.fixture
@@ -59,7 +43,7 @@ def test_two_fits_and_writes_are_byte_equal(tmp_path, pair):
     assert (tmp_path / "a.tif").read_bytes() == (tmp_path / "b.tif").read_bytes()
 
 
-@pytest.mark.parametrize("writer", [offset_map.write_map, offset_map.write_warped_sar])
+@pytest.mark.parametrize("writer", [offset_map.write_map, write_warped_sar])
 def test_a_kill_half_way_leaves_no_file(tmp_path, pair, fitted, monkeypatch, writer):
     before = sorted(tmp_path.iterdir())
     block = Fit.block
@@ -84,23 +68,81 @@ def test_a_map_that_reads_back_wrong_is_not_kept(tmp_path, pair, fitted, monkeyp
     assert not (tmp_path / "map.tif").exists()
 
 
-def test_warped_sar_shows_the_apparent_position(tmp_path, pair):
-    """The worked convention: an index shift of (6, -4) px is 3 m east and 2 m north."""
-    one = candidates.make("a", 0, "match", [[10, 20]], [[6.0, -4.0]])
-    offset_map.write_warped_sar(tmp_path / "sar.tif", fitting.fit(one, pair.shape)[0], pair)
-    with rasterio.open(tmp_path / "sar.tif") as written:
-        assert (written.shape, written.count, written.nodata) == (pair.shape, 1, 0)
-        assert written.crs == pair.crs
-        value = written.read(1)
-    # Optical index x lies at 354000 + 0.5 x, so its ground is in the SAR pixel of index (that + 3 - 353990) / 0.75.
-    y, x = np.mgrid[8:592, 0:200]
-    column, row = (10 + 0.5 * x + 3) / 0.75, (10 + 0.5 * y - 2) / 0.75
-    np.testing.assert_allclose(value[8:592, 0:200], 1 + column + 1.7 * row, atol=0.1)
+GAP = np.s_[:, 80:160, 40:120]
 
 
-def test_warped_sar_is_zero_where_the_sar_ends(tmp_path, pair):
-    one = candidates.make("a", 0, "match", [[10, 20]], [[140.0, 0.0]])
-    offset_map.write_warped_sar(tmp_path / "sar.tif", fitting.fit(one, pair.shape)[0], pair)
-    with rasterio.open(tmp_path / "sar.tif") as written:
-        value = written.read(1)
-    assert (value[:, 210:] == 0).all() and (value[20:500, :190] > 0).all()
+@pytest.fixture
+def gapped(pair) -> scene.ScenePair:
+    """The pair, with a hole of whole cells in the optical image."""
+    with rasterio.open(pair.optical, "r+") as optical:
+        values = optical.read()
+        values[GAP] = 0
+        optical.write(values)
+    return scene.open_pair(pair.optical, pair.sar)
+
+
+def test_a_mask_says_where_there_is_no_ground_and_values_are_finite_under_it(tmp_path, gapped):
+    """The SAR image ends 150 m right of the left border and 305 m below the upper one; a shift of 60 px is 30 m, and the
+    apparent one is a quarter of a pixel more."""
+    one = candidates.make("a", 0, "match", [[10, 20]], [[60.0, -40.0]])
+    fit = fitting.fit(one, gapped.shape)[0]
+    offset_map.write_map(tmp_path / "map.tif", fit, gapped)
+    with rasterio.open(tmp_path / "map.tif") as written:
+        values, ground = written.read(), written.dataset_mask() > 0
+        # In the overviews only pixels with ground count
+        assert written.overviews(1) == [2]
+    right, top = (353990 + 0.75 * 240 - 354000) / 0.5, -(4108010 - 4108000) / 0.5
+    x, y = np.arange(300), np.arange(600)
+    inside = (x + 60.25 + 0.5 < right) & (y[:, None] - 39.75 + 0.5 >= top)
+    expected = np.broadcast_to(inside, (600, 300)).copy()
+    expected[GAP[1:]] = False
+    assert 0.2 < expected.mean() < 0.98 and np.array_equal(ground, expected)
+    assert np.array_equal(values, fit.block(Window(0, 0, 300, 600)))
+    with rasterio.open(tmp_path / "map.tif", overview_level=0) as half:
+        seen = half.dataset_mask() > 0
+        np.testing.assert_allclose(half.read(1)[seen], 60.0)
+
+
+def test_the_contests_layout_is_plain(tmp_path, gapped, fitted):
+    offset_map.write_map(tmp_path / "map.tif", fitted, gapped, rasters.CONTEST)
+    with rasterio.open(tmp_path / "map.tif") as written:
+        assert written.overviews(1) == [] and (written.dataset_mask() > 0).all() and written.nodata is None
+        assert written.profile["tiled"] and written.units == ("px", "px") and written.tags()["MEANING"]
+        assert np.array_equal(written.read(), fitted.block(Window(0, 0, 300, 600)))
+    assert not cog_validate(tmp_path / "map.tif", strict=True)[0]
+
+
+def test_what_is_written_tells_what_it_is(tmp_path, pair, fitted):
+    facts = {
+        "inputs": pair.inputs(),
+        "gsd_m": 0.5,
+        "verdict": "weak",
+        "reasons": ["one", "another"],
+        "radius_68_px": None,
+    }
+    tags = rasters.tags_of(facts)
+    offset_map.write_map(tmp_path / "map.tif", fitted, pair, tags=tags)
+    offset_map.write_uncertainty(tmp_path / "sigma.tif", fitted, pair, tags)
+    write_warped_sar(tmp_path / "sar.tif", fitted, pair, tags=tags)
+    for name, meaning in (
+        ("map", "+x right, +y down"),
+        ("sigma", "68 %"),
+        ("sar", "SAR image moved onto the optical grid through the offset map, resampling bilinear"),
+    ):
+        path = tmp_path / f"{name}.tif"
+        assert cog_validate(path, strict=True) == (True, [], [])
+        with rasterio.open(path) as written:
+            told = written.tags()
+            assert meaning in told.pop("MEANING") and written.units[0] == ("px" if name != "sar" else None)
+        assert {key: told[key] for key in tags} == tags
+    assert tags == {
+        "GSD_M": "0.5",
+        "VERDICT": "weak",
+        "VERDICT_REASONS": "one; another",
+        "EXPECTED_ERROR_PX": "unknown",
+        "VERSION": solution.__version__,
+        "OPTICAL": "02_optical_train_01.tif",
+        "OPTICAL_SHA256": file_hash(pair.optical),
+        "SAR": "02_sar_train_01.tif",
+        "SAR_SHA256": file_hash(pair.sar),
+    }

@@ -174,6 +174,13 @@ def test_a_result_whose_files_were_changed_is_not_written(registered, tmp_path):
     assert not (tmp_path / "new").exists()
 
 
+def test_a_vrt_that_leads_to_the_sar_image_stays_where_it_is(registered, scene, go, tmp_path):
+    go(scene.optical, scene.sar, tmp_path / "map.tif", "--uncertainty", "--gcps")
+    registered(None, None, tmp_path / "map.tif").write(tmp_path / "new" / "map.tif")
+    assert (tmp_path / "map.gcps.vrt").is_file() and not (tmp_path / "new" / "map.gcps.vrt").exists()
+    assert "gcps" not in json.loads((tmp_path / "new" / "map.report.json").read_text())["files"]
+
+
 def test_what_an_older_map_left_goes_when_a_result_is_written_over_it(registered, tmp_path):
     older = registered(None, None, tmp_path / "old.tif", warped_sar=True)
     older.write(tmp_path / "map.tif")
@@ -245,6 +252,18 @@ def test_a_raster_of_any_pixel_size_moves_as_the_sar_image_does(handmade, tmp_pa
         expected = (taken[..., axis] + 0.5) * GSD + 10
         inner = np.s_[8:-16, 8:-20]  # OpenCV places samples to 1/32 of a pixel
         assert np.abs(read_map(out)[0][inner] - expected[inner]).max() < 0.02 * max(pixel_m, 1)
+
+
+def test_classes_are_moved_to_the_nearest_pixel(handmade, tmp_path):
+    result, classes = handmade(), np.random.default_rng(0).choice([3, 100, 190], (90, 90)).astype(np.uint8)
+    write_raster(tmp_path / "classes.tif", classes[None], Affine(1, 0, 500_000, 0, -1, 5_000_000), "EPSG:32637")
+    found = {
+        resampling: set(np.unique(read_map(result.warp(tmp_path / "classes.tif", tmp_path / "a.tif", resampling))))
+        for resampling in ("nearest", "bilinear")
+    }
+    assert {3, 100, 190} <= found["nearest"] <= {0, 3, 100, 190} and len(found["bilinear"]) > 50
+    with pytest.raises(InputError, match="no such resampling"):
+        result.warp(tmp_path / "classes.tif", tmp_path / "a.tif", "cubic")
 
 
 def test_what_cannot_be_moved_is_told(handmade, tmp_path):
