@@ -25,6 +25,8 @@ class Place:
         try:
             yield
         except InputError as error:
+            if "_made" not in vars(self):
+                raise
             raise InputError(str(error).replace(f"{self.folder}{os.sep}", "")) from error
 
     @property

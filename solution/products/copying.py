@@ -13,9 +13,12 @@ from solution.core.outputs import check_outputs
 from solution.core.writing import atomic_path, together
 from solution.products.outputs import Outputs, say_stale
 
+_COPIED = ("map", "candidates", "uncertainty", "warped_sar")
+"""What says the same wherever it lies; others lead to the SAR image from their places, or lie elsewhere already."""
+
 
 def copy(files: Outputs, report: Mapping, out: Path, inputs: Iterable[Path]) -> Path:
-    """Write the files that a report describes, and the report, beside the map's new path `out` -> `out`.
+    """Write the rasters and the candidates that a report describes, and the report, beside the map's new path `out` -> `out`.
 
     Args:
         files: the prediction's.
@@ -24,8 +27,8 @@ def copy(files: Outputs, report: Mapping, out: Path, inputs: Iterable[Path]) -> 
     Raises:
         InputError: a place that cannot be written to, or a file that is gone or changed since.
     """
-    new, described = Outputs.of(out, False, False), {**report["files"]}
-    described.pop("gcps", None)  # it leads to the SAR image from where it lies
+    new = Outputs.of(out, False, False)
+    described = {name: facts for name, facts in report["files"].items() if name in _COPIED}
     if new.map.resolve() == files.map.resolve():
         return new.map
     old = {name: files.map.with_name(facts["name"]) for name, facts in described.items()}

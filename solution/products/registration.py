@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 _LONGITUDE_LATITUDE = CRS.from_epsg(4326)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Registration:
     """The offset map of a pair of images, and what is known of it.
 
@@ -182,7 +182,7 @@ class Registration:
         return Path(out)
 
     def write(self, out: str | Path) -> Path:
-        """Write the prediction's files (map, candidates, report, and those that were asked for) as ``predict`` does.
+        """Write map, candidates, report, sigma, and the moved SAR image where it was asked for, as ``predict`` does.
 
         Args:
             out: path of the offset map, beside which the others go.

@@ -17,7 +17,7 @@ from solution.data.opening import open_raster
 _ROWS = 512  # that are held in memory at a time
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class WindowedRaster:
     """A float32 raster on disk, read window by window.
 
