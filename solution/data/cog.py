@@ -88,11 +88,9 @@ def _is_copy(found: Path, meant: Path) -> bool:
     """Whether the pixels and the mask of two rasters are equal, and the overviews of the one can be read."""
     with open_raster(meant) as source, open_raster(found) as copy:
         for window in _strips(source):
-            if source.read(window=window).tobytes() != copy.read(window=window).tobytes():
+            if not _equal(source.read(window=window), copy.read(window=window)):
                 return False
-            if has_mask(source) and not np.array_equal(
-                source.dataset_mask(window=window), copy.dataset_mask(window=window)
-            ):
+            if has_mask(source) and not _equal(source.dataset_mask(window=window), copy.dataset_mask(window=window)):
                 return False
         levels = len(copy.overviews(1))
     for level in range(levels):
@@ -101,6 +99,11 @@ def _is_copy(found: Path, meant: Path) -> bool:
                 overview.read(window=window)
                 overview.dataset_mask(window=window)
     return True
+
+
+def _equal(one: np.ndarray, other: np.ndarray) -> bool:
+    """Byte by byte, for a NaN is not equal to itself."""
+    return one.shape == other.shape and np.array_equal(one.view(np.uint8), other.view(np.uint8))
 
 
 def _strips(dataset: rasterio.io.DatasetReader) -> Iterator[RasterWindow]:

@@ -39,6 +39,7 @@ FIT = ("fit", "csv.csv", "--optical", "optical.tif", "--sar", "sar.tif")
         (*FIT, "--out", "x.tif", "--uncertainty", "x.tif"),
         (*FIT, "--out", "x.tif", "--uncertainty", "sar.tif"),
         (*FIT, "--out", "x.tif", "--warped-sar", "csv.csv"),
+        (*FIT, "--out", "x.tif", "--gcps", "sar.tif"),
         (*FIT, "--out", "x.tif", "--dem", "x.sar.tif", "--warped-sar", "x.sar.tif"),
         ("fit", "csv.csv", "--optical", "optical.tif", "--sar", "sar.tif", "--out", "o.png"),
         ("baseline", "predict", "optical.tif", "sar.tif", "sar.tif"),
