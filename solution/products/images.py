@@ -49,9 +49,15 @@ def on_disk(image: Image, place: Place, kind: str) -> Path:
         raise InputError(f"{image.name}: is closed; pass the dataset while it is open, or its path")
     if image.mode != "r":
         raise InputError(f"{image.name}: is open for writing; close it first, then pass its path")
-    if not isinstance(image, WarpedVRT) and opening.on_disk(Path(image.name)):
-        return Path(image.name)
-    return _of_dataset(image, place, kind)
+    return Path(image.name) if _is_its_file(image) else _of_dataset(image, place, kind)
+
+
+def _is_its_file(image: rasterio.DatasetBase) -> bool:
+    """Whether a dataset shows what the file of its name holds: it is no view, nor one of the file's overviews."""
+    if isinstance(image, WarpedVRT) or not opening.on_disk(Path(image.name)):
+        return False
+    with opening.open_raster(Path(image.name)) as file:
+        return (file.shape, file.transform, file.count) == (image.shape, image.transform, image.count)
 
 
 def _of_dataset(image: rasterio.io.DatasetReader, place: Place, kind: str) -> Path:

@@ -61,6 +61,16 @@ def test_a_view_in_another_crs_is_copied_as_it_is_seen(place, tmp_path):
         assert facts[0] == view.transform and np.array_equal(values, view.read())
 
 
+def test_an_overview_is_copied_as_it_is_seen(place, tmp_path):
+    write_raster(tmp_path / "a.tif", VALUES, TRANSFORM, CRS)
+    with rasterio.open(tmp_path / "a.tif", "r+") as dataset:
+        dataset.build_overviews([2])
+    with rasterio.open(tmp_path / "a.tif", overview_level=0) as overview:
+        facts, values = held(on_disk(overview, place, "optical"))
+        assert values.shape == (3, 35, 45) and facts[0] == overview.transform
+        assert np.array_equal(values, overview.read())
+
+
 def test_a_mask_and_ground_control_points_are_copied(place, tmp_path):
     mask = np.where(VALUES[0] > 99, 255, 0).astype(np.uint8)
     points = [rasterio.control.GroundControlPoint(r, c, 40 + c / 1e4, 45 - r / 1e4) for r in (0, 70) for c in (0, 90)]
