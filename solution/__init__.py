@@ -18,4 +18,21 @@ One worked number: optical GSD 0.5 m, SAR GSD 1.0 m, equal origins, north up. Th
 The SAR pixel (6, 9) is centred 6.5 m east, which is the centre of optical index 12.5: its apparent x shift is 2.5 = 2 + (2 - 1) / 2.
 """
 
+import importlib
+
 __version__ = "0.1.0"
+__all__ = ["InputError", "__version__", "register"]
+
+_OFFERED = {"register": "solution.products.register", "InputError": "solution.core.errors"}
+"""What ``from solution import ...`` offers, and where it stands."""
+
+
+def __getattr__(name: str) -> object:
+    # Not by import statements: those would be followed from every module, for all of them import this one (core/code.py)
+    if name in _OFFERED:
+        return getattr(importlib.import_module(_OFFERED[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_OFFERED])

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Makes .venv from the pinned requirements.txt where it is missing or stale; does nothing where it is up to date.
-# PYTHON=/path/to/python chooses the interpreter.
+# PYTHON=/path/to/python chooses the interpreter. SN9_SET_UP=done says that .venv is ready, as it is in a Docker image.
 set -euo pipefail
+[[ ${SN9_SET_UP:-} != done ]] || exit 0
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 venv=$root/.venv

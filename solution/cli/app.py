@@ -24,17 +24,31 @@ from solution.cli import (
 from solution.core.errors import InputError
 from solution.core.refusals import refusals_named
 
+EXIT_CODES = (
+    "Exit codes: 0 done, and where a map was made, it is ok; 1 a score is missing, or an error of the program; 2 bad"
+    " input, told in one sentence; 3 a map failed; 4 a map is weak; 130 or 143 stopped from outside."
+)
 app = typer.Typer(
-    add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,
     help="SAR-to-optical registration (SpaceNet 9).",
+    epilog=EXIT_CODES,
 )
-# The order of ``--help``.
-for _topic in (data, scoring, proposing, predicting, simulating, drawing, benchmarking, training, fitting):
-    app.add_typer(_topic.app)
+# The order of ``--help``, by panel.
+_TOPICS = {
+    "Offset maps": (predicting, fitting, drawing),
+    "Data and scores": (data, scoring, proposing),
+    "Simulated scenes": (simulating,),
+    "Methods beside each other": (benchmarking,),
+    "Training": (training,),
+}
+for _panel, _topics in _TOPICS.items():
+    for _topic in _topics:
+        for _command in _topic.app.registered_commands:
+            _command.rich_help_panel = _panel
+        app.add_typer(_topic.app)
 for _name, _topic in {"translate": translating, "baseline": baseline, "surface": surface}.items():
-    app.add_typer(_topic.app, name=_name)
+    app.add_typer(_topic.app, name=_name, rich_help_panel="Wings")
 
 
 def main() -> None:

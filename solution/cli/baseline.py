@@ -18,6 +18,7 @@ from solution.cli.shared import (
     SplitAndTeams,
     TeamFolders,
     TrainingDevice,
+    examples,
     progress_bars,
     say,
     scenes_and_split,
@@ -34,7 +35,13 @@ Judges = Annotated[
 ]
 
 
-@app.command("train")
+@app.command(
+    "train",
+    epilog=examples(
+        "baseline train data/train --simulated scenes",
+        "baseline train data/train --team 0 --setting small",
+    ),
+)
 def baseline_train(
     folder: Labelled,
     simulated: list[Path] = typer.Option(
@@ -75,7 +82,13 @@ def baseline_train(
     )
 
 
-@app.command("predict")
+@app.command(
+    "predict",
+    epilog=examples(
+        "baseline predict optical.tif sar.tif offsets.tif",
+        "baseline predict data/train --out runs/baseline",
+    ),
+)
 def baseline_predict(
     inputs: list[Path] = typer.Argument(..., metavar="DATA_DIR | OPTICAL SAR OUT.tif"),
     folds: TeamFolders = FOLDS,
@@ -110,7 +123,13 @@ def baseline_predict(
         score_tables.show(score_tables.folder_table(scores), scores)
 
 
-@app.command("report")
+@app.command(
+    "report",
+    epilog=examples(
+        "baseline report data/train",
+        "baseline report data/train --json report.json",
+    ),
+)
 def baseline_report(
     folder: Labelled,
     folds: SplitAndTeams = FOLDS,
@@ -136,7 +155,13 @@ def baseline_report(
         score_tables.show(table, [])
 
 
-@app.command("picture")
+@app.command(
+    "picture",
+    epilog=examples(
+        "baseline picture data/train heatmaps.png",
+        "baseline picture data/train heatmaps.jpg --scene 02_train_01 --count 5",
+    ),
+)
 def baseline_picture(
     folder: Labelled,
     out: Path = typer.Argument(..., help="PNG or JPEG."),

@@ -7,12 +7,17 @@ from pathlib import Path
 import typer
 
 from solution.benchmark import PRESET, SEED
-from solution.cli.shared import FOLDS, Device, SplitAndTeams, say
+from solution.cli.shared import FOLDS, Device, SplitAndTeams, examples, say
 
 app = typer.Typer()
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "benchmark data/train",
+        "benchmark --method zero --method pipeline --simulated 2",
+    ),
+)
 def benchmark(
     folders: list[Path] = typer.Argument(None, metavar="[DATA_DIR ...]", help="Folders of labelled scenes."),
     simulated: int = typer.Option(5, min=0, help="Scenes to simulate, with noise-free tie-points."),
@@ -51,7 +56,12 @@ def benchmark(
         say(line)
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "steep data/train steeper",
+        "steep data/train steeper --seed 3",
+    ),
+)
 def steep(
     data: Path = typer.Argument(..., metavar="DATA_DIR", help="Labelled scenes."),
     out: Path = typer.Argument(..., metavar="OUT", help="Gets a folder of scenes for each steepness."),
@@ -75,7 +85,12 @@ def steep(
             say(f"{folder}: {pair.name}, {kept} tie-points")
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "speed",
+        "speed --size 1000 --method pipeline",
+    ),
+)
 def speed(
     size: list[int] = typer.Option(
         [], min=256, help="Side of a scene in px; may be given again. [default: 1000, 3000, 10000]"
@@ -104,7 +119,12 @@ def speed(
         say(line)
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "verdicts data/train",
+        "verdicts data/train --source flow --out runs/flow_verdicts",
+    ),
+)
 def verdicts(
     data: Path = typer.Argument(..., metavar="DATA_DIR", help="Labelled scenes."),
     source: list[str] = typer.Option([], help="Only this source, as in predict; may be given again."),

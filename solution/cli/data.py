@@ -7,12 +7,17 @@ from pathlib import Path
 import typer
 from rich.console import Console
 
-from solution.cli.shared import Labelled, console, say
+from solution.cli.shared import Labelled, console, examples, say
 
 app = typer.Typer()
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "download data",
+        "download data --base-url https://example.org/mirror",
+    ),
+)
 def download(
     folder: Path = typer.Argument(..., metavar="DIR", help="Where the archives and their folders go."),
     base_url: str | None = typer.Option(None, help="Another place that serves the same archives."),
@@ -24,7 +29,12 @@ def download(
     say(f"next: python -m solution data {folder}")
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "data data/train",
+        "data data/train --no-pixels",
+    ),
+)
 def data(
     folder: Path = typer.Argument(
         ..., metavar="DATA_DIR", help="Holds AA_optical_NAME.tif, AA_sar_NAME.tif, AA_tiepoints_NAME.csv."
@@ -46,7 +56,12 @@ def data(
         raise typer.Exit(2)
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "split data/train",
+        "split data/train --output my_folds/split.csv",
+    ),
+)
 def split(
     folder: Labelled,
     output: Path | None = typer.Option(None, help="Default: folds/split.csv beside the package."),

@@ -6,12 +6,17 @@ from pathlib import Path
 
 import typer
 
-from solution.cli.shared import say
+from solution.cli.shared import examples, say
 
 app = typer.Typer()
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "picture optical.tif sar.tif offsets.tif result.png",
+        "picture optical.tif sar.tif offsets.tif part.jpg --window 2000 1000 800 800",
+    ),
+)
 def picture(
     optical: Path = typer.Argument(..., help="Optical image."),
     sar: Path = typer.Argument(..., help="SAR image."),

@@ -8,12 +8,27 @@ from pathlib import Path
 
 import typer
 
-from solution.cli.shared import Layout, SarResampling, end_with, say
+from solution.cli.shared import (
+    JsonLines,
+    Layout,
+    Quiet,
+    SarResampling,
+    Speech,
+    end_with,
+    examples,
+    print_json,
+    say,
+)
 
 app = typer.Typer()
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "fit points.csv --optical optical.tif --sar sar.tif --out offsets.tif",
+        "fit clicked.points --optical optical.tif --sar sar.tif --out offsets.tif --dem dem.tif",
+    ),
+)
 def fit(
     table: Path = typer.Argument(
         ...,
@@ -33,6 +48,8 @@ def fit(
     dem: Path | None = typer.Option(
         None, help="Terrain heights, one band, any CRS: used where held-out tie-points are better for it."
     ),
+    json_lines: JsonLines = False,
+    quiet: Quiet = False,
 ) -> None:
     """Fit the offset map to tie-points of your own, from any tool; wrong ones are found and set aside.
 
@@ -47,7 +64,9 @@ def fit(
     from solution.field.imported import read_given
     from solution.field.warped_sar import check_resampling
     from solution.products.outputs import Outputs, say_stale
+    from solution.products.predict import told
 
+    say = Speech.of(json_lines, quiet).say
     rasters.check_layout(layout)
     check_resampling(resampling)
     beside = Outputs.of(out, warped_sar is not None, uncertainty is not None, layout=layout, resampling=resampling)
@@ -82,10 +101,19 @@ def fit(
         say_stale(files, [path for path in older if path not in read], say)
     aside = int((judged["outlier"] != "").sum())
     say(f"{out}: {result.summary()}, {aside} of {len(judged)} tie-points set aside")
-    end_with(found)
+    say(found.line())
+    if json_lines:
+        print_json(told(result, found, judged))
+    end_with(found.word)
 
 
-@app.command("fit-benchmark")
+@app.command(
+    "fit-benchmark",
+    epilog=examples(
+        "fit-benchmark data/train",
+        "fit-benchmark tiepoints",
+    ),
+)
 def fit_benchmark(
     folder: Path = typer.Argument(
         ...,

@@ -14,6 +14,7 @@ from solution.cli.shared import (
     Source,
     SplitAndTeams,
     console,
+    examples,
     progress_bars,
     say,
     scenes_and_split,
@@ -22,7 +23,12 @@ from solution.cli.shared import (
 app = typer.Typer()
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "propose data/train",
+        "propose data/train --finest 4 --source flow",
+    ),
+)
 def propose(
     folder: Labelled,
     folds: SplitAndTeams = FOLDS,
@@ -43,7 +49,13 @@ def propose(
         out_of_fold.propose_out_of_fold(*scenes_and_split(folder, folds), folds, proposing, device, progress, say)
 
 
-@app.command("score-folds")
+@app.command(
+    "score-folds",
+    epilog=examples(
+        "score-folds data/train",
+        "score-folds data/train --folds my_folds",
+    ),
+)
 def score_folds(
     folder: Labelled,
     folds: Path = typer.Option(

@@ -6,13 +6,18 @@ from pathlib import Path
 
 import typer
 
-from solution.cli.shared import JsonFile
+from solution.cli.shared import JsonFile, examples
 from solution.core.errors import InputError
 
 app = typer.Typer()
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "score data/train submission",
+        "score --evaluation_tiepoints points.csv --output_offset_image offsets.tif --optical_image optical.tif --sar_image sar.tif",
+    ),
+)
 def score(
     data_dir: Path | None = typer.Argument(None, metavar="DATA_DIR", help="Labelled scenes; with MAPS_DIR."),
     maps_dir: Path | None = typer.Argument(

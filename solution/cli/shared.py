@@ -6,7 +6,10 @@ all of them.
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,14 +21,19 @@ from solution.data.naming import SPLIT
 
 if TYPE_CHECKING:
     import pandas as pd
+    from rich.table import Table
 
     from solution.core.progress import Progress
     from solution.data.scene import ScenePair
-    from solution.field.verdict import Verdict
     from solution.samples.images import TrainingImage
+    from solution.scoring.score import PairScore
 
 console = Console()
 FOLDS_SHOWN = "folds/ beside the package"
+ADVANCED = "Advanced"
+"""Panel of the help for options that few need."""
+SCRIPT = "sar2opt"
+"""What the program is called where it is installed; in the project's folder it is ``python -m solution``."""
 
 # Options and arguments of more than one verb. Their defaults stand at the verbs.
 Labelled = Annotated[Path, typer.Argument(metavar="DATA_DIR", help="Labelled scenes.")]
@@ -40,7 +48,9 @@ Exclude = Annotated[
 ]
 Folds = Annotated[Path, typer.Option(show_default=FOLDS_SHOWN, help="Where split.csv is and the artefacts go.")]
 SplitAndTeams = Annotated[Path, typer.Option(show_default=FOLDS_SHOWN, help="Where split.csv and the teams are.")]
-TeamFolders = Annotated[Path, typer.Option(show_default=FOLDS_SHOWN, help="Where the teams are.")]
+TeamFolders = Annotated[
+    Path, typer.Option(show_default=FOLDS_SHOWN, help="Where the teams are.", rich_help_panel=ADVANCED)
+]
 Init = Annotated[
     Path | None,
     typer.Option(help="Weights to start from; default: those of the stage in base/ below --folds, where present."),
@@ -60,10 +70,11 @@ Source = Annotated[
     list[str],
     typer.Option(
         help="Only this source: flow, match, match_translated or gradient; may be given again. Without flow, matches"
-        " start from geocoding, +-190 px. Default: all that the team has weights for."
+        " start from geocoding, +-190 px. Default: all that the team has weights for.",
+        rich_help_panel=ADVANCED,
     ),
 ]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N.", rich_help_panel=ADVANCED)]
 TrainingDevice = Annotated[str, typer.Option(help="auto, cpu, cuda (all GPUs), cuda:N.")]
 Steps = Annotated[int | None, typer.Option(help="Optimisation steps instead of the configured number.")]
 Smoke = Annotated[bool, typer.Option("--smoke", help="Seconds instead of hours; the result is worthless.")]
@@ -77,6 +88,7 @@ Layout = Annotated[
         help="Of the map: cog (Cloud-Optimized GeoTIFF, with a mask where there is no ground) or contest (plain, without a"
         " mask). Default: cog; with DATA_DIR contest, and cog makes no submission.zip.",
         show_default=False,
+        rich_help_panel=ADVANCED,
     ),
 ]
 SarResampling = Annotated[
@@ -84,30 +96,75 @@ SarResampling = Annotated[
     typer.Option(
         "--resampling",
         help="Of the moved SAR image: nearest, bilinear, or average where its pixels are the finer ones.",
+        rich_help_panel=ADVANCED,
     ),
 ]
 JsonFile = Annotated[Path | None, typer.Option("--json", help="All numbers, for machines.")]
+JsonLines = Annotated[
+    bool, typer.Option("--json", help="Print the report, and nothing else, on stdout; lines for people go to stderr.")
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but warnings and errors.")]
 
 
-def say(line: str) -> None:
-    """One line of result, unwrapped, so that it can be searched."""
-    console.print(line, highlight=False, markup=False, soft_wrap=True)
+@dataclass(frozen=True)
+class Speech:
+    """How a verb speaks to people.
+
+    Attributes:
+        console: where its lines go.
+        quiet: whether it says nothing but warnings and errors, which go to the standard error stream.
+    """
+
+    console: Console
+    quiet: bool = False
+
+    @classmethod
+    def of(cls, json: bool, quiet: bool) -> Speech:
+        """On stdout, or, where that is for machines, on stderr."""
+        return cls(Console(stderr=json, quiet=quiet), quiet)
+
+    def say(self, line: str) -> None:
+        """One line of result, unwrapped, so that it can be searched."""
+        self.console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+    def show(self, table: Table, scores: Sequence[PairScore]) -> None:
+        """A table of scores at its full width."""
+        from solution.scoring import score_tables
+
+        score_tables.show(table, scores, self.console)
+
+    def progress_bars(self) -> AbstractContextManager[Progress]:
+        """Progress bars on the standard error stream while the context lasts; silent where that is not a terminal."""
+        from solution.core.progress import bars_on_stderr
+
+        return bars_on_stderr(self.quiet)
 
 
-def progress_bars() -> AbstractContextManager[Progress]:
-    """Progress bars on the standard error stream while the context lasts; silent where that is not a terminal."""
-    from solution.core.progress import tile_progress
-
-    return tile_progress(Console(stderr=True))
+_ALOUD = Speech(console)
+say = _ALOUD.say
+progress_bars = _ALOUD.progress_bars
 
 
-def end_with(found: Verdict) -> None:
-    """Say a verdict, and end with its code unless it is ok."""
+def print_json(content: object) -> None:
+    """One JSON document on stdout."""
+    import json
+
+    print(json.dumps(content, indent=1))
+
+
+def end_with(word: str) -> None:
+    """End with the code of a verdict, and a warning on stderr, unless it is ok."""
     from solution.field import verdict
 
-    say(found.line())
-    if found.word != "ok":
-        raise typer.Exit(verdict.EXIT_CODES[found.word])
+    if word != "ok":
+        print(f"WARNING: {verdict.WARNINGS[word]}", file=sys.stderr)
+        raise typer.Exit(verdict.EXIT_CODES[word])
+
+
+def examples(*lines: str) -> str:
+    """The end of a verb's help: how it is called, as the program was, a line each."""
+    program = SCRIPT if Path(sys.argv[0]).name == SCRIPT else "python -m solution"
+    return "\n\n".join(["Examples:", *(f"{program} {line}" for line in lines)])
 
 
 def shared_images(simulated: list[Path], pairs: list[Path], exclude: list[str]) -> list[TrainingImage]:

@@ -6,12 +6,17 @@ from pathlib import Path
 
 import typer
 
-from solution.cli.shared import say
+from solution.cli.shared import examples, say
 
 app = typer.Typer()
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "simulate scenes --scenes 4 --size 1600 1600",
+        "simulate scenes --preset mountain --seed 7",
+    ),
+)
 def simulate(
     output: Path = typer.Argument(
         ..., metavar="OUT", help="Folder for the scenes, in the challenge's layout, with their truth maps."
@@ -34,7 +39,13 @@ def simulate(
         say(f"{output}: scene {name}, seed {scene_seed}{'' if written else ', is there already'}")
 
 
-@app.command("simulate-statistics")
+@app.command(
+    "simulate-statistics",
+    epilog=examples(
+        "simulate-statistics scenes",
+        "simulate-statistics scenes --tiepoints data/train",
+    ),
+)
 def simulate_statistics(
     folder: Path = typer.Argument(..., metavar="DIR", help="Simulated scenes."),
     tiepoints: Path | None = typer.Option(

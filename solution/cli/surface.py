@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from solution.cli.shared import FOLDS, Device, JsonFile, ReplaceWeights, console, progress_bars, say
+from solution.cli.shared import FOLDS, Device, JsonFile, ReplaceWeights, console, examples, progress_bars, say
 
 if TYPE_CHECKING:
     from solution.surface.evaluation import Result
@@ -32,7 +32,13 @@ Classifier = Annotated[Path, typer.Option(show_default=WEIGHTS_SHOWN, help="The 
 Smoke = Annotated[bool, typer.Option("--smoke", help="Seconds instead of minutes; the result is worthless.")]
 
 
-@app.command("simulate")
+@app.command(
+    "simulate",
+    epilog=examples(
+        "surface simulate scenes",
+        "surface simulate scenes --scenes 2 --size 800 800",
+    ),
+)
 def surface_simulate(
     out: Path = typer.Argument(..., metavar="OUT", help="New folder for the scenes and the polygons of their classes."),
     scenes: int = typer.Option(8, min=1, help="How many."),
@@ -52,7 +58,13 @@ def surface_simulate(
     say(f"{out}: {len(names)} scene(s), {names[0]} to {names[-1]}")
 
 
-@app.command("sample")
+@app.command(
+    "sample",
+    epilog=examples(
+        "surface sample images shapefiles patches",
+        "surface sample images shapefiles patches --bands 1 --per-class 2000",
+    ),
+)
 def surface_sample(
     images: Path = typer.Argument(
         ..., metavar="IMAGES", help="GeoTIFF, or a folder of them: HH; HH and HV; or HH, HV and their ratio."
@@ -96,7 +108,13 @@ def surface_sample(
     )
 
 
-@app.command("train")
+@app.command(
+    "train",
+    epilog=examples(
+        "surface train patches",
+        "surface train patches.zip --epochs 12 --out surface.safetensors",
+    ),
+)
 def surface_train(
     patches: Patches,
     epochs: Epochs = None,
@@ -130,7 +148,13 @@ def surface_train(
     say(f"{picture}: written")
 
 
-@app.command("evaluate")
+@app.command(
+    "evaluate",
+    epilog=examples(
+        "surface evaluate patches",
+        "surface evaluate patches --picture confusion.png",
+    ),
+)
 def surface_evaluate(
     patches: Patches,
     weights: Classifier = WEIGHTS,
@@ -152,7 +176,13 @@ def surface_evaluate(
         result.draw(picture, found.name)
 
 
-@app.command("compare")
+@app.command(
+    "compare",
+    epilog=examples(
+        "surface compare patches",
+        "surface compare patches --folds 3 --epochs 8",
+    ),
+)
 def surface_compare(
     patches: Patches,
     folds: int = typer.Option(
@@ -188,7 +218,13 @@ def surface_compare(
         )
 
 
-@app.command("segment")
+@app.command(
+    "segment",
+    epilog=examples(
+        "surface segment scene.tif classes.tif",
+        "surface segment hh.tif classes.tif --bands 1 --stride 16",
+    ),
+)
 def surface_segment(
     image: Path = typer.Argument(..., help="SAR GeoTIFF: HH; HH and HV; or HH, HV and their ratio."),
     out: Path = typer.Argument(

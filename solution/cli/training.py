@@ -25,6 +25,7 @@ from solution.cli.shared import (
     Team,
     TrainingDevice,
     console,
+    examples,
     say,
     scenes_and_split,
     shared_images,
@@ -37,7 +38,13 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 
-@app.command("train-base")
+@app.command(
+    "train-base",
+    epilog=examples(
+        "train-base --pairs pairs --simulated scenes",
+        "train-base --stage coarse --simulated scenes --device cuda",
+    ),
+)
 def train_base(
     stage: str = typer.Option(
         "flow", help="What to train: coarse, flow or matcher. The translator has verbs of its own."
@@ -111,7 +118,11 @@ def _add_training(family: str, what: str) -> None:
     """Add the verb that trains a family of networks for every team, from its base where there is one."""
 
     @app.command(
-        f"train-{family}", help=f"Train {what} of every team; finished teams are skipped, a killed run goes on."
+        f"train-{family}",
+        help=f"Train {what} of every team; finished teams are skipped, a killed run goes on.",
+        epilog=examples(
+            f"train-{family} data/train --simulated scenes", f"train-{family} data/train --team 0 --device cuda"
+        ),
     )
     def train(
         folder: Labelled,
@@ -151,7 +162,13 @@ def _base(stage: Stage, folds: Path, smoke: bool) -> Path | None:
     return path if path.is_file() and not smoke else None
 
 
-@app.command("train-matcher")
+@app.command(
+    "train-matcher",
+    epilog=examples(
+        "train-matcher data/train --simulated scenes",
+        "train-matcher data/train --init-weights published --steps 60",
+    ),
+)
 def train_matcher(
     folder: Labelled,
     simulated: Simulated = [],
@@ -191,7 +208,12 @@ def train_matcher(
     )
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "weights",
+        "weights published",
+    ),
+)
 def weights(
     folder: Path | None = typer.Argument(None, metavar="[DIR]", help="Folder to look for them in."),
 ) -> None:
@@ -207,7 +229,13 @@ def weights(
         published.require(found, folder)
 
 
-@app.command("train-translator")
+@app.command(
+    "train-translator",
+    epilog=examples(
+        "train-translator data/train --steps 50",
+        "train-translator data/train --pairs pairs --split split.csv",
+    ),
+)
 def train_translator(
     folder: Labelled,
     simulated: Simulated = [],
@@ -254,7 +282,13 @@ def train_translator(
     )
 
 
-@app.command("train-reranker")
+@app.command(
+    "train-reranker",
+    epilog=examples(
+        "train-reranker data/train",
+        "train-reranker data/train --predicted scenes maps",
+    ),
+)
 def train_reranker(
     folder: Labelled,
     folds: Folds = FOLDS,

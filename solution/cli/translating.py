@@ -19,6 +19,7 @@ from solution.cli.shared import (
     Smoke,
     Steps,
     console,
+    examples,
     progress_bars,
     say,
     shared_images,
@@ -35,7 +36,13 @@ TRANSLATOR_SHOWN = "folds/base/translator.safetensors beside the package"
 Translator = Annotated[Path, typer.Option(show_default=TRANSLATOR_SHOWN, help="The translator.")]
 
 
-@app.command("split")
+@app.command(
+    "split",
+    epilog=examples(
+        "translate split pairs --out split.csv",
+        "translate split pairs --train 0.8 --val 0.1 --test 0.1 --seed 1",
+    ),
+)
 def translate_split(
     folder: Path = typer.Argument(
         ..., metavar="PAIRS_DIR", help="Registered image pairs, in any layout that the README names."
@@ -63,7 +70,13 @@ def translate_split(
     say(f"{out}: {'made' if written else 'up to date'}, {counts}{f' over {len(classes)} classes' if classes else ''}")
 
 
-@app.command("train")
+@app.command(
+    "train",
+    epilog=examples(
+        "translate train pairs --split split.csv",
+        "translate train pairs more_pairs --out translator.safetensors --device cuda",
+    ),
+)
 def translate_train(
     folders: list[Path] = typer.Argument(..., metavar="PAIRS_DIR...", help="Folders of registered image pairs."),
     split: list[Path] = typer.Option(
@@ -97,7 +110,13 @@ def translate_train(
     )
 
 
-@app.command("evaluate")
+@app.command(
+    "evaluate",
+    epilog=examples(
+        "translate evaluate pairs --split split.csv",
+        "translate evaluate pairs --picture rows.png --json scores.json",
+    ),
+)
 def translate_evaluate(
     folder: Path = typer.Argument(..., metavar="PAIRS_DIR", help="Registered image pairs."),
     split: Path | None = typer.Option(
@@ -143,7 +162,13 @@ def translate_evaluate(
     console.print(translation_report.as_table(means, f"{folder.name}, {part if split else 'all pairs'}"))
 
 
-@app.command("run")
+@app.command(
+    "run",
+    epilog=examples(
+        "translate run sar.tif painted.tif",
+        "translate run patches painted --device cuda",
+    ),
+)
 def translate_run(
     sar: Path = typer.Argument(..., help="SAR GeoTIFF of one band, a grey PNG, or a folder of those PNGs."),
     out: Path = typer.Argument(..., help="GeoTIFF, PNG, or folder, like the input."),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import TypeVar
 
 from rich import progress as bars
@@ -43,6 +43,11 @@ def tile_progress(console: Console) -> Iterator[Progress]:
             progress.update(tasks[what], completed=done, total=total)
 
         yield update
+
+
+def bars_on_stderr(quiet: bool = False) -> AbstractContextManager[Progress]:
+    """`tile_progress` on the standard error stream."""
+    return tile_progress(Console(stderr=True, quiet=quiet))
 
 
 @contextmanager

@@ -10,8 +10,10 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-FOLDS = Path(__file__).resolve().parents[2] / "folds"
-"""The teams that come with the package: their split, and a folder of artefacts for each."""
+_PACKAGE = Path(__file__).resolve().parents[1]
+FOLDS = _PACKAGE / "folds" if (_PACKAGE / "folds").is_dir() else _PACKAGE.parent / "folds"
+"""The teams that come with the package: their split, and a folder of artefacts for each. They lie in the package where it
+is installed, and beside it in the project's folder."""
 SPLIT = "split.csv"
 """File name of the split in a folder of teams."""
 

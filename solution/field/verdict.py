@@ -7,7 +7,7 @@ alone tells no wrong world from a right one. What all candidates get wrong alike
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -66,6 +66,24 @@ class Verdict:
     support: float
     agreeing: float
     margin: float | None = None
+
+    @classmethod
+    def of_facts(cls, facts: Mapping) -> Verdict:
+        """That of a report: of `facts`, and of the numbers of candidates and of those that the fit kept."""
+        radius, count = facts["radius_68_px"], facts["candidates"]
+        return cls(
+            facts["verdict"],
+            tuple(facts["reasons"]),
+            float("nan") if radius is None else radius,
+            facts["support"],
+            facts["inliers"] / count if count else 0.0,
+            facts["evidence_margin"],
+        )
+
+    @property
+    def ok(self) -> bool:
+        """Whether it is neither weak nor failed."""
+        return self.word == "ok"
 
     def known(self, fit: Fit) -> Fit:
         """The fit, without its radius where nothing is known of the errors."""

@@ -51,10 +51,14 @@ class Outputs:
         GeoTIFF."""
         out = Path(out)
         offset_map.check_name(out)
-        # a.tif and a.tiff are two maps, and have a report each.
-        name = out.stem if out.suffix == ".tif" else out.name
+        name = _stem(out)
         ends = (".report.json", ".candidates.parquet", ".sar.tif", ".sigma.tif", ".gcps.vrt")
         return cls(out, *(out.with_name(name + end) for end in ends), warped_sar, uncertainty, **more)
+
+    @property
+    def stem(self) -> str:
+        """What the names of the files beside the map begin with."""
+        return _stem(self.map)
 
     def all(self) -> list[Path]:
         """All files that may be written, or removed because they speak of an older map."""
@@ -140,6 +144,11 @@ class Outputs:
             self.report,
             *(path for path in (self.table, self.sigma, self.warped_sar, self.gcps) if path.name in names),
         ]
+
+
+def _stem(path: Path) -> str:
+    """a.tif and a.tiff are two maps, and have a report each."""
+    return path.stem if path.suffix == ".tif" else path.name
 
 
 def say_stale(files: Together, older: Iterable[Path], say: Callable[[str], None]) -> None:

@@ -14,9 +14,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from rich.table import Table
 
 from solution import __version__
-from solution.core.artefact import WORK, digest, file_hash
+from solution.core.artefact import WORK, digest, file_hash, read_noted
 from solution.core.code import code_digest
 from solution.core.devices import torch_device
 from solution.core.errors import InputError
@@ -60,6 +61,10 @@ class Prediction:
     line: str
     skipped: bool
 
+    def report(self) -> dict:
+        """What the report beside the map says."""
+        return read_noted(Outputs.of(self.map_path, False, False).report)
+
 
 def predict_pair(
     pair: ScenePair, out: Path, settings: Settings, progress: Progress | None = None, say: Callable[[str], None] = print
@@ -102,7 +107,7 @@ def predict_pair(
     fit = standing.widened(fit)
     found = verdict.judge(fit, table, pair.shape, settings.asked(), standing, pair.masked)
     with watch.part("write"):
-        facts = {**_about(pair, settings, key), **_told(fit, found, table), **_made(watch)}
+        facts = {**_about(pair, settings, key), **told(fit, found, table), **_made(watch)}
         files.write(found.known(fit), table, pair, facts, say)
     _tidy(work)
     say(f"{pair.name}: {fit.summary()}, {found.line()}")
@@ -139,7 +144,7 @@ def _about(pair: ScenePair, settings: Settings, key: str) -> dict:
     return {"scene": pair.name, "inputs": pair.inputs(), "teams": teams, **extras, "key": key}
 
 
-def _told(fit: fitting.Fit, found: verdict.Verdict, table: pd.DataFrame) -> dict:
+def told(fit: fitting.Fit, found: verdict.Verdict, table: pd.DataFrame) -> dict:
     """What the report says of the fit and of what led to it."""
     return {
         "fit": fit.kind,
@@ -211,27 +216,31 @@ def run(
     every: bool,
     progress: Progress | None,
     say: Callable[[str], None],
-) -> list[str]:
+    show: Callable[[Table, Sequence[score.PairScore]], None] = score_tables.show,
+) -> list[Prediction]:
     """The three forms of the command.
 
     Args:
         inputs: nothing (the embedded default), a folder, or optical image, SAR image and output.
         out: folder of the maps in the first two forms.
         every: predict labelled scenes too.
-
-    Returns:
-        Verdicts.
+        show: gets the table of scores of labelled scenes.
     """
     if len(inputs) == 3:
         result = predict_pair(open_pair(inputs[0], inputs[1]), inputs[2], settings, progress, say)
         say(result.line)
-        return [result.verdict]
+        return [result]
     if len(inputs) > 1:
         raise InputError("predict: takes nothing, DATA_DIR, or OPTICAL SAR OUTPUT")
     folder = inputs[0] if inputs else embedded.make(out / "sample", say)
     found = discover(folder)
     pairs = list(found) if every or not inputs else submission_pairs(found, folder)
-    return _predict_folder(pairs, folder, out, settings, progress, say)
+    results = _predict_folder(pairs, out, settings, progress, say)
+    labelled = [pair for pair in pairs if pair.tiepoints_csv]
+    if labelled:
+        scores = score.score_pairs(labelled, out)
+        show(score_tables.folder_table(scores), scores)
+    return results
 
 
 def _check_room(pairs: Sequence[ScenePair], out: Path, archive: Path | None, settings: Settings) -> None:
@@ -246,12 +255,11 @@ def _check_room(pairs: Sequence[ScenePair], out: Path, archive: Path | None, set
 
 def _predict_folder(
     pairs: Sequence[ScenePair],
-    folder: Path,
     out: Path,
     settings: Settings,
     progress: Progress | None,
     say: Callable[[str], None],
-) -> list[str]:
+) -> list[Prediction]:
     settings = replace(settings, layout=settings.layout or CONTEST)
     results, archive = {}, out / "submission.zip" if settings.layout == CONTEST else None
     _check_room(pairs, out, archive, settings)
@@ -262,7 +270,4 @@ def _predict_folder(
     if archive is not None:
         build_zip({name: result.map_path for name, result in results.items()}, archive)
         say(f"{archive}: {len(results)} map(s) in the contest's layout")
-    if any(pair.tiepoints_csv for pair in pairs):
-        scores = score.score_pairs([pair for pair in pairs if pair.tiepoints_csv], out)
-        score_tables.show(score_tables.folder_table(scores), scores)
-    return [result.verdict for result in results.values()]
+    return list(results.values())

@@ -67,9 +67,10 @@ def folder_table(scores: Sequence[PairScore]) -> Table:
     return table
 
 
-def show(table: Table, scores: Sequence[PairScore]) -> None:
-    """Print a table at its full width, also into a pipe or a narrow terminal, and every problem below it."""
-    console = Console()
+def show(table: Table, scores: Sequence[PairScore], console: Console | None = None) -> None:
+    """Print a table at its full width, also into a pipe or a narrow terminal, and every problem below it; on stdout, or
+    on a console of its own."""
+    console = console or Console()
     console.width = max(console.width, console.measure(table, options=console.options.update(width=_WIDEST)).maximum)
     console.print(table)
     for score in scores:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
-SCRIPTS = ["solution/setup.sh", "solution/tests/run.sh", ".ci/run", "predict.sh", "train.sh"]
+SCRIPTS = ["solution/setup.sh", "solution/tests/run.sh", ".ci/run", "predict.sh", "test.sh", "train.sh"]
 
 
 @pytest.fixture
@@ -53,9 +53,52 @@ def test_train_without_data_says_how():
     assert done.returncode == 2 and done.stderr.startswith("usage: ./train.sh DATA")
 
 
+def test_test_without_an_output_says_how():
+    done = subprocess.run([ROOT / "test.sh", "data"], capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and done.stderr.startswith("usage: ./test.sh DATA OUTPUT")
+
+
+@pytest.fixture
+def test_script(tmp_path):
+    """A function: what predict.sh ends with -> what test.sh ends with; both lie in a folder of their own."""
+    folder = tmp_path / "a project"
+    folder.mkdir()
+    shutil.copy(ROOT / "test.sh", folder)
+
+    def call(code: int, output: str) -> int:
+        body = f'printf "%s|" "$@" >"{folder}/said"; mkdir -p "$3"; echo maps >"$3/submission.zip"; exit {code}'
+        (folder / "predict.sh").write_text(f"#!/usr/bin/env bash\n{body}\n")
+        (folder / "predict.sh").chmod(0o755)
+        command = [folder / "test.sh", "the data", folder / output, "--finest", "8"]
+        return subprocess.run(command, capture_output=True, check=False).returncode
+
+    return folder, call
+
+
+@pytest.mark.parametrize("code", [0, 3, 4])
+def test_the_submission_is_there_whatever_the_verdict(test_script, code):
+    folder, call = test_script
+    assert call(code, "out/solution.zip") == 0
+    assert (folder / "said").read_text() == f"the data|--out|{folder}/out/solution|--finest|8|"
+    assert (folder / "out/solution.zip").read_text() == "maps\n"
+    assert sorted(path.name for path in (folder / "out").iterdir()) == ["solution", "solution.zip"]
+    assert call(code, "maps") == 0 and [path.name for path in (folder / "maps").iterdir()] == ["submission.zip"]
+
+
+@pytest.mark.parametrize("code", [1, 2, 130])
+def test_a_prediction_that_did_not_end_leaves_no_submission(test_script, code):
+    folder, call = test_script
+    assert call(code, "solution.zip") == code and not (folder / "solution.zip").exists()
+
+
+def test_set_up_does_nothing_where_all_is_ready(project):
+    done = set_up(project, SN9_SET_UP="done", PYTHON="/nowhere")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "") and not (project / ".venv").exists()
+
+
 def test_every_requirement_is_pinned():
     lines = [line for line in (ROOT / "requirements.txt").read_text().splitlines() if line and not line.startswith("#")]
-    assert lines and all(re.fullmatch(r"[A-Za-z0-9._-]+==[0-9][A-Za-z0-9.]*", line) for line in lines)
+    assert lines and all(re.fullmatch(r"[A-Za-z0-9._-]+(\[[a-z]+\])?==[0-9][A-Za-z0-9.]*", line) for line in lines)
 
 
 def fake_python(project: Path) -> Path:
