@@ -7,7 +7,7 @@ from pathlib import Path
 
 import typer
 
-from solution.cli.shared import end_with, say
+from solution.cli.shared import Tiepoints, end_with, say
 
 app = typer.Typer()
 
@@ -17,13 +17,14 @@ def fit(
     table: Path = typer.Argument(
         ...,
         metavar="CANDIDATES",
-        help="Parquet or text with at least x,y,dx,dy (optical px), SN9 tie-points, or QGIS points.",
+        help="Parquet or text with at least x,y,dx,dy (optical px), SN9 tie-points, QGIS points, or what export writes.",
     ),
     optical: Path = typer.Option(..., help="Optical image."),
     sar: Path = typer.Option(..., help="SAR image."),
     out: Path = typer.Option(..., help="The offset map, a GeoTIFF."),
     uncertainty: Path | None = typer.Option(None, help="GeoTIFF of the 68 % radius of the map's error, px."),
     warped_sar: Path | None = typer.Option(None, help="Also write the SAR image on the optical grid."),
+    tiepoints: Tiepoints = [],
     dem: Path | None = typer.Option(
         None, help="Terrain heights, one band, any CRS: used where held-out tie-points are better for it."
     ),
@@ -39,14 +40,15 @@ def fit(
     from solution.field import fitting, offset_map, terrain, verdict
     from solution.field.imported import read_given
     from solution.products.outputs import Outputs, say_stale
+    from solution.products.tiepoints import files as exports
 
-    offset_map.check_name(out)
+    beside = Outputs.of(out, False, False, tiepoints)
     check_suffix(uncertainty, RASTERS, "the uncertainty")
     check_suffix(warped_sar, RASTERS, "the moved SAR image")
     pair = open_pair(optical, sar)
     read = [*pair.files(), table, dem]
     needs = offset_map.bytes_on_disk(pair, uncertainty is not None, warped_sar is not None)
-    check_outputs([out, uncertainty, warped_sar], read, needs)
+    check_outputs([out, uncertainty, warped_sar, *beside.tiepoints], read, needs)
     pair.check()
     for line in [*pair.remarks(), *remarks_on(*filter(None, [dem]))]:
         say(line)
@@ -61,7 +63,6 @@ def fit(
                 say(f"{dem}: does not help these tie-points, left out")
         files = stack.enter_context(together())
         offset_map.write_map(out, result, pair)
-        beside = Outputs.of(out, False, False)
         older = [*beside.beside(), beside.report, beside.sigma]
         if uncertainty is not None and result.sigma is not None:
             offset_map.write_uncertainty(uncertainty, result, pair)
@@ -70,6 +71,8 @@ def fit(
             older.append(uncertainty)
         if warped_sar is not None:
             offset_map.write_warped_sar(warped_sar, result, pair)
+        if beside.tiepoints:
+            exports.write(beside.tiepoints, judged, pair, say=say)
         say_stale(files, [path for path in older if path not in read], say)
         found = verdict.judge(result, judged, pair.shape, masked=pair.masked)
     aside = int((judged["outlier"] != "").sum())

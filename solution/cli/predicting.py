@@ -7,7 +7,7 @@ from pathlib import Path
 
 import typer
 
-from solution.cli.shared import FOLDS, Device, Source, TeamFolders, progress_bars, say
+from solution.cli.shared import FOLDS, Device, Source, TeamFolders, Tiepoints, progress_bars, say
 
 app = typer.Typer()
 
@@ -29,6 +29,7 @@ def predict(
         False, "--warped-sar", help="Also write the SAR image moved onto the optical grid."
     ),
     uncertainty: bool = typer.Option(False, "--uncertainty", help="Also write the 68 % radius of the map's error, px."),
+    tiepoints: Tiepoints = [],
     rerank: bool = typer.Option(
         False, "--rerank", help="Set aside what the team's reranker doubts; takes about as long as flow."
     ),
@@ -52,7 +53,16 @@ def predict(
 
     proposing = Proposing(tuple(source), finest)
     settings = Settings(
-        folds, device, tuple(team), warped_sar, uncertainty, rerank, surface_model, keep_water, proposing
+        folds,
+        device,
+        tuple(team),
+        warped_sar,
+        uncertainty,
+        rerank,
+        surface_model,
+        keep_water,
+        proposing,
+        tuple(tiepoints),
     )
     with progress_bars() as progress:
         word = verdict.worst(prediction.run(inputs or [], out, settings, every, progress, say))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from solution.core.writing import Together, together
 from solution.data.scene import ScenePair
 from solution.field import candidates, offset_map
 from solution.field.shiftfield import Fit
+from solution.products.tiepoints import files
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class Outputs:
         warped_sar: the SAR image on the optical grid.
         sigma: the 68 % radius of the map's error.
         wants_sar, wants_sigma: whether these two are asked for.
+        tiepoints: the candidates in formats of other programs, where they are asked for.
     """
 
     map: Path
@@ -37,20 +39,29 @@ class Outputs:
     sigma: Path
     wants_sar: bool
     wants_sigma: bool
+    tiepoints: tuple[Path, ...] = ()
 
     @classmethod
-    def of(cls, out: Path, warped_sar: bool, uncertainty: bool) -> Outputs:
-        """Those of a map's path. Raises `InputError` for one that is no file name of a GeoTIFF."""
+    def of(cls, out: Path, warped_sar: bool, uncertainty: bool, tiepoints: Sequence[str] = ()) -> Outputs:
+        """Those of a map's path.
+
+        Args:
+            tiepoints: names of files, or formats (`tiepoints.files.named`).
+
+        Raises:
+            InputError: a path that is no file name of a GeoTIFF, or tie-points in an unknown format.
+        """
         out = Path(out)
         offset_map.check_name(out)
         # a.tif and a.tiff are two maps, and have a report each.
         name = out.stem if out.suffix == ".tif" else out.name
         ends = (".report.json", ".candidates.parquet", ".sar.tif", ".sigma.tif")
-        return cls(out, *(out.with_name(name + end) for end in ends), warped_sar, uncertainty)
+        beside = (out.with_name(name + end) for end in ends)
+        return cls(out, *beside, warped_sar, uncertainty, files.named(tiepoints, out.with_name(name)))
 
     def all(self) -> list[Path]:
         """All files that may be written, or removed because they speak of an older map."""
-        return [self.map, self.report, self.table, self.sigma, self.warped_sar]
+        return [self.map, self.report, self.table, self.sigma, self.warped_sar, *self.tiepoints]
 
     def check(self, pair: ScenePair, inputs: Iterable[Path | None] = ()) -> None:
         """Raise `InputError` where a file cannot be written, or would replace the pair or another of the `inputs`."""
@@ -72,6 +83,7 @@ class Outputs:
             wanted["warped_sar"] = self.warped_sar
         if self.wants_sigma and report.get("radius_68_px") is not None:  # of some maps nothing is known
             wanted["uncertainty"] = self.sigma
+        wanted |= self._tiepoints_by_name()
         return report if all(is_whole(path, described.get(name)) for name, path in wanted.items()) else None
 
     def write(
@@ -86,7 +98,7 @@ class Outputs:
         Raises:
             InputError: the disk refuses a file.
         """
-        with together() as files:
+        with together() as new:
             candidates.write(self.table, table)
             offset_map.write_map(self.map, fit, pair)
             written = {"map": self.map, "candidates": self.table}
@@ -96,17 +108,33 @@ class Outputs:
             if self.wants_sigma and fit.sigma is not None:
                 offset_map.write_uncertainty(self.sigma, fit, pair)
                 written["uncertainty"] = self.sigma
-            described = {name: {**file_facts(files.at(path)), "name": path.name} for name, path in written.items()}
+            if self.tiepoints:
+                files.write(self.tiepoints, table, pair, say=say)
+                written |= self._tiepoints_by_name()
+            described = {name: {**file_facts(new.at(path)), "name": path.name} for name, path in written.items()}
+            older = [*self.beside(), *([self.sigma] if self.wants_sigma else [])]
             write_text(self.report, json.dumps({**facts, "files": described}, indent=1) + "\n")
-            say_stale(files, [*self.beside(), *([self.sigma] if self.wants_sigma else [])], say)
+            say_stale(new, older, say)
+
+    def _tiepoints_by_name(self) -> dict[str, Path]:
+        """The files of tie-points, by what the report calls them."""
+        return {f"tiepoints_{path.suffix[1:].lower()}": path for path in self.tiepoints}
 
     def beside(self) -> list[Path]:
-        """What an earlier run left beside the map by its own report: the report too, but not the map."""
+        """What an earlier run left beside the map by its own report: the report too, but not the map, nor tie-points that
+        somebody has worked on since."""
         described = read_noted(self.report).get("files")
         if not isinstance(described, dict):
             return []
         names = {facts.get("name") for facts in described.values() if isinstance(facts, dict)}
-        return [self.report, *(path for path in (self.table, self.sigma, self.warped_sar) if path.name in names)]
+        others = [
+            self.map.with_name(Path(str(facts.get("name"))).name)
+            for name, facts in described.items()
+            if name.startswith("tiepoints_") and isinstance(facts, dict)
+        ]
+        unchanged = [path for path in others if is_whole(path, described[f"tiepoints_{path.suffix[1:].lower()}"])]
+        ours = [path for path in (self.table, self.sigma, self.warped_sar) if path.name in names]
+        return [self.report, *ours, *unchanged]
 
 
 def say_stale(files: Together, older: Iterable[Path], say: Callable[[str], None]) -> None:

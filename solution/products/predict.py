@@ -31,6 +31,7 @@ from solution.products import embedded
 from solution.products.outputs import Outputs
 from solution.products.proposals import Proposals
 from solution.products.settings import Settings
+from solution.products.tiepoints.files import is_format
 from solution.reranker.model import FILE as RERANKER
 from solution.reranker.model import Reranker
 from solution.scoring import score, score_tables
@@ -69,12 +70,12 @@ def predict_pair(
     Args:
         pair: its labels, if there are any, are not looked at.
         out: path of the offset map; ``NAME.candidates.parquet`` and ``NAME.report.json`` go beside it, and on request
-            ``NAME.sar.tif`` and ``NAME.sigma.tif``.
+            ``NAME.sar.tif``, ``NAME.sigma.tif`` and tie-points.
 
     Raises:
         InputError: bad images or weights.
     """
-    files = Outputs.of(out, settings.warped_sar, settings.uncertainty)
+    files = Outputs.of(out, settings.warped_sar, settings.uncertainty, settings.tiepoints)
     files.check(pair, [settings.surface_model])
     pair, watch = without_labels(pair), Stopwatch()
     judges = {one: Reranker.load(one.folders[0] / RERANKER) for one in settings.voices} if settings.rerank else {}
@@ -220,6 +221,10 @@ def run(
         return [result.verdict]
     if len(inputs) > 1:
         raise InputError("predict: takes nothing, DATA_DIR, or OPTICAL SAR OUTPUT")
+    if not all(map(is_format, settings.tiepoints)):
+        raise InputError(
+            f"{settings.tiepoints[0]}: is one file for the tie-points of all scenes; name a format alone, for example: --tiepoints gpkg"
+        )
     folder = inputs[0] if inputs else embedded.make(out / "sample", say)
     found = discover(folder)
     pairs = list(found) if every or not inputs else submission_pairs(found, folder)
@@ -230,7 +235,7 @@ def _check_room(pairs: Sequence[ScenePair], out: Path, archive: Path, settings: 
     """Raise `InputError` where a file of any pair cannot be written, before hours are spent on the first."""
     needs = 0
     for pair in pairs:
-        files = Outputs.of(out / map_name(pair.name), settings.warped_sar, settings.uncertainty)
+        files = Outputs.of(out / map_name(pair.name), settings.warped_sar, settings.uncertainty, settings.tiepoints)
         files.check(pair, [settings.surface_model])
         needs += files.needs(pair) * (not files.map.is_file())
     check_outputs([archive], [], needs)

@@ -5,7 +5,6 @@ Each function gives the lines above the rows, and the rows: columns (N, k) and h
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 

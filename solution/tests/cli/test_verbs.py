@@ -22,6 +22,7 @@ VERBS = (
     "simulate",
     "simulate-statistics",
     "picture",
+    "export",
     "benchmark",
     "steep",
     "speed",
