@@ -17,6 +17,9 @@ from solution.field import candidates, offset_map
 from solution.field.shiftfield import Fit
 from solution.products.tiepoints import files
 
+_TIEPOINTS = "tiepoints_"
+"""How the report's names of files of tie-points begin; their format follows."""
+
 
 @dataclass(frozen=True)
 class Outputs:
@@ -112,13 +115,18 @@ class Outputs:
                 files.write(self.tiepoints, table, pair, say=say)
                 written |= self._tiepoints_by_name()
             described = {name: {**file_facts(new.at(path)), "name": path.name} for name, path in written.items()}
-            older = [*self.beside(), *([self.sigma] if self.wants_sigma else [])]
             write_text(self.report, json.dumps({**facts, "files": described}, indent=1) + "\n")
-            say_stale(new, older, say)
+            say_stale(new, [*self.beside(), *([self.sigma] if self.wants_sigma else [])], say)
+
+    def _untouched(self, described: dict) -> list[Path]:
+        """Files of tie-points beside the map that are as they were written."""
+        facts = [one for name, one in described.items() if name.startswith(_TIEPOINTS) and isinstance(one, dict)]
+        paths = [self.map.parent / Path(str(one.get("name"))).name for one in facts]
+        return [path for path, one in zip(paths, facts, strict=True) if is_whole(path, one)]
 
     def _tiepoints_by_name(self) -> dict[str, Path]:
         """The files of tie-points, by what the report calls them."""
-        return {f"tiepoints_{path.suffix[1:].lower()}": path for path in self.tiepoints}
+        return {f"{_TIEPOINTS}{path.suffix[1:].lower()}": path for path in self.tiepoints}
 
     def beside(self) -> list[Path]:
         """What an earlier run left beside the map by its own report: the report too, but not the map, nor tie-points that
@@ -127,14 +135,8 @@ class Outputs:
         if not isinstance(described, dict):
             return []
         names = {facts.get("name") for facts in described.values() if isinstance(facts, dict)}
-        others = [
-            self.map.with_name(Path(str(facts.get("name"))).name)
-            for name, facts in described.items()
-            if name.startswith("tiepoints_") and isinstance(facts, dict)
-        ]
-        unchanged = [path for path in others if is_whole(path, described[f"tiepoints_{path.suffix[1:].lower()}"])]
         ours = [path for path in (self.table, self.sigma, self.warped_sar) if path.name in names]
-        return [self.report, *ours, *unchanged]
+        return [self.report, *ours, *self._untouched(described)]
 
 
 def say_stale(files: Together, older: Iterable[Path], say: Callable[[str], None]) -> None:
