@@ -23,11 +23,11 @@ def _envi(text: str) -> str:
 
 
 def _gdal(text: str) -> str:
-    """A comment that tells the CRS, a header, and a row for every ``-gcp``; unchanged where there is none."""
+    """A comment that tells the CRS, a header, and a row for every ``-gcp``; unchanged where there is no option."""
     lines = [line for line in text.splitlines() if not line.lstrip().startswith("#")]
     told = [line for line in lines if line.lstrip().startswith("-a_srs")]
     points = re.split(r"-gcp\s", "\n".join(line for line in lines if line not in told))[1:]
-    if not points:
+    if not points and not told:
         return text
     comments = [f"#CRS: {word}" for line in told for word in _words(line)[1:2]]
     rows = (" ".join(point.split()[: len(GDAL_COLUMNS)]) for point in points)  # an elevation may follow

@@ -32,7 +32,7 @@ def as_tiepoints(table: GivenTable) -> pd.DataFrame:
     Raises:
         InputError: cells that are text, or points of another kind than image to image.
     """
-    if any("map (x" in line.lower() for line in table.comments):
+    if any(line.strip("; ").lower().startswith(("map (x", "map(x")) for line in table.comments):
         raise InputError(f"{table.path}: holds points from image to map; save them as image to image")
     index = table.numbers(ENVI_COLUMNS) - FIRST - CENTRE
     return tiepoint_columns(index[:, :2], index[:, 2:])

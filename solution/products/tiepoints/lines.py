@@ -59,11 +59,12 @@ def _write(
 ) -> None:
     import pyogrio
 
+    failed: list[BaseException] = []
     before = pyogrio.get_gdal_config_option("OGR_CURRENT_DATE")
     with atomic_path(path) as temporary:
         try:
             pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": _DATED})
-            batches = pa.RecordBatchReader.from_batches(_SCHEMA, _batches(pair, crs, ends, table))
+            batches = pa.RecordBatchReader.from_batches(_SCHEMA, _noted(_batches(pair, crs, ends, table), failed))
             pyogrio.write_arrow(
                 batches,
                 temporary,
@@ -75,6 +76,8 @@ def _write(
                 layer_options=options,
             )
         except RuntimeError as error:
+            if failed:
+                raise failed[0] from None
             raise _refused(path, str(error).splitlines()[0].rpartition(": ")[2][:80]) from error
         finally:
             pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": before})
@@ -103,6 +106,16 @@ def _is_closed(path: Path) -> bool:
         return file.read().endswith(b"]\n}\n")
 
 
+def _noted(batches: Iterator[pa.RecordBatch], failed: list[BaseException]) -> Iterator[pa.RecordBatch]:
+    """The batches; what goes wrong while they are made, or stops the program, is noted, for GDAL takes it for an error of
+    its own."""
+    try:
+        yield from batches
+    except BaseException as error:
+        failed.append(error)
+        raise
+
+
 def _batches(pair: ScenePair, crs: CRS, ends: Ends, table: pd.DataFrame) -> Iterator[pa.RecordBatch]:
     """The rows, and lines in a CRS, a few at a time."""
     import shapely
@@ -112,9 +125,9 @@ def _batches(pair: ScenePair, crs: CRS, ends: Ends, table: pd.DataFrame) -> Iter
         rows = table.iloc[part]
         places = [reproject_points(at[part], pair.crs, crs) for at in (ends.optical_at, ends.sar_on_map)]
         columns = {
-            "source": rows["source"],
+            "source": rows["source"].to_numpy(),
             "kept": (rows["outlier"] == "").to_numpy(),
-            "reason": rows["outlier"],
+            "reason": rows["outlier"].to_numpy(),
             "sar_col": ends.sar[part, 0].round(_ATTRIBUTE_DECIMALS),
             "sar_row": ends.sar[part, 1].round(_ATTRIBUTE_DECIMALS),
             _GEOMETRY: shapely.to_wkb(shapely.linestrings(np.stack(places, axis=1))),

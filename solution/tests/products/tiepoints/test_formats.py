@@ -23,7 +23,7 @@ from solution.core.errors import InputError
 from solution.data.scene import ScenePair, open_pair
 from solution.field import candidates, fitting, offset_map
 from solution.field.imported import read_given
-from solution.products.tiepoints import files
+from solution.products.tiepoints import files, lines
 from solution.tests.conftest import ORIGIN, write_raster
 from solution.tests.data.test_frame import with_points
 
@@ -181,7 +181,7 @@ def test_every_writes_what_was_set_aside_and_without_it_lines_alone_do(worked, t
 
 def test_what_ends_beside_an_image_is_left_out_and_told(worked, tmp_path):
     beside = [[79.6, 20], [10, -0.6], [10, 20], [10, 20], [np.nan, 2]]
-    table = table_of(worked, [*beside, [79.4, 63.4]], [[0, 0], [0, 3], [68, 0], [0, 45], [0, 0], [-1, -1]])
+    table = table_of(worked, [*beside, [79.4, 63.4]], [[0, 0], [0, 3], [70, 0], [0, 45], [0, 0], [-1, -1]])
     said = []
     for name in SUFFIXES:
         assert files.write([tmp_path / f"t.{name}"], table, worked, say=said.append) == 1
@@ -267,3 +267,13 @@ def test_formats_and_names(tmp_path):
         files.named(["a.kml"], stem)
     with pytest.raises(InputError, match=r"b\.csv: is the second"):
         files.named(["csv", "b.csv"], stem)
+
+
+def test_what_goes_wrong_while_lines_are_made_is_not_blamed_on_the_disk(worked, tmp_path, monkeypatch):
+    def fail(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(lines, "reproject_points", fail)
+    with pytest.raises(KeyboardInterrupt):
+        files.write([tmp_path / "t.gpkg"], table_of(worked, [[10, 20]], [[2, -2]]), worked, say=quiet)
+    assert not (tmp_path / "t.gpkg").exists()
