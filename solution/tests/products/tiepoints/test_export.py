@@ -221,6 +221,7 @@ def test_fit_writes_what_it_thought_of_each(predicted, run, tmp_path):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("good_teams")
 def test_a_prediction_writes_them_with_its_map_and_does_not_work_twice(scene, go, run, tmp_path):
     out, mine = tmp_path / "out" / "map.tif", tmp_path / "mine.gpkg"
@@ -235,14 +236,19 @@ def test_a_prediction_writes_them_with_its_map_and_does_not_work_twice(scene, go
     assert "up to date, skipped" in done(go(*asked))
     assert "up to date, skipped" in done(go(*asked[:3]))
     csv.unlink()
-    assert "written in" in done(go(*asked))
-    # A new map takes what spoke of the old one away, but not what somebody has worked on
+    assert "written in" in done(go(*asked)) and csv.is_file()
+
+
+def test_a_new_map_takes_tie_points_of_the_old_one_away_unless_somebody_worked_on_them(predicted, tmp_path):
+    pair, said = predicted.scene.open(), []
+    fit, table = fitting.fit(predicted.table, pair.shape, pair.gsd_m)
+    wanted = Outputs.of(predicted.map, False, False, ["csv", "pts", str(tmp_path / "new" / "mine.gpkg")])
+    wanted.write(fit, table, pair, {}, said.append)
+    csv, pts, elsewhere = wanted.tiepoints
     csv.write_text(csv.read_text() + "1,1,1,1\n")
-    go(*asked[:5], "--team", "0")
-    assert csv.exists()
-    done(go(*asked))
-    said = go(*asked[:5], "--team", "1")[1]
-    assert f"{csv}: removed, made beside an older map" in said and mine.exists() and not csv.exists()
+    Outputs.of(predicted.map, False, False).write(fit, table, pair, {}, said.append)
+    assert said[-1] == f"{pts}: removed, made beside an older map"
+    assert csv.exists() and elsewhere.exists() and not pts.exists()
 
 
 def test_a_file_for_the_tie_points_of_many_scenes_is_refused(make_scene, go, tmp_path):
