@@ -277,3 +277,17 @@ def test_what_goes_wrong_while_lines_are_made_is_not_blamed_on_the_disk(worked, 
     with pytest.raises(KeyboardInterrupt):
         files.write([tmp_path / "t.gpkg"], table_of(worked, [[10, 20]], [[2, -2]]), worked, say=quiet)
     assert not (tmp_path / "t.gpkg").exists()
+
+
+def test_lines_across_the_antimeridian_are_cut_as_rfc_7946_asks(tmp_path):
+    (east,), (north,) = warp_points("EPSG:4326", "EPSG:32601", [180.0], [10.0])
+    for name, bands in (("o.tif", 3), ("s.tif", 1)):
+        values = np.full((bands, 60, 60), 9, np.uint8)
+        write_raster(tmp_path / name, values, Affine(0.5, 0, east - 15, 0, -0.5, north), "EPSG:32601")
+    pair, path = open_pair(tmp_path / "o.tif", tmp_path / "s.tif"), tmp_path / "t.geojson"
+    table = table_of(pair, [[25, 20], [40, 20]], [[10, 1], [2, 3]])
+    files.write([path], table, pair, say=quiet)
+    shapes = [feature["geometry"]["type"] for feature in json.loads(path.read_text())["features"]]
+    assert shapes == ["MultiLineString", "LineString"]
+    columns = ["x", "y", "dx", "dy"]
+    np.testing.assert_allclose(read_given(path, pair)[columns], table[columns], atol=5e-3)
