@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Callable
 
 ENVI_COLUMNS = ("base_x", "base_y", "warp_x", "warp_y")
 """Of ``.pts`` (`solution.data.envi`)."""
 GDAL_COLUMNS = ("pixel", "line", "easting", "northing")
 """Of ``.gcp`` (`solution.data.gdal_points`)."""
+_SRS = re.compile(r'-a_srs\s+("(?:\\.|[^"\\])*"|\S+)')
 _NUMBERS = re.compile(r"[\s\d.eE+-]+")
 
 
@@ -24,21 +24,17 @@ def _envi(text: str) -> str:
 
 def _gdal(text: str) -> str:
     """A comment that tells the CRS, a header, and a row for every ``-gcp``; unchanged where there is no option."""
-    lines = [line for line in text.splitlines() if not line.lstrip().startswith("#")]
-    told = [line for line in lines if line.lstrip().startswith("-a_srs")]
-    points = re.split(r"-gcp\s", "\n".join(line for line in lines if line not in told))[1:]
+    options = "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("#"))
+    told = [_unquoted(word) for word in _SRS.findall(options)]
+    points = re.split(r"-gcp\s", _SRS.sub(" ", options))[1:]
     if not points and not told:
         return text
-    comments = [f"#CRS: {word}" for line in told for word in _words(line)[1:2]]
     rows = (" ".join(point.split()[: len(GDAL_COLUMNS)]) for point in points)  # an elevation may follow
-    return "\n".join([*comments, " ".join(GDAL_COLUMNS), *rows])
+    return "\n".join([*(f"#CRS: {crs}" for crs in told), " ".join(GDAL_COLUMNS), *rows])
 
 
-def _words(line: str) -> list[str]:
-    try:
-        return shlex.split(line)
-    except ValueError:  # a quote that nothing closes
-        return line.split()
+def _unquoted(word: str) -> str:
+    return re.sub(r"\\(.)", r"\1", word[1:-1]) if word[:1] == word[-1:] == '"' else word
 
 
 BY_SUFFIX: dict[str, Callable[[str], str]] = {".pts": _envi, ".gcp": _gdal}

@@ -43,7 +43,7 @@ def tiepoint_columns(optical: np.ndarray, sar: np.ndarray) -> pd.DataFrame:
 
 
 def told_crs(table: GivenTable) -> CRS | None:
-    """What the comment ``#CRS: ...`` above the header says; None without one."""
+    """What the comment ``#CRS: ...`` above the header says; None without one. Raises `InputError` where that is no CRS."""
     told = next((line[5:].strip() for line in table.comments if line.upper().startswith("#CRS:")), "")
     if not told:
         return None
@@ -51,4 +51,4 @@ def told_crs(table: GivenTable) -> CRS | None:
         with rasterio.Env():
             return CRS.from_user_input(told)
     except CRSError as error:
-        raise InputError(f"{table.path}: its CRS cannot be read ({told[:60]}); remove the line #CRS") from error
+        raise InputError(f"{table.path}: its CRS cannot be read ({told[:60]}); remove what names it") from error

@@ -50,7 +50,9 @@ class Given:
         if path.suffix.lower() in RASTERS:
             report = Outputs.of(path, False, False).report
         else:
-            report = path.with_name(path.name.removesuffix(_CANDIDATES) + ".report.json")
+            stem = path.stem.removesuffix(".tiepoints")  # what was exported knows its images too
+            named = path.name.removesuffix(_CANDIDATES) if path.name.endswith(_CANDIDATES) else stem
+            report = path.with_name(f"{named}.report.json")
         return cls(path, report, read_noted(report))
 
     @property

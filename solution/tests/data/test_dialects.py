@@ -69,6 +69,7 @@ def test_points_of_another_suffix_need_a_header(pair, tmp_path):
         "-gcp 6.5 9.5 {0} {1} 120.5 -gcp 17.5 21.5 {2} {3} 0\n",
         "# -gcp 1 1 1 1\n-a_srs EPSG:32637\n  -gcp  6.5  9.5  {0}  {1}\n\n-gcp 17.5 21.5 {2} {3}",
         "-a_srs EPSG:4326\n-gcp 6.5 9.5 {4} {5} -gcp 17.5 21.5 {6} {7}",
+        '-gcp 6.5 9.5 {4} {5} -a_srs "EPSG:4326" -gcp 17.5 21.5 {6} {7}',
     ],
 )
 def test_gdal_options(pair, tmp_path, text):

@@ -81,6 +81,8 @@ def test_a_map_and_its_candidates_know_their_images(predicted, run, name):
     assert "map.tiepoints.csv: 93 of 99 tie-points (6 set aside by the fit)" in said
     frame = geopandas.read_file(predicted.map.with_name("map.tiepoints.gpkg"))
     np.testing.assert_allclose(frame[COLUMNS], predicted.table[COLUMNS], atol=1e-6)
+    assert "99 of 99" in done(run("export", predicted.map.with_name("map.tiepoints.gpkg"), "--as", "geojson"))
+    assert predicted.map.with_name("map.tiepoints.geojson").is_file()
     assert list(frame["reason"]) == list(predicted.table["outlier"]) and set(frame["source"]) == {"flow"}
 
 
