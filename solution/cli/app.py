@@ -11,6 +11,7 @@ from solution.cli import (
     benchmarking,
     data,
     drawing,
+    exporting,
     fitting,
     predicting,
     proposing,
@@ -36,7 +37,7 @@ app = typer.Typer(
 )
 # The order of ``--help``, by panel.
 _TOPICS = {
-    "Offset maps": (predicting, fitting, drawing),
+    "Offset maps": (predicting, exporting, fitting, drawing),
     "Data and scores": (data, scoring, proposing),
     "Simulated scenes": (simulating,),
     "Methods beside each other": (benchmarking,),

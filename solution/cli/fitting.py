@@ -14,6 +14,7 @@ from solution.cli.shared import (
     Quiet,
     SarResampling,
     Speech,
+    Tiepoints,
     end_with,
     examples,
     print_json,
@@ -33,7 +34,7 @@ def fit(
     table: Path = typer.Argument(
         ...,
         metavar="CANDIDATES",
-        help="Parquet or text with at least x,y,dx,dy (optical px), SN9 tie-points, or QGIS points.",
+        help="Parquet or text with at least x,y,dx,dy (optical px), SN9 tie-points, QGIS points, or what export writes.",
     ),
     optical: Path = typer.Option(..., help="Optical image."),
     sar: Path = typer.Option(..., help="SAR image."),
@@ -43,6 +44,7 @@ def fit(
     gcps: Path | None = typer.Option(
         None, help="Also write a VRT of the SAR image with GCPs, which gdalwarp -tps moves without us."
     ),
+    tiepoints: Tiepoints = [],
     resampling: SarResampling = "bilinear",
     layout: Layout = "cog",
     dem: Path | None = typer.Option(
@@ -65,17 +67,20 @@ def fit(
     from solution.field.warped_sar import check_resampling
     from solution.products.outputs import Outputs, say_stale
     from solution.products.predict import told
+    from solution.products.tiepoints import files as exports
 
     say = Speech.of(json_lines, quiet).say
     rasters.check_layout(layout)
     check_resampling(resampling)
-    beside = Outputs.of(out, warped_sar is not None, uncertainty is not None, layout=layout, resampling=resampling)
+    beside = Outputs.of(
+        out, warped_sar is not None, uncertainty is not None, tiepoints, layout=layout, resampling=resampling
+    )
     check_suffix(uncertainty, RASTERS, "the uncertainty")
     check_suffix(warped_sar, RASTERS, "the moved SAR image")
     pair = open_pair(optical, sar)
     points_of.check(gcps, pair)
     read = [*pair.files(), table, dem]
-    check_outputs([out, uncertainty, warped_sar, gcps], read, beside.needs(pair))
+    check_outputs([out, uncertainty, warped_sar, gcps, *beside.tiepoints], read, beside.needs(pair))
     pair.check()
     for line in [*pair.remarks(), *remarks_on(*filter(None, [dem]))]:
         say(line)
@@ -98,6 +103,8 @@ def fit(
         if uncertainty is not None and "uncertainty" not in written:
             say(f"{uncertainty}: not written, for nothing is known of the errors of a fit of kind {result.kind}")
             older.append(uncertainty)
+        if beside.tiepoints:
+            exports.write(beside.tiepoints, judged, pair, say=say)
         say_stale(files, [path for path in older if path not in read], say)
     aside = int((judged["outlier"] != "").sum())
     say(f"{out}: {result.summary()}, {aside} of {len(judged)} tie-points set aside")

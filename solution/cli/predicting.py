@@ -17,6 +17,7 @@ from solution.cli.shared import (
     Source,
     Speech,
     TeamFolders,
+    Tiepoints,
     end_with,
     examples,
     print_json,
@@ -41,6 +42,7 @@ def predict(
     ),
     uncertainty: bool = typer.Option(False, "--uncertainty", help="Also write the 68 % radius of the map's error, px."),
     every: bool = typer.Option(False, "--all", help="With DATA_DIR: the labelled scenes too."),
+    tiepoints: Tiepoints = [],
     json_lines: JsonLines = False,
     quiet: Quiet = False,
     folds: TeamFolders = FOLDS,
@@ -104,9 +106,10 @@ def predict(
         surface_model,
         keep_water,
         proposing,
-        gcps,
-        layout,
-        resampling,
+        gcps=gcps,
+        layout=layout,
+        resampling=resampling,
+        tiepoints=tuple(tiepoints),
     )
     speech = Speech.of(json_lines, quiet)
     with speech.progress_bars() as progress:

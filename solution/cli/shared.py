@@ -74,6 +74,14 @@ Source = Annotated[
         rich_help_panel=ADVANCED,
     ),
 ]
+Tiepoints = Annotated[
+    list[str],
+    typer.Option(
+        metavar="FILE | FORMAT",
+        help="Also write the tie-points for other programs: a name that ends in .gpkg, .geojson, .csv (SN9), .points"
+        " (QGIS), .pts (ENVI) or .gcp (GDAL), or a format alone, whose file then lies beside the map; may be given again.",
+    ),
+]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N.", rich_help_panel=ADVANCED)]
 TrainingDevice = Annotated[str, typer.Option(help="auto, cpu, cuda (all GPUs), cuda:N.")]
 Steps = Annotated[int | None, typer.Option(help="Optimisation steps instead of the configured number.")]

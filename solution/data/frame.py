@@ -20,6 +20,7 @@ from solution.data.validity import data_bands
 _LEAST_POINTS = 3  # that place an image
 _DEGREES = 90.0
 _MOST_GSD_RATIO = 50
+_MOST_STEPS, _CLOSE_PX = 50, 1e-6  # towards an index, until a step is shorter
 _SMALLEST_M = 1e-3
 """Pixels below this are degrees under a CRS in metres."""
 
@@ -81,13 +82,29 @@ def positions(dataset: rasterio.io.DatasetReader, index: np.ndarray) -> np.ndarr
         return np.column_stack(places.xy(index[:, 1], index[:, 0], offset="ul"))
 
 
+def crs_of(dataset: rasterio.io.DatasetReader) -> object:
+    """The CRS that `positions` of a raster are in."""
+    return dataset.crs or dataset.gcps[1]
+
+
 def indices(dataset: rasterio.io.DatasetReader, places: np.ndarray) -> np.ndarray:
-    """(N, 2) indices of the raster, with fractions, at positions (N, 2) in its CRS; the inverse of `positions`."""
-    if not is_placed_by_points(dataset):
-        return geometry.apply(np.linalg.inv(geometry.matrix_from_gdal(dataset.transform.to_gdal())), places)
-    with GCPTransformer(dataset.gcps[0], tps=True) as points:
-        rows, columns = points.rowcol(*places.T, op=lambda value: value)
-    return np.column_stack([columns, rows]).astype(np.float64)
+    """(N, 2) indices whose `positions` are these (N, 2); NaN where none is found.
+
+    A spline through ground control points has no inverse in closed form: it is sought from the affine nearest to it,
+    step by step.
+    """
+    by_points = is_placed_by_points(dataset)
+    transform = from_gcps(dataset.gcps[0]) if by_points else dataset.transform
+    back = np.linalg.inv(geometry.matrix_from_gdal(transform.to_gdal()))
+    found = geometry.apply(back, places)
+    if not by_points or len(found) == 0:
+        return found
+    for _ in range(_MOST_STEPS):
+        step = (places - positions(dataset, found)) @ back[:2, :2].T
+        found = found + step
+        if not (np.abs(step) > _CLOSE_PX).any():
+            break
+    return np.where((np.abs(step) <= _CLOSE_PX).all(axis=1, keepdims=True), found, np.nan)
 
 
 def reproject_points(points: np.ndarray, source_crs: object, target_crs: object) -> np.ndarray:

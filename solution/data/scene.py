@@ -24,6 +24,7 @@ from solution.data.frame import (
     check_bands,
     check_different,
     check_gsd,
+    crs_of,
     positions,
     read_header,
     reproject_points,
@@ -302,7 +303,7 @@ class ScenePair:
         with open_raster(self.sar) as sar:
             check_range(table, path, self.shape, (sar.height, sar.width))
             geo = positions(sar, table[["sar_col", "sar_row"]].to_numpy(np.float64))
-            geo = reproject_points(geo, sar.crs or sar.gcps[1], self.crs)
+            geo = reproject_points(geo, crs_of(sar), self.crs)
         xy = table[["optical_col", "optical_row"]].to_numpy(np.float64)
         shift = geometry.shifts_from_positions(xy, geo, self.transform)
         return TiePoints(xy[:, 0], xy[:, 1], shift[:, 0], shift[:, 1])

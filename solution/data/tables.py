@@ -2,7 +2,8 @@
 
 Text is UTF-8 or UTF-16, with a byte-order mark or without, or Latin-1. Cells are separated by commas, semicolons, tabs
 or blanks; where not by commas, numbers may have decimal commas. Headers may have capitals, blanks and quotes. Lines of
-comment (``#``, and above the header ``;``, ``!`` or ``%``) are passed over.
+comment (``#``, and above the header ``;``, ``!`` or ``%``) are passed over. Formats without a header get one
+(`solution.data.dialects`), and lines of a GeoPackage or GeoJSON are read too (`solution.data.vectors`).
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ import pandas as pd
 import pyarrow as pa
 
 from solution.core.errors import InputError
+from solution.data import vectors
+from solution.data.dialects import BY_SUFFIX
 from solution.data.opening import check_file
 
 _MARKS = {
@@ -91,20 +94,24 @@ class GivenTable:
 
 
 def read_table(path: Path) -> GivenTable:
-    """Read a parquet or text table.
+    """Read a parquet or text table, or lines of a GeoPackage or GeoJSON.
 
     Raises:
-        InputError: no such file, a directory, unreadable, without a header, two columns of one name, or a row with more
-            cells than the header.
+        InputError: no such file, a directory, unreadable, without a header, two columns of one name, a row with more
+            cells than the header, or as `vectors.read_lines`.
     """
     path = Path(path)
     check_file(path)
+    suffix = path.suffix.lower()
     try:
-        if path.suffix.lower() == ".parquet":
+        if suffix == ".parquet":
             with path.open("rb") as file:
                 cells, comments = pd.read_parquet(file), ()
+        elif suffix in vectors.SUFFIXES:
+            cells, comments = vectors.read_lines(path)
         else:
-            cells, comments = _parsed(_text(path.read_bytes()), path)
+            text = _text(path.read_bytes())
+            cells, comments = _parsed(BY_SUFFIX[suffix](text) if suffix in BY_SUFFIX else text, path)
     except (pa.ArrowException, OSError, ValueError, csv.Error) as error:
         if isinstance(error, InputError):
             raise

@@ -9,8 +9,10 @@ import numpy as np
 import pandas as pd
 
 from solution.core.errors import InputError
-from solution.data import qgis
+from solution.data import envi, gdal_points, lines, qgis
+from solution.data.dialects import ENVI_COLUMNS, GDAL_COLUMNS
 from solution.data.tables import GivenTable, read_table
+from solution.data.vectors import LINE_COLUMNS
 
 TIEPOINT_COLUMNS = ("sar_row", "sar_col", "optical_row", "optical_col")
 
@@ -65,13 +67,23 @@ def tiepoints_between(table: GivenTable, optical: Path, sar: Path) -> pd.DataFra
     """Tie-points of people's own, `TIEPOINT_COLUMNS` in float64, fractions kept; None where the table holds other columns.
 
     Args:
-        table: SN9 tie-points, or what the QGIS georeferencer saved (`solution.data.qgis`).
+        table: lines (`solution.data.lines`), SN9 tie-points, what the QGIS georeferencer saved (`solution.data.qgis`), or
+            ground control points of ENVI (`solution.data.envi`) or GDAL (`solution.data.gdal_points`).
+
+    Returns:
+        One row for every data row that counts; the index is the number of that row.
 
     Raises:
-        InputError: cells that are text or empty, or as `qgis.as_tiepoints`.
+        InputError: cells that are text or empty, or as `qgis.as_tiepoints` and `envi.as_tiepoints`.
     """
-    if table.holds(TIEPOINT_COLUMNS):
+    if table.holds(LINE_COLUMNS):
+        found = lines.as_tiepoints(table, optical, sar)
+    elif table.holds(TIEPOINT_COLUMNS):
         found = pd.DataFrame(table.numbers(TIEPOINT_COLUMNS), columns=list(TIEPOINT_COLUMNS))
+    elif table.holds(ENVI_COLUMNS):
+        found = envi.as_tiepoints(table)
+    elif table.holds(GDAL_COLUMNS):
+        found = gdal_points.as_tiepoints(table, optical)
     elif qgis.source_columns(table):
         found = qgis.as_tiepoints(table, optical, sar)
     else:

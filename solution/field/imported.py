@@ -22,10 +22,10 @@ def read_given(path: Path, pair: ScenePair) -> pd.DataFrame:
     """Candidates from a file.
 
     Args:
-        path: parquet or text (`solution.data.tables`) with one of three sets of columns. Either ``x, y, dx, dy`` (optical index and index shift in
-            optical px, as in an offset map) and, where they are there, ``confidence`` in [0, 1], ``sigma_px`` and
-            ``cycle_px``; other columns are passed over. Or SN9 tie-points, ``sar_row, sar_col, optical_row,
-            optical_col``, which may have fractions. Or points of the QGIS georeferencer (`solution.data.qgis`).
+        path: parquet, text, or lines (`solution.data.tables`). Either with ``x, y, dx, dy`` (optical index and index
+            shift in optical px, as in an offset map), or with tie-points in any of the forms that
+            `data.tiepoints.tiepoints_between` knows, which count first. Where ``confidence`` in [0, 1], ``sigma_px``
+            and ``cycle_px`` are there, they are taken too; other columns are passed over.
         pair: the images that they belong to.
 
     Raises:
@@ -35,14 +35,15 @@ def read_given(path: Path, pair: ScenePair) -> pd.DataFrame:
     points = tiepoints_between(table, pair.optical, pair.sar)
     if points is not None:
         found = pair.tiepoints_of(points, table.path)
-        return candidates.make(pair.name, -1, candidates.GIVEN, found.xy, found.shift)
-    if not table.holds(NEEDED):
+        values, rows = np.column_stack([found.xy, found.shift]), points.index.to_numpy()
+    elif table.holds(NEEDED):
+        values, rows = table.numbers(NEEDED), slice(None)
+    else:
         raise table.lacks(NEEDED, TIEPOINT_COLUMNS, POINT_COLUMNS)
-    values = table.numbers(NEEDED)
     if not np.isfinite(values).all(axis=1).any():
         raise InputError(f"{path}: holds no row with finite x, y, dx and dy; export it again")
     filled = candidates.make(pair.name, -1, candidates.GIVEN, values[:, :2], values[:, 2:])
-    known = {name: table.numbers([name])[:, 0] for name in _KNOWN if table.holds([name])}
+    known = {name: table.numbers([name])[rows, 0] for name in _KNOWN if table.holds([name])}
     if "confidence" in known:
         known["confidence"] = np.nan_to_num(known["confidence"], nan=1.0)
     return candidates.check(filled.assign(**known), str(path))

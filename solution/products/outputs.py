@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,10 @@ from solution.core.writing import Together, together
 from solution.data.scene import ScenePair
 from solution.field import candidates, gcps, offset_map, rasters, warped_sar
 from solution.field.shiftfield import Fit
+from solution.products.tiepoints import files
+
+_TIEPOINTS = "tiepoints_"
+"""How the report's names of files of tie-points begin; their format follows."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,7 @@ class Outputs:
         wants_sar, wants_sigma, wants_gcps: whether these three are asked for.
         layout: of the map, one of `rasters.LAYOUTS`.
         resampling: of the SAR image, one of `warped_sar.RESAMPLINGS`.
+        tiepoints: the candidates in formats of other programs, where they are asked for.
     """
 
     map: Path
@@ -44,16 +49,28 @@ class Outputs:
     wants_gcps: bool = False
     layout: str = rasters.COG
     resampling: str = warped_sar.BILINEAR
+    tiepoints: tuple[Path, ...] = ()
 
     @classmethod
-    def of(cls, out: Path, warped_sar: bool, uncertainty: bool, **more: object) -> Outputs:
-        """Those of a map's path; `more` are other attributes. Raises `InputError` for one that is no file name of a
-        GeoTIFF."""
+    def of(
+        cls, out: Path, warped_sar: bool, uncertainty: bool, tiepoints: Sequence[str] = (), **more: object
+    ) -> Outputs:
+        """Those of a map's path.
+
+        Args:
+            tiepoints: names of files, or formats (`tiepoints.files.named`).
+            more: other attributes.
+
+        Raises:
+            InputError: a path that is no file name of a GeoTIFF, or tie-points in an unknown format.
+        """
         out = Path(out)
         offset_map.check_name(out)
         name = _stem(out)
         ends = (".report.json", ".candidates.parquet", ".sar.tif", ".sigma.tif", ".gcps.vrt")
-        return cls(out, *(out.with_name(name + end) for end in ends), warped_sar, uncertainty, **more)
+        beside = (out.with_name(name + end) for end in ends)
+        exported = files.named(tiepoints, out.with_name(name))
+        return cls(out, *beside, warped_sar, uncertainty, tiepoints=exported, **more)
 
     @property
     def stem(self) -> str:
@@ -62,7 +79,7 @@ class Outputs:
 
     def all(self) -> list[Path]:
         """All files that may be written, or removed because they speak of an older map."""
-        return [self.map, self.report, self.table, self.sigma, self.warped_sar, self.gcps]
+        return [self.map, self.report, self.table, self.sigma, self.warped_sar, self.gcps, *self.tiepoints]
 
     def check(self, pair: ScenePair, inputs: Iterable[Path | None] = ()) -> None:
         """Raise `InputError` where a file cannot be written, or would replace the pair or another of the `inputs`."""
@@ -87,6 +104,7 @@ class Outputs:
             wanted["uncertainty"] = self.sigma
         if self.wants_gcps:
             wanted["gcps"] = self.gcps
+        wanted |= self._tiepoints_by_name()
         return report if all(is_whole(path, described.get(name)) for name, path in wanted.items()) else None
 
     def write(
@@ -101,12 +119,25 @@ class Outputs:
         Raises:
             InputError: the disk refuses a file.
         """
-        with together() as files:
+        with together() as new:
             candidates.write(self.table, table)
             written = {"candidates": self.table, **self.write_rasters(fit, pair, rasters.tags_of(facts), say)}
-            described = {name: {**file_facts(files.at(path)), "name": path.name} for name, path in written.items()}
+            if self.tiepoints:
+                files.write(self.tiepoints, table, pair, say=say)
+                written |= self._tiepoints_by_name()
+            described = {name: {**file_facts(new.at(path)), "name": path.name} for name, path in written.items()}
             write_text(self.report, json.dumps({**facts, "files": described}, indent=1) + "\n")
-            say_stale(files, [*self.beside(), *([self.sigma] if self.wants_sigma else [])], say)
+            say_stale(new, [*self.beside(), *([self.sigma] if self.wants_sigma else [])], say)
+
+    def _untouched(self, described: dict) -> list[Path]:
+        """Files of tie-points beside the map that are as they were written."""
+        facts = [one for name, one in described.items() if name.startswith(_TIEPOINTS) and isinstance(one, dict)]
+        paths = [self.map.parent / Path(str(one.get("name"))).name for one in facts]
+        return [path for path, one in zip(paths, facts, strict=True) if is_whole(path, one)]
+
+    def _tiepoints_by_name(self) -> dict[str, Path]:
+        """The files of tie-points, by what the report calls them."""
+        return {f"{_TIEPOINTS}{path.suffix[1:].lower()}": path for path in self.tiepoints}
 
     def write_rasters(
         self, fit: Fit, pair: ScenePair, tags: Mapping[str, str], say: Callable[[str], None] = print
@@ -135,15 +166,14 @@ class Outputs:
         return written
 
     def beside(self) -> list[Path]:
-        """What an earlier run left beside the map by its own report: the report too, but not the map."""
+        """What an earlier run left beside the map by its own report: the report too, but not the map, nor tie-points that
+        somebody has worked on since."""
         described = read_noted(self.report).get("files")
         if not isinstance(described, dict):
             return []
         names = {facts.get("name") for facts in described.values() if isinstance(facts, dict)}
-        return [
-            self.report,
-            *(path for path in (self.table, self.sigma, self.warped_sar, self.gcps) if path.name in names),
-        ]
+        ours = [path for path in (self.table, self.sigma, self.warped_sar, self.gcps) if path.name in names]
+        return [self.report, *ours, *self._untouched(described)]
 
 
 def _stem(path: Path) -> str:

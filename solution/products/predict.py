@@ -33,6 +33,7 @@ from solution.products import embedded
 from solution.products.outputs import Outputs
 from solution.products.proposals import Proposals
 from solution.products.settings import Settings
+from solution.products.tiepoints.files import is_format
 from solution.reranker.model import FILE as RERANKER
 from solution.reranker.model import Reranker
 from solution.scoring import score, score_tables
@@ -75,7 +76,7 @@ def predict_pair(
     Args:
         pair: its labels, if there are any, are not looked at.
         out: path of the offset map; ``NAME.candidates.parquet`` and ``NAME.report.json`` go beside it, and on request
-            ``NAME.sar.tif``, ``NAME.sigma.tif`` and ``NAME.gcps.vrt``.
+            ``NAME.sar.tif``, ``NAME.sigma.tif``, ``NAME.gcps.vrt`` and tie-points.
 
     Raises:
         InputError: bad images or weights.
@@ -117,7 +118,7 @@ def predict_pair(
 
 def _outputs(out: Path, settings: Settings) -> Outputs:
     more = {"wants_gcps": settings.gcps, "layout": settings.layout or COG, "resampling": settings.resampling}
-    return Outputs.of(out, settings.warped_sar, settings.uncertainty, **more)
+    return Outputs.of(out, settings.warped_sar, settings.uncertainty, settings.tiepoints, **more)
 
 
 def prediction_key(pair: ScenePair, settings: Settings) -> str:
@@ -232,6 +233,10 @@ def run(
         return [result]
     if len(inputs) > 1:
         raise InputError("predict: takes nothing, DATA_DIR, or OPTICAL SAR OUTPUT")
+    if not all(map(is_format, settings.tiepoints)):
+        raise InputError(
+            f"{settings.tiepoints[0]}: is one file for the tie-points of all scenes; name a format alone, for example: --tiepoints gpkg"
+        )
     folder = inputs[0] if inputs else embedded.make(out / "sample", say)
     found = discover(folder)
     pairs = list(found) if every or not inputs else submission_pairs(found, folder)

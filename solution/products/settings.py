@@ -33,6 +33,7 @@ class Settings:
         gcps: also write the SAR image with ground control points, for GDAL.
         layout: of the map; None = what suits the form of the command, a COG for a pair.
         resampling: of the SAR image on the optical grid.
+        tiepoints: what to write the candidates to for other programs: names of files, or formats.
     """
 
     folds: Path
@@ -47,6 +48,7 @@ class Settings:
     gcps: bool = False
     layout: str | None = None
     resampling: str = BILINEAR
+    tiepoints: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check_resampling(self.resampling)
