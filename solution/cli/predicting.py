@@ -29,6 +29,7 @@ def predict(
         False, "--warped-sar", help="Also write the SAR image moved onto the optical grid."
     ),
     uncertainty: bool = typer.Option(False, "--uncertainty", help="Also write the 68 % radius of the map's error, px."),
+    report: bool = typer.Option(False, "--report", help="Also write the report page, one HTML file to look at."),
     rerank: bool = typer.Option(
         False, "--rerank", help="Set aside what the team's reranker doubts; takes about as long as flow."
     ),
@@ -52,10 +53,22 @@ def predict(
 
     proposing = Proposing(tuple(source), finest)
     settings = Settings(
-        folds, device, tuple(team), warped_sar, uncertainty, rerank, surface_model, keep_water, proposing
+        folds, device, tuple(team), warped_sar, uncertainty, rerank, surface_model, keep_water, proposing, report
     )
     with progress_bars() as progress:
         word = verdict.worst(prediction.run(inputs or [], out, settings, every, progress, say))
     if word != "ok":
         print(f"WARNING: {verdict.WARNINGS[word]}", file=sys.stderr)
         raise typer.Exit(verdict.EXIT_CODES[word])
+
+
+@app.command()
+def report(
+    offset_map: Path = typer.Argument(..., metavar="OFFSETS", help="The offset map of a finished prediction."),
+    optical: Path | None = typer.Option(None, help="Where the optical image lies now, if it was moved."),
+    sar: Path | None = typer.Option(None, help="Where the SAR image lies now, if it was moved."),
+) -> None:
+    """Write the report page of a prediction: OFFSETS.html, one file to look at, print or send."""
+    from solution.products.reporting import write_report
+
+    say(f"{write_report(offset_map, optical, sar)}: written")

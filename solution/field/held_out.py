@@ -100,8 +100,9 @@ def range_axis(table: pd.DataFrame) -> tuple[np.ndarray, float] | None:
         return None
     left = _beyond_affine(points)
     axis = principal_axes(left, points.weight)[1]
-    spread = np.average((left @ axis) ** 2, weights=points.weight), np.average(
-        (left**2).sum(axis=1), weights=points.weight
+    spread = (
+        np.average((left @ axis) ** 2, weights=points.weight),
+        np.average((left**2).sum(axis=1), weights=points.weight),
     )
     return (axis if axis[0] >= 0 else -axis, float(spread[0] / spread[1])) if spread[1] > 0 else None
 

@@ -15,6 +15,9 @@ from solution.core.writing import Together, together
 from solution.data.scene import ScenePair
 from solution.field import candidates, offset_map
 from solution.field.shiftfield import Fit
+from solution.products.page.making import MOST_BYTES, write_page
+from solution.products.page.marking import is_page, made_of
+from solution.products.page.sources import Sources
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,8 @@ class Outputs:
         table: the candidates.
         warped_sar: the SAR image on the optical grid.
         sigma: the 68 % radius of the map's error.
-        wants_sar, wants_sigma: whether these two are asked for.
+        page: the report page.
+        wants_sar, wants_sigma, wants_page: whether these are asked for.
     """
 
     map: Path
@@ -35,22 +39,24 @@ class Outputs:
     table: Path
     warped_sar: Path
     sigma: Path
+    page: Path
     wants_sar: bool
     wants_sigma: bool
+    wants_page: bool = False
 
     @classmethod
-    def of(cls, out: Path, warped_sar: bool, uncertainty: bool) -> Outputs:
+    def of(cls, out: Path, warped_sar: bool, uncertainty: bool, page: bool = False) -> Outputs:
         """Those of a map's path. Raises `InputError` for one that is no file name of a GeoTIFF."""
         out = Path(out)
         offset_map.check_name(out)
         # a.tif and a.tiff are two maps, and have a report each.
         name = out.stem if out.suffix == ".tif" else out.name
-        ends = (".report.json", ".candidates.parquet", ".sar.tif", ".sigma.tif")
-        return cls(out, *(out.with_name(name + end) for end in ends), warped_sar, uncertainty)
+        ends = (".report.json", ".candidates.parquet", ".sar.tif", ".sigma.tif", ".html")
+        return cls(out, *(out.with_name(name + end) for end in ends), warped_sar, uncertainty, page)
 
     def all(self) -> list[Path]:
         """All files that may be written, or removed because they speak of an older map."""
-        return [self.map, self.report, self.table, self.sigma, self.warped_sar]
+        return [self.map, self.report, self.table, self.sigma, self.warped_sar, self.page]
 
     def check(self, pair: ScenePair, inputs: Iterable[Path | None] = ()) -> None:
         """Raise `InputError` where a file cannot be written, or would replace the pair or another of the `inputs`."""
@@ -58,7 +64,7 @@ class Outputs:
 
     def needs(self, pair: ScenePair) -> int:
         """Bytes that the files take, about."""
-        return offset_map.bytes_on_disk(pair, self.wants_sigma, self.wants_sar)
+        return offset_map.bytes_on_disk(pair, self.wants_sigma, self.wants_sar) + MOST_BYTES * self.wants_page
 
     def finished(self, key: str) -> dict | None:
         """The report of an earlier run with the same key, where all that is asked for is there, and each file is the
@@ -97,8 +103,31 @@ class Outputs:
                 offset_map.write_uncertainty(self.sigma, fit, pair)
                 written["uncertainty"] = self.sigma
             described = {name: {**file_facts(files.at(path)), "name": path.name} for name, path in written.items()}
-            write_text(self.report, json.dumps({**facts, "files": described}, indent=1) + "\n")
+            facts = {**facts, "files": described}
+            if self.wants_page:
+                sigma = files.at(self.sigma) if "uncertainty" in written else None
+                write_page(self.page, Sources(facts, files.at(self.map), files.at(self.table), sigma, pair))
+            write_text(self.report, json.dumps(facts, indent=1) + "\n")
             say_stale(files, [*self.beside(), *([self.sigma] if self.wants_sigma else [])], say)
+
+    def renew_page(self, pair: ScenePair, facts: Mapping) -> bool:
+        """Write the page of a finished prediction, where it is asked for and not there, or made from something else.
+
+        Args:
+            facts: the report.
+
+        Returns:
+            Whether it was written.
+        """
+        if not self.wants_page or is_page(self.page, made_of(facts)):
+            return False
+        sigma = self.sigma if "uncertainty" in facts["files"] and self.sigma.is_file() else None
+        write_page(self.page, Sources(facts, self.map, self.table, sigma, pair))
+        return True
+
+    def described_names(self) -> dict[str, Path]:
+        """Where those files lie that the page is made from, by their names in the report."""
+        return {"map": self.map, "candidates": self.table, "uncertainty": self.sigma}
 
     def beside(self) -> list[Path]:
         """What an earlier run left beside the map by its own report: the report too, but not the map."""
@@ -106,7 +135,8 @@ class Outputs:
         if not isinstance(described, dict):
             return []
         names = {facts.get("name") for facts in described.values() if isinstance(facts, dict)}
-        return [self.report, *(path for path in (self.table, self.sigma, self.warped_sar) if path.name in names)]
+        page = [self.page] if is_page(self.page) else []
+        return [self.report, *(path for path in (self.table, self.sigma, self.warped_sar) if path.name in names), *page]
 
 
 def say_stale(files: Together, older: Iterable[Path], say: Callable[[str], None]) -> None:

@@ -69,12 +69,12 @@ def predict_pair(
     Args:
         pair: its labels, if there are any, are not looked at.
         out: path of the offset map; ``NAME.candidates.parquet`` and ``NAME.report.json`` go beside it, and on request
-            ``NAME.sar.tif`` and ``NAME.sigma.tif``.
+            ``NAME.sar.tif``, ``NAME.sigma.tif`` and ``NAME.html``.
 
     Raises:
         InputError: bad images or weights.
     """
-    files = Outputs.of(out, settings.warped_sar, settings.uncertainty)
+    files = Outputs.of(out, settings.warped_sar, settings.uncertainty, settings.report)
     files.check(pair, [settings.surface_model])
     pair, watch = without_labels(pair), Stopwatch()
     judges = {one: Reranker.load(one.folders[0] / RERANKER) for one in settings.voices} if settings.rerank else {}
@@ -82,6 +82,8 @@ def predict_pair(
     key = _key(pair, settings, judges)
     before = files.finished(key)
     if before:
+        if files.renew_page(pair, before):
+            say(f"{files.page}: written")
         return Prediction(
             files.map, before["verdict"], f"{files.map}: up to date, skipped; its verdict is {before['verdict']}", True
         )
@@ -230,7 +232,7 @@ def _check_room(pairs: Sequence[ScenePair], out: Path, archive: Path, settings: 
     """Raise `InputError` where a file of any pair cannot be written, before hours are spent on the first."""
     needs = 0
     for pair in pairs:
-        files = Outputs.of(out / map_name(pair.name), settings.warped_sar, settings.uncertainty)
+        files = Outputs.of(out / map_name(pair.name), settings.warped_sar, settings.uncertainty, settings.report)
         files.check(pair, [settings.surface_model])
         needs += files.needs(pair) * (not files.map.is_file())
     check_outputs([archive], [], needs)
