@@ -15,12 +15,12 @@ from solution.core.geometry import Window
 SEQUENTIAL, DIVERGING = "cividis", "PuOr"
 """Colour maps that the colour-blind read too; so are the colours of the lines below (Okabe and Ito's)."""
 BLUE, ORANGE, GREEN = "#0072b2", "#d55e00", "#009e73"
-_WIDTH_IN, _LONGEST_IN, _LEAST_IN = 5.4, 6.5, 2.4
-_STYLE = {"font.size": 9, "axes.titlesize": 9, "axes.spines.top": False, "axes.spines.right": False}
+_WIDTH_IN, _LONGEST_IN, _LEAST_IN = 4.9, 6.5, 2.4
+_STYLE = {"font.size": 10.5, "axes.titlesize": 10.5, "axes.spines.top": False, "axes.spines.right": False}
 
 
 @contextmanager
-def plain(height_in: float = 3.2) -> Iterator[tuple[Figure, Axes]]:
+def plain(height_in: float = 3.4) -> Iterator[tuple[Figure, Axes]]:
     """A figure with one pair of axes."""
     with rc_context(_STYLE):
         figure = Figure(figsize=(_WIDTH_IN, height_in), layout="constrained")
@@ -40,3 +40,9 @@ def coloured(figure: Figure, axes: Axes, frame: Window, values: np.ndarray, labe
     """(h, w) values over the whole scene, with a colour bar."""
     shown = axes.imshow(values, extent=(0, frame.width, frame.height, 0), interpolation="nearest", **how)
     figure.colorbar(shown, ax=axes, label=label, shrink=0.85)
+
+
+def described(title: str, note: str, uri: str, alt: str) -> dict:
+    """A finished figure as the template shows it: a title and a note above, and what it shows for those who do not see
+    it."""
+    return {"title": title, "note": note, "uri": uri, "alt": alt}

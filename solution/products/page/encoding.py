@@ -14,6 +14,7 @@ _QUALITIES = (82, 70, 55, 40, 25, 10)  # of WebP, from which the first that fits
 _LOSSLESS = 101  # OpenCV's name for it
 _SAME_BYTES = {"svg.hashsalt": "page", "svg.fonttype": "path"}
 _DPI = 120
+_TIGHT = {"bbox_inches": "tight", "pad_inches": 0.06}
 
 
 def photo(pixels: np.ndarray, most_bytes: int) -> str:
@@ -33,13 +34,11 @@ def drawing(figure: Figure) -> str:
     """A figure as SVG or as lossless WebP, whichever is smaller: a data URI. Equal figures give equal text."""
     with rc_context(_SAME_BYTES):
         text = io.BytesIO()
-        figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
+        figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None}, **_TIGHT)
         raster = io.BytesIO()
-        figure.savefig(raster, format="rgba", dpi=_DPI)
-    width, height = (round(side) for side in figure.get_size_inches() * _DPI)
-    pixels = np.frombuffer(raster.getvalue(), np.uint8).reshape(height, width, 4)[..., :3]
-    webp = _webp(pixels, _LOSSLESS)
-    svg = text.getvalue()
+        figure.savefig(raster, format="png", dpi=_DPI, **_TIGHT)
+    pixels = cv2.imdecode(np.frombuffer(raster.getvalue(), np.uint8), cv2.IMREAD_COLOR_RGB)
+    svg, webp = text.getvalue(), _webp(pixels, _LOSSLESS)
     return _uri("image/svg+xml", svg) if len(svg) < len(webp) else _uri("image/webp", webp)
 
 

@@ -4,22 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from matplotlib.colors import LogNorm
 from scipy.spatial import cKDTree
 
 from solution.core.geometry import Window
-from solution.field.verdict import REACH
-from solution.products.page.canvas import DIVERGING, ORANGE, SEQUENTIAL, coloured, on_scene
+from solution.field.settings import SUPPORT_REACH
+from solution.products.page.canvas import DIVERGING, SEQUENTIAL, coloured, described, on_scene
 from solution.products.page.encoding import drawing
 
 _ARROWS = 22  # along the longer side
-_CELLS = 40  # along the longer side, in which matches are counted
-_MOST_MARKS = 1500  # of matches that were set aside
+_CELLS = 24  # along the longer side, in which matches are counted
 _BULK = (2, 98)  # per cent, that the colours span
-
-
-def _figure(title: str, uri: str, alt: str) -> dict:
-    return {"title": title, "uri": uri, "alt": alt}
 
 
 def arrows(frame: Window, shift: np.ndarray, behind: np.ndarray | None) -> dict:
@@ -46,12 +40,11 @@ def arrows(frame: Window, shift: np.ndarray, behind: np.ndarray | None) -> dict:
             x, y, dx, dy, length, angles="xy", scale_units="xy", scale=scale, width=0.004, cmap=SEQUENTIAL
         )
         figure.colorbar(drawn, ax=axes, label="length of the shift, px", shrink=0.85)
-        times = 1 / scale
-        axes.set_title(f"Arrows are drawn {times:.1f} times as long as the shift")
         uri = drawing(figure)
     towards = _direction(float(np.median(dx)), float(np.median(dy)))
-    return _figure(
+    return described(
         "Offset field, as arrows",
+        f"Arrows are drawn {1 / scale:.1f} times as long as the shift.",
         uri,
         f"Arrows over the scene; the median shift is {typical:.1f} px long, to the {towards}.",
     )
@@ -64,10 +57,10 @@ def component(frame: Window, values: np.ndarray, name: str, positive: str) -> di
     with on_scene(frame) as (figure, axes):
         label = f"{name} less its median, px"
         coloured(figure, axes, frame, values - middle, label, cmap=DIVERGING, vmin=-spread, vmax=spread)
-        axes.set_title(f"Median {middle:+.1f} px ({positive} is positive)")
         uri = drawing(figure)
-    return _figure(
+    return described(
         f"Offset field: {name}",
+        f"Around its median of {middle:+.1f} px; {positive} is positive.",
         uri,
         f"{name} over the scene: median {middle:+.1f} px, and from {values.min():.1f} to {values.max():.1f} px.",
     )
@@ -79,39 +72,35 @@ def radius(frame: Window, values: np.ndarray) -> dict:
         coloured(figure, axes, frame, values, "68 % radius, px", cmap=SEQUENTIAL)
         uri = drawing(figure)
     low, middle, high = (float(value) for value in np.percentile(values, (0, 50, 100)))
-    return _figure(
+    return described(
         "How far off the map may be",
+        "The radius within which the true place lies for two of three places.",
         uri,
         f"68 % radius of the error over the scene: {low:.1f} to {high:.1f} px, median {middle:.1f} px.",
     )
 
 
 def support(frame: Window, table: pd.DataFrame) -> dict:
-    """How many kept matches lie where, and which ground has none within reach."""
-    kept = (table["outlier"] == "").to_numpy()
-    xy = table[["x", "y"]].to_numpy()
+    """Which share of the proposed matches was kept where, and which ground has none within reach."""
+    kept, xy = (table["outlier"] == "").to_numpy(), table[["x", "y"]].to_numpy()
     side = max(frame.width, frame.height) / _CELLS
-    edges = [np.linspace(0, size, max(1, round(size / side)) + 1) for size in (frame.height, frame.width)]
-    count = np.histogram2d(xy[kept, 1], xy[kept, 0], bins=edges)[0]
+    edges = [np.linspace(0, size, max(2, round(size / side)) + 1) for size in (frame.height, frame.width)]
+    proposed, agreeing = (np.histogram2d(some[:, 1], some[:, 0], bins=edges)[0] for some in (xy, xy[kept]))
+    share = np.where(proposed > 0, agreeing / np.maximum(proposed, 1), np.nan)
     middles = np.stack(np.meshgrid(*((edge[1:] + edge[:-1]) / 2 for edge in reversed(edges))), axis=-1)
-    reach = REACH * max(frame.width, frame.height)
+    reach = SUPPORT_REACH * max(frame.width, frame.height)
     far = _distance(xy[kept], middles) > reach
-    aside = xy[~kept & np.isfinite(xy).all(axis=1)]
-    aside = aside[:: max(1, -(-len(aside) // _MOST_MARKS))]
     with on_scene(frame) as (figure, axes):
-        shown = np.ma.masked_equal(count, 0)
-        coloured(
-            figure, axes, frame, shown, "kept matches in a cell", cmap=SEQUENTIAL, norm=LogNorm(1, max(count.max(), 2))
-        )
+        coloured(figure, axes, frame, share, "share of the matches that is kept", cmap=SEQUENTIAL, vmin=0, vmax=1)
         if far.any():
             axes.contourf(*np.moveaxis(middles, -1, 0), far, levels=[0.5, 1.5], colors="none", hatches=["////"])
-        axes.plot(*aside.T, "x", color=ORANGE, markersize=2.5, markeredgewidth=0.7)
-        axes.set_title(f"x: set aside;  white: no match;  hatched: none within {reach:.0f} px")
         uri = drawing(figure)
-    return _figure(
+    return described(
         "Where matches support the map",
+        f"White: no match was proposed. Hatched: none was kept within {reach:.0f} px, and the map is only spanned.",
         uri,
-        f"{kept.sum():,} kept matches in cells of {side:.0f} px; {far.mean():.0%} of the scene has none within {reach:.0f} px.",
+        f"Share of the matches that is kept, in cells of {side:.0f} px: {kept.sum():,} of {len(table):,} in all. "
+        f"{far.mean():.0%} of the scene has no kept match within {reach:.0f} px.",
     )
 
 

@@ -58,8 +58,6 @@
 
   function tell() {
     const on = state.timer !== 0, off = viewer.classList.contains("off");
-    find("left").hidden = on && !off;
-    find("right").hidden = on && off;
     find("left").style.display = on && !off ? "none" : "";
     find("right").style.display = on && off ? "none" : "";
   }
@@ -78,8 +76,8 @@
   function choosePart(number) {
     const { width, height } = views[number].dataset;
     views.forEach((view, index) => view.classList.toggle("shown", index === number));
-    viewer.style.setProperty("--wide", width);
-    viewer.style.setProperty("--high", height);
+    find("frame").style.setProperty("--wide", width);
+    find("frame").style.setProperty("--high", height);
     whole();
   }
 

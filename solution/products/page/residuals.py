@@ -7,7 +7,7 @@ import pandas as pd
 
 from solution.core.geometry import Window
 from solution.field.held_out import HeldOut
-from solution.products.page.canvas import BLUE, GREEN, ORANGE, SEQUENTIAL, coloured, on_scene, plain
+from solution.products.page.canvas import BLUE, GREEN, ORANGE, SEQUENTIAL, coloured, described, on_scene, plain
 from solution.products.page.encoding import drawing
 from solution.products.page.statistics import Errors
 
@@ -32,14 +32,13 @@ def lengths(held: HeldOut) -> dict:
         axes.set(xlabel="length of the residual, px", ylabel="matches", xlim=(0, most))
         axes.legend(frameon=False)
         uri = drawing(figure)
-    return {
-        "title": "How long the residuals are",
-        "uri": uri,
-        "alt": (
-            f"Histogram of {errors.count:,} residuals: median {errors.median:.2f} px, RMSE {errors.rmse:.2f} px, "
-            f"CE90 {errors.ce90:.2f} px."
-        ),
-    }
+    return described(
+        "How long the residuals are",
+        "",
+        uri,
+        f"Histogram of {errors.count:,} residuals: median {errors.median:.2f} px, RMSE {errors.rmse:.2f} px, "
+        f"CE90 {errors.ce90:.2f} px.",
+    )
 
 
 def along_and_across(held: HeldOut, axis: np.ndarray, share: float) -> dict:
@@ -54,11 +53,12 @@ def along_and_across(held: HeldOut, axis: np.ndarray, share: float) -> dict:
         axes.set(xlabel="part of the residual, px", ylabel="matches", xlim=(-most, most))
         figure.legend(frameon=False, loc="outside upper left")
         uri = drawing(figure)
-    return {
-        "title": "Along and across the range",
-        "uri": uri,
-        "alt": f"Histograms of the residuals along and across {range_told(axis, share)}: {'; '.join(told.values())}.",
-    }
+    return described(
+        "Along and across the range",
+        "",
+        uri,
+        f"Histograms of the residuals along and across {range_told(axis, share)}: {'; '.join(told.values())}.",
+    )
 
 
 def range_told(axis: np.ndarray, share: float) -> str:
@@ -82,13 +82,16 @@ def over_scene(frame: Window, table: pd.DataFrame, held: HeldOut) -> dict:
     whole = Window(0, 0, *(round(size * held.block_px) for size in reversed(shape)))
     with on_scene(frame) as (figure, axes):
         coloured(figure, axes, whole, mean, "RMS of the residuals, px", cmap=SEQUENTIAL, vmin=0)
-        axes.set_title(
-            f"Blocks of {held.block_px:.0f} px; white: not held out, or fewer than {_LEAST_IN_BLOCK} matches"
-        )
+        axes.set_title(f"white: fewer than {_LEAST_IN_BLOCK} held-out matches")
         axes.set(xlim=(0, frame.width), ylim=(frame.height, 0))
         uri = drawing(figure)
     worst = _worst_place(mean, held.block_px)
-    return {"title": "Where the residuals are long", "uri": uri, "alt": f"RMS residual of each block.{worst}"}
+    return described(
+        "Where the residuals are long",
+        f"Blocks of {held.block_px:.0f} px. White: fewer than {_LEAST_IN_BLOCK} held-out matches.",
+        uri,
+        f"RMS residual of each block.{worst}",
+    )
 
 
 def _worst_place(mean: np.ndarray, side: float) -> str:
