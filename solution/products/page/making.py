@@ -65,6 +65,7 @@ def rendered(sources: Sources) -> str:
         style=style,
         script=script,
         facts=sources.facts,
+        gsd_m=sources.gsd_m,
         size=(frame.width, frame.height),
         answer=words.answer(sources.facts),
         advice=words.advice(sources.facts),

@@ -14,9 +14,19 @@ from solution.core.geometry import Window
 from solution.data.opening import on_disk, open_raster
 from solution.data.scene import ScenePair, open_pair
 from solution.field import candidates
+from solution.products.page.words import ANSWERS
 
-_NEEDED = ("scene", "verdict", "reasons", "fit", "candidates", "inliers", "outliers", "sources", "files")
-_IMAGES = ("optical", "sar")
+_NEEDED = {
+    "scene": str,
+    "verdict": str,
+    "reasons": list,
+    "fit": str,
+    "candidates": int,
+    "inliers": int,
+    "outliers": dict,
+    "sources": dict,
+    "files": dict,
+}
 
 
 @dataclass(frozen=True)
@@ -102,40 +112,48 @@ def _read_report(path: Path) -> dict:
             f"{path}: no such report; name the offset map of a finished prediction, or predict the pair first"
         )
     facts = read_noted(path)
-    if any(name not in facts for name in _NEEDED) or not isinstance(facts["files"], dict):
-        raise InputError(f"{path}: is not the report of a prediction; predict the pair again")
+    if not _is_report(facts):
+        raise InputError(f"{path}: is not the report of a prediction, or a damaged one; predict the pair again")
     return facts
+
+
+def _is_report(facts: Mapping) -> bool:
+    """Whether what was read holds all that the page shows, each of its kind."""
+    if any(not isinstance(facts.get(name), kind) for name, kind in _NEEDED.items()) or facts["verdict"] not in ANSWERS:
+        return False
+    described = [facts["files"], facts.get("inputs", {})]
+    return all(
+        isinstance(all_of, dict) and all(isinstance(one, dict) for one in all_of.values()) for all_of in described
+    )
 
 
 def _find_images(facts: Mapping, given: Mapping[str, Path | None]) -> tuple[ScenePair | None, list[str]]:
     """The pair, or what is said in its place."""
-    noted = facts.get("inputs") or {}
-    places, lost = {}, []
-    for name in _IMAGES:
-        facts_of = noted.get(name) or {}
-        place = given[name] or (Path(facts_of["path"]) if facts_of.get("path") else None)
-        if given[name] is None and (place is None or not on_disk(place)):
-            lost.append(name)
-            continue
-        if (
-            "sha256" in facts_of
-            and place.is_file()
-            and not is_whole(place, {**facts_of_file(facts_of), "name": place.name})
-        ):
-            raise InputError(
-                f"{place}: is not the {name} image that was registered (other content); "
-                f"name the right one with --{name}, or predict again"
-            )
-        places[name] = place
+    noted = facts.get("inputs", {})
+    places = {name: given[name] or _noted_place(noted.get(name, {})) for name in given}
+    lost = [name for name, place in places.items() if place is None]
     if lost:
         options = " and ".join(f"--{name} FILE" for name in lost)
         return None, [
             f"The {' and the '.join(lost)} image could not be found, so no image is shown. "
             f"Make the page again with {options}."
         ]
+    for name, place in places.items():
+        _check_same(name, place, noted.get(name, {}))
     return open_pair(places["optical"], places["sar"], name=facts["scene"]), []
 
 
-def facts_of_file(noted: Mapping) -> dict:
-    """Of what a report says of an input, what is_whole compares."""
-    return {key: noted[key] for key in ("bytes", "sha256") if key in noted}
+def _noted_place(noted: Mapping) -> Path | None:
+    """Where the prediction read an image, if something is there."""
+    place = Path(noted["path"]) if "path" in noted else None
+    return place if place and on_disk(place) else None
+
+
+def _check_same(name: str, place: Path, noted: Mapping) -> None:
+    """Raise `InputError` for an image of other content than the one that was registered, as far as that is known."""
+    content = {key: noted[key] for key in ("bytes", "sha256") if key in noted}
+    if content and place.is_file() and not is_whole(place, {**content, "name": place.name}):
+        raise InputError(
+            f"{place}: is not the {name} image that was registered, or it has changed since; "
+            f"name the right one with --{name}, or predict the pair again"
+        )
