@@ -23,7 +23,7 @@ _STYLE = {"font.size": 10.5, "axes.titlesize": 10.5, "axes.spines.top": False, "
 def plain(height_in: float = 3.4) -> Iterator[tuple[Figure, Axes]]:
     """A figure with one pair of axes."""
     with rc_context(_STYLE):
-        figure = Figure(figsize=(_WIDTH_IN, height_in), layout="constrained")
+        figure = Figure(figsize=(_WIDTH_IN, height_in))
         yield figure, figure.subplots()
 
 

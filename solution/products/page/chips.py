@@ -19,7 +19,8 @@ SHOWN = 12
 """Best ones, and worst ones."""
 SIDE_PX = 96
 """Side of a chip, optical px."""
-_BYTES = 12_000  # of the three chips of a match
+BYTES = 12_000
+"""That the three chips of a match take at most."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ def _chip(sources: Sources, match: pd.Series, length: float) -> dict:
     mapped = _map_at(sources, x, y)
     strip = triptych(sources.pair, x, y, own, mapped)
     return {
-        "picture": photo(strip, _BYTES),
+        "picture": photo(strip, BYTES),
         "length": round(float(length), 2),
         "x": round(x),
         "y": round(y),

@@ -51,7 +51,7 @@ def along_and_across(held: HeldOut, axis: np.ndarray, share: float) -> dict:
             bins = np.linspace(-most, most, _BINS)
             axes.hist(part, bins, histtype="step", color=colour, linestyle=dash, linewidth=1.5, label=told[name])
         axes.set(xlabel="part of the residual, px", ylabel="matches", xlim=(-most, most))
-        figure.legend(frameon=False, loc="outside upper left")
+        axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1))
         uri = drawing(figure)
     return described(
         "Along and across the range",

@@ -19,7 +19,8 @@ DETAIL_PX = 640
 """Side of a part at full resolution."""
 _DETAILS = ((0.5, 0.5), (0.2, 0.25), (0.8, 0.75))  # middles, as shares of the scene's width and height
 _STRIP_PX = 384  # rows of the optical image that are read at a time
-_OVERVIEW_BYTES, _DETAIL_BYTES = 600_000, 110_000
+OVERVIEW_BYTES, DETAIL_BYTES = 600_000, 110_000
+"""That a layer of the whole scene, and of a part, takes at most."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ def pictures(sources: Sources, grid: Grid) -> Pictures:
 
 def encoded(title: str, shown: Pictures) -> dict:
     """What the template shows of a view."""
-    most = _OVERVIEW_BYTES if max(shown.grid.shape) > DETAIL_PX else _DETAIL_BYTES
+    most = OVERVIEW_BYTES if max(shown.grid.shape) > DETAIL_PX else DETAIL_BYTES
     layers = {"optical": shown.optical, "before": shown.before, "after": shown.after}
     height, width = shown.grid.shape
     return {
