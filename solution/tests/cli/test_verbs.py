@@ -19,6 +19,7 @@ VERBS = (
     "propose",
     "score-folds",
     "predict",
+    "report",
     "simulate",
     "simulate-statistics",
     "picture",
