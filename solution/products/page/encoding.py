@@ -13,6 +13,8 @@ from matplotlib.figure import Figure
 _QUALITIES = (82, 70, 55, 40, 25, 10)  # of WebP, from which the first that fits is taken
 _LOSSLESS = 101  # OpenCV's name for it
 _SAME_BYTES = {"svg.hashsalt": "page", "svg.fonttype": "path"}
+DRAWING_BYTES = 110_000
+"""That a figure takes at most."""
 _DPI = 120
 _TIGHT = {"bbox_inches": "tight", "pad_inches": 0.06}
 
@@ -31,7 +33,10 @@ def photo(pixels: np.ndarray, most_bytes: int) -> str:
 
 
 def drawing(figure: Figure) -> str:
-    """A figure as SVG or as lossless WebP, whichever is smaller: a data URI. Equal figures give equal text."""
+    """A figure as SVG or as lossless WebP, whichever is smaller, or, if both are large, as lossy WebP: a data URI.
+
+    Equal figures give equal text.
+    """
     with rc_context(_SAME_BYTES):
         text = io.BytesIO()
         figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None}, **_TIGHT)
@@ -39,6 +44,8 @@ def drawing(figure: Figure) -> str:
         figure.savefig(raster, format="png", dpi=_DPI, **_TIGHT)
     pixels = cv2.imdecode(np.frombuffer(raster.getvalue(), np.uint8), cv2.IMREAD_COLOR_RGB)
     svg, webp = text.getvalue(), _webp(pixels, _LOSSLESS)
+    if min(len(svg), len(webp)) > DRAWING_BYTES:
+        return photo(pixels, DRAWING_BYTES)
     return _uri("image/svg+xml", svg) if len(svg) < len(webp) else _uri("image/webp", webp)
 
 

@@ -11,7 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from solution.core.geometry import Window
 from solution.field.held_out import HeldOut, hold_out, range_axis
-from solution.products.page import chips, maps, residuals, statistics, views, words
+from solution.products.page import chips, maps, provenance, residuals, statistics, views, words
 from solution.products.page.marking import ASSETS, made_of, write_marked
 from solution.products.page.sources import Sources, without_sigma
 from solution.products.reading import read_map, read_radius
@@ -80,7 +80,8 @@ def rendered(sources: Sources) -> str:
         held=_held(sources, frame, table, held),
         chips=_chips(sources, table, held),
         shares=statistics.shares(table, sources.facts),
-        inputs=_inputs(sources),
+        described=provenance.described(sources.facts),
+        run=provenance.run(sources.facts),
     )
 
 
@@ -122,17 +123,3 @@ def _chips(sources: Sources, table: pd.DataFrame, held: HeldOut | None) -> dict[
         return {}
     best, worst = chips.best_and_worst(table, held)
     return {"best": chips.encoded(sources, table, best), "worst": chips.encoded(sources, table, worst)}
-
-
-def _inputs(sources: Sources) -> list[dict]:
-    """Name, size and digest of the images; the page may travel, so it does not say where they lay."""
-    noted = sources.facts.get("inputs") or {}
-    return [
-        {
-            "role": role,
-            "name": facts.get("name") or Path(facts.get("path", "")).name,
-            "bytes": facts.get("bytes"),
-            "sha256": facts.get("sha256"),
-        }
-        for role, facts in noted.items()
-    ]

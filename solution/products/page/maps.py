@@ -13,6 +13,7 @@ from solution.products.page.encoding import drawing
 
 _ARROWS = 22  # along the longer side
 _CELLS = 24  # along the longer side, in which matches are counted
+_LEAST_PX = 0.1  # longest shift that is not drawn larger still
 _BULK = (2, 98)  # per cent, that the colours span
 
 
@@ -34,8 +35,8 @@ def arrows(frame: Window, shift: np.ndarray, behind: np.ndarray | None) -> dict:
         if behind is not None:
             axes.imshow(behind, cmap="gray", alpha=0.35, extent=(0, frame.width, frame.height, 0), vmin=0, vmax=255)
         # The longest arrow spans about two steps
-        longest = max(float(length.max()), 1e-6)
-        scale = longest / (2 * max(frame.width, frame.height) / _ARROWS)
+        longest = float(length.max())
+        scale = max(longest, _LEAST_PX) / (2 * max(frame.width, frame.height) / _ARROWS)
         drawn = axes.quiver(
             x, y, dx, dy, length, angles="xy", scale_units="xy", scale=scale, width=0.004, cmap=SEQUENTIAL
         )
@@ -44,7 +45,7 @@ def arrows(frame: Window, shift: np.ndarray, behind: np.ndarray | None) -> dict:
     towards = _direction(float(np.median(dx)), float(np.median(dy)))
     return described(
         "Offset field, as arrows",
-        f"Arrows are drawn {1 / scale:.1f} times as long as the shift.",
+        f"Arrows are drawn {1 / scale:.1f} times as long as the shift." if longest else "There is no shift anywhere.",
         uri,
         f"Arrows over the scene; the median shift is {typical:.1f} px long, to the {towards}.",
     )

@@ -11,6 +11,7 @@ import pandas as pd
 from solution.core.artefact import is_whole, read_noted
 from solution.core.errors import InputError
 from solution.core.geometry import Window
+from solution.core.names import as_utf8
 from solution.data.opening import on_disk, open_raster
 from solution.data.scene import ScenePair, open_pair
 from solution.field import candidates
@@ -91,7 +92,7 @@ def on_disk_beside(
     missing = []
     if table is None:
         missing.append(
-            f"{names['candidates'].name}, the table of all matches, is not beside the map: the page shows no support, "
+            f"{as_utf8(names['candidates'].name)}, the table of all matches, is not beside the map: the page shows no support, "
             "no residuals and no matches. Predict the pair again."
         )
     found = Sources(facts, names["map"], table, sigma, None)

@@ -13,7 +13,8 @@ from solution.core.errors import InputError
 from solution.core.geometry import Window
 from solution.data.scene import open_pair
 from solution.products.page import chips, views
-from solution.products.page.encoding import photo
+from solution.products.page.canvas import plain
+from solution.products.page.encoding import DRAWING_BYTES, drawing, photo
 from solution.products.page.making import MOST_BYTES
 from solution.products.page.sources import Sources
 from solution.products.reading import read_map
@@ -115,7 +116,13 @@ def test_noise_fits_too():
     noise = np.random.default_rng(0).integers(0, 256, (512, 512, 3), dtype=np.uint8)
     assert len(photo(noise, 20_000)) <= 20_000 * 4 / 3 + 40
     largest = 3 * views.OVERVIEW_BYTES + 9 * views.DETAIL_BYTES + 2 * chips.SHOWN * chips.BYTES
-    assert largest * 4 / 3 < 0.8 * MOST_BYTES  # a quarter of a picture goes into base64; figures take what is left
+    assert (largest + 8 * DRAWING_BYTES) * 4 / 3 < 0.95 * MOST_BYTES  # base64 takes a third more; text is little
+
+
+def test_a_figure_that_is_all_noise_fits_too():
+    with plain() as (figure, axes):
+        axes.imshow(np.random.default_rng(0).random((900, 900)), cmap="viridis")
+        assert len(drawing(figure)) < DRAWING_BYTES * 4 / 3 + 40
 
 
 def test_a_map_of_other_ground_is_refused(shown):

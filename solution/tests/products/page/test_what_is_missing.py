@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import shutil
 
+import numpy as np
 import pytest
+import rasterio
 
 from solution.core.artefact import file_facts
 from solution.field import candidates
@@ -121,3 +123,31 @@ def test_a_scene_without_any_match_still_gets_a_page(finished, run):
     code, _, err = run("report", finished.map)
     assert code == 0, err
     assert "There are not enough matches to hold any out" in text_of(finished.page)
+
+
+def test_names_that_are_no_utf8_are_told_as_latin_1(finished, run):
+    facts = finished.facts()
+    facts["inputs"]["sar"]["name"] = "caf\udce9.tif"
+    finished.report.write_text(json.dumps(facts))
+    code, _, err = run("report", finished.map)
+    assert code == 0 and "café.tif" in text_of(finished.page), err
+
+
+def test_a_map_without_any_kept_match_says_what_it_is(finished, run):
+    table = candidates.read(finished.table)
+    candidates.write(finished.table, table.assign(outlier="field"))
+    with rasterio.open(finished.map, "r+") as dataset:
+        dataset.write(np.zeros((2, *dataset.shape), np.float32))
+    facts = finished.facts()
+    facts["files"] |= {"candidates": file_facts(finished.table), "map": file_facts(finished.map)}
+    zero = {
+        "fit": "zero",
+        "verdict": "failed",
+        "reasons": ["no candidate to trust"],
+        "radius_68_px": None,
+        "inliers": 0,
+    }
+    finished.report.write_text(json.dumps({**facts, **zero}))
+    code, _, err = run("report", finished.map)
+    told = text_of(finished.page)
+    assert code == 0 and "There is no shift anywhere." in told and "not enough matches to hold any out" in told, err
