@@ -82,7 +82,6 @@ def over_scene(frame: Window, table: pd.DataFrame, held: HeldOut) -> dict:
     whole = Window(0, 0, *(round(size * held.block_px) for size in reversed(shape)))
     with on_scene(frame) as (figure, axes):
         coloured(figure, axes, whole, mean, "RMS of the residuals, px", cmap=SEQUENTIAL, vmin=0)
-        axes.set_title(f"white: fewer than {_LEAST_IN_BLOCK} held-out matches")
         axes.set(xlim=(0, frame.width), ylim=(frame.height, 0))
         uri = drawing(figure)
     worst = _worst_place(mean, held.block_px)

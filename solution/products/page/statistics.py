@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from solution.field.held_out import FOLDS, HeldOut
+from solution.products.page.words import length
 
 _NINETY = 90
 
@@ -50,7 +51,7 @@ def table_of_errors(table: pd.DataFrame, held: HeldOut, gsd_m: float | None) -> 
         errors = Errors.of(held.length[chosen])
         rows.append(
             {"source": name, "count": errors.count}
-            | {key: _told(getattr(errors, key), gsd_m) for key in ("median", "rmse", "ce90")}
+            | {key: length(getattr(errors, key), gsd_m) for key in ("median", "rmse", "ce90")}
         )
     return rows
 
@@ -81,7 +82,3 @@ def shares(table: pd.DataFrame, facts: Mapping) -> list[dict]:
         }
         for name, count in facts["sources"].items()
     ]
-
-
-def _told(value: float, gsd_m: float | None) -> str:
-    return f"{value:.2f} px" + (f" ({value * gsd_m:.2f} m)" if gsd_m else "")

@@ -57,10 +57,12 @@ def explained(reasons: list[str]) -> list[tuple[str, str]]:
 def radius(facts: Mapping) -> str:
     """The error to be expected, in px and on the ground, or that nothing is known of it."""
     value = facts.get("radius_68_px")
-    if value is None:
-        return "not known"
-    gsd = facts.get("gsd_m")
-    return f"{value:.2f} px" + (f" ({value * gsd:.2f} m)" if gsd else "")
+    return "not known" if value is None else length(value, facts.get("gsd_m"))
+
+
+def length(pixels: float, gsd_m: float | None) -> str:
+    """In px and, where the pixel size is known, on the ground; a number is not parted from its unit."""
+    return f"{pixels:.2f}\N{NO-BREAK SPACE}px" + (f" ({pixels * gsd_m:.2f}\N{NO-BREAK SPACE}m)" if gsd_m else "")
 
 
 def _why(facts: Mapping) -> str:

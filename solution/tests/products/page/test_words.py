@@ -48,9 +48,11 @@ def test_the_answer_is_one_sentence_that_says_what_to_do(word, begins):
     why = [] if word == "ok" else ["candidates support 7% of the map"]
     answer = words.answer({**FACTS, "verdict": word, "reasons": why})
     assert answer.startswith(begins) and answer.endswith(".") and words.advice({**FACTS, "verdict": word})
-    assert ("4.00 px (2.00 m)" in answer) == (word == "ok") and (not why or why[0] in answer)
+    assert ("4.00\N{NO-BREAK SPACE}px (2.00\N{NO-BREAK SPACE}m)" in answer) == (word == "ok") and (
+        not why or why[0] in answer
+    )
 
 
 def test_an_unknown_error_is_not_a_number():
     assert words.radius({"radius_68_px": None, "gsd_m": 0.5}) == "not known"
-    assert words.radius({"radius_68_px": 4.0, "gsd_m": None}) == "4.00 px"
+    assert words.radius({"radius_68_px": 4.0, "gsd_m": None}) == "4.00\N{NO-BREAK SPACE}px"
