@@ -76,7 +76,7 @@ def rendered(sources: Sources) -> str:
         views=[views.encoded(title, pictures) for title, pictures in shown],
         fields=_fields(sources, frame, shown[0][1].optical if shown else None),
         sigma_missing="" if sources.sigma else without_sigma(sources.facts),
-        support=maps.support(frame, table) if len(table) else None,
+        support=maps.support(frame, table, sources.facts.get("support")) if len(table) else None,
         held=_held(sources, frame, table, held),
         chips=_chips(sources, table, held),
         shares=statistics.shares(table, sources.facts),

@@ -81,7 +81,7 @@ def radius(frame: Window, values: np.ndarray) -> dict:
     )
 
 
-def support(frame: Window, table: pd.DataFrame) -> dict:
+def support(frame: Window, table: pd.DataFrame, told: float | None) -> dict:
     """Which share of the proposed matches was kept where, and which ground has none within reach."""
     kept, xy = (table["outlier"] == "").to_numpy(), table[["x", "y"]].to_numpy()
     side = max(frame.width, frame.height) / _CELLS
@@ -97,12 +97,18 @@ def support(frame: Window, table: pd.DataFrame) -> dict:
             axes.contourf(*np.moveaxis(middles, -1, 0), far, levels=[0.5, 1.5], colors="none", hatches=["////"])
         uri = drawing(figure)
     return described(
-        "Where matches support the map",
-        f"White: no match was proposed. Hatched: none was kept within {reach:.0f} px, and the map is only spanned.",
+        "Where matches were kept",
+        f"White: no match was proposed. Hatched: none was kept within {reach:.0f} px, and the map is only spanned. Matches that "
+        f"agree are no proof{_of_images(told)}.",
         uri,
         f"Share of the matches that is kept, in cells of {side:.0f} px: {kept.sum():,} of {len(table):,} in all. "
         f"{far.mean():.0%} of the scene has no kept match within {reach:.0f} px.",
     )
+
+
+def _of_images(told: float | None) -> str:
+    """What the report's support says beyond the matches."""
+    return "" if told is None else f": where the images are asked as well, {told:.0%} of the map is supported"
 
 
 def _distance(xy: np.ndarray, places: np.ndarray) -> np.ndarray:

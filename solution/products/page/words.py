@@ -30,7 +30,10 @@ ADVICE = {
     "errors of": "Whether that is too much depends on your work: compare it with the size of what you look for.",
     "nothing is known of its errors": "Take no measurements through this map.",
     "speak against the map": "Look at that part first, or leave it out.",
-    "support": "Away from the matches the map is only spanned: see below where they are, and trust it there alone.",
+    "support": (
+        "That is ground where matches were kept nearby and where, too, the images themselves speak for the map. Elsewhere "
+        "the map is a guess, even where matches agree with one another."
+    ),
     "agree": "Many matches were set aside: what is left may be a chance. Look for a pattern in the residuals below.",
     "found nothing": "A way of matching that mostly works was silent here.",
     "only enough candidates for one": "The map is one transform for the whole image: hills are not followed.",
@@ -67,7 +70,7 @@ def length(pixels: float, gsd_m: float | None) -> str:
 
 def _why(facts: Mapping) -> str:
     if facts["verdict"] == "failed":
-        return "the images do not carry this map" if not facts["reasons"] else facts["reasons"][0]
+        return "; ".join(facts["reasons"]) or "the images do not carry this map"
     expected = f"two of three places lie within {radius(facts)}"
     if facts["verdict"] == "ok":
         return f"the map stands out from what a mirrored image gives, and about {expected}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from dataclasses import dataclass, field
 
 import pytest
@@ -14,6 +15,7 @@ sync_api = pytest.importorskip("playwright.sync_api")
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 OPTIONS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update")
+_PATIENCE_S = 60.0  # after which what should flicker does not
 UNDER, OVER = ".view.shown .layer.under img", ".view.shown .layer.over img"
 
 
@@ -116,12 +118,19 @@ def test_the_swipe_moves_by_pointer_and_by_key(opened):
 
 
 def test_f_flickers_and_ends_it(opened):
+    begun = time.monotonic()
     opened.page.keyboard.press("f")
     assert opened.style(".layer.over", "clip-path") == "none"  # the whole image comes and goes
     assert opened.page.get_attribute("#flicker", "aria-pressed") == "true"
-    for state, seen in ((".off", "hidden"), (":not(.off)", "visible"), (".off", "hidden")):
-        opened.page.wait_for_selector(f"#viewer.flickering{state}", timeout=5000)
-        assert opened.style(".layer.over", "visibility") == seen
+    # On a busy machine the state may change between two questions, so that both are asked at once
+    state = "one => [one.closest('.off') !== null, getComputedStyle(one).visibility]"
+    changes = ["visible"]
+    while len(changes) < 4:
+        off, seen = opened.page.eval_on_selector(".layer.over", state)
+        assert seen == ("hidden" if off else "visible")
+        changes += [seen] * (seen != changes[-1])
+        opened.page.wait_for_timeout(50)
+        assert time.monotonic() < begun + _PATIENCE_S
     opened.page.keyboard.press("f")
     assert opened.page.get_attribute("#flicker", "aria-pressed") == "false"
     assert opened.style(".layer.over", "visibility") == "visible" and opened.style(".layer.over", "clip-path") != "none"

@@ -27,14 +27,15 @@ def test_names_are_shown_and_not_obeyed(finished, run):
 
 
 def test_a_failed_map_is_told_with_its_reasons(finished, run):
-    reason = "candidates support 7% of the map"
+    reasons = ["errors of 10.9 px are to be expected", "candidates support 7% of the map"]
     finished.report.write_text(
-        json.dumps({**finished.facts(), "verdict": "failed", "reasons": [reason], "radius_68_px": None})
+        json.dumps({**finished.facts(), "verdict": "failed", "reasons": reasons, "radius_68_px": None, "support": 0.07})
     )
     assert run("report", finished.map)[0] == 0
     told = text_of(finished.page)
-    assert f"Do not use it: {reason}." in told and "Why the verdict is failed" in told
+    assert f"Do not use it: {reasons[0]}; {reasons[1]}." in told and "Why the verdict is failed" in told
     assert "The radius of the verdict, not known" in told
+    assert "where the images are asked as well, 7% of the map is supported" in told  # however many matches agree
 
 
 @pytest.mark.parametrize(
