@@ -21,6 +21,7 @@ from solution.cli.shared import (
     end_with,
     examples,
     print_json,
+    say,
 )
 
 app = typer.Typer()
@@ -42,6 +43,7 @@ def predict(
     ),
     uncertainty: bool = typer.Option(False, "--uncertainty", help="Also write the 68 % radius of the map's error, px."),
     every: bool = typer.Option(False, "--all", help="With DATA_DIR: the labelled scenes too."),
+    report: bool = typer.Option(False, "--report", help="Also write the report page, one HTML file to look at."),
     tiepoints: Tiepoints = [],
     json_lines: JsonLines = False,
     quiet: Quiet = False,
@@ -106,6 +108,7 @@ def predict(
         surface_model,
         keep_water,
         proposing,
+        report=report,
         gcps=gcps,
         layout=layout,
         resampling=resampling,
@@ -118,3 +121,20 @@ def predict(
         reports = [one.report() for one in found]
         print_json(reports[0] if len(inputs or []) == 3 else reports)
     end_with(verdict.worst(one.verdict for one in found))
+
+
+@app.command(
+    epilog=examples(
+        "report offsets.tif",
+        "report offsets.tif --optical moved/optical.tif --sar moved/sar.tif",
+    ),
+)
+def report(
+    offset_map: Path = typer.Argument(..., metavar="OFFSETS", help="The offset map of a finished prediction."),
+    optical: Path | None = typer.Option(None, help="Where the optical image lies now, if it was moved."),
+    sar: Path | None = typer.Option(None, help="Where the SAR image lies now, if it was moved."),
+) -> None:
+    """Write the report page of a prediction: OFFSETS.html, one file to look at, print or send."""
+    from solution.products.reporting import write_report
+
+    say(f"{write_report(offset_map, optical, sar)}: written")

@@ -88,10 +88,10 @@ def control_points(fit: Fit, pair: ScenePair) -> ControlPoints:
     """As few GCPs, spread evenly over the ground that both images show, as keep the spline near the map."""
     area = _shared(fit, pair)
     places = _lattice(area, _PLACES)
-    seen, position = _pixels(fit, pair, places), _positions(pair, places)
+    seen, position = _ends(fit, pair, places)
     for count in _COUNTS:
         xy = _lattice(area, count)
-        pixel, at = _pixels(fit, pair, xy), _positions(pair, xy)
+        pixel, at = _ends(fit, pair, xy)
         middle, size = at.mean(axis=0), np.ptp(at, axis=0).max()
         spline = RBFInterpolator((at - middle) / size, pixel, kernel="thin_plate_spline")
         off = np.hypot(*(spline((position - middle) / size) - seen).T) * pair.sar_pixel_px
@@ -152,6 +152,13 @@ def _lattice(area: tuple[float, float, float, float], count: int) -> np.ndarray:
 def _positions(pair: ScenePair, xy: np.ndarray) -> np.ndarray:
     """(N, 2) where the centres of optical pixels (N, 2) lie in the optical CRS."""
     return geometry.apply(pair.transform, xy + 0.5)
+
+
+def _ends(fit: Fit, pair: ScenePair, xy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of the optical pixels (N, 2) whose ground the SAR image shows at a known place: its pixels, and the positions."""
+    pixel, position = _pixels(fit, pair, xy), _positions(pair, xy)
+    known = np.isfinite(pixel).all(axis=1)
+    return pixel[known], position[known]
 
 
 def _pixels(fit: Fit, pair: ScenePair, xy: np.ndarray) -> np.ndarray:

@@ -14,7 +14,7 @@ from scipy.sparse.linalg import SuperLU, splu
 
 from solution.core import geometry
 from solution.field.gate import Points
-from solution.field.robust import MEDIAN_LENGTH, RADIUS_68, scale, student
+from solution.field.robust import MEDIAN_LENGTH, RADIUS_68, principal_axes, scale, student
 from solution.field.settings import BLOCK_PX, MIN_FIELD, WINDOW_PX, FitConfig
 from solution.field.shiftfield import Fit, cell, corner_weights, within_limits
 
@@ -94,7 +94,7 @@ class LatticeField:
         self.residual = points.shift - (geometry.apply(base, points.xy) - points.xy)
         self.small = self.lattice.nodes < _SMALL_LATTICE
         # Rows are the principal axes: along the terrain parallax, and across it.
-        self.axes = np.linalg.eigh(np.cov(self.residual.T, aweights=points.weight))[1].T
+        self.axes = principal_axes(self.residual, points.weight)
         self.target = self.residual @ self.axes.T
         self.design = self.lattice.design(points.xy)
 

@@ -33,6 +33,14 @@ def robust_affine(points: Points) -> geometry.Matrix:
     return matrix
 
 
+def principal_axes(residual: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """(2, 2) rows are unit vectors along which residuals (N, 2) with weights (N,) scatter least, and most.
+
+    Terrain moves SAR ground along the range alone, so that what an affine leaves scatters most along the range.
+    """
+    return np.linalg.eigh(np.cov(residual.T, aweights=weight))[1].T
+
+
 def scale(distance: np.ndarray) -> float:
     """Standard deviation per axis, px, of two-dimensional noise, from the median of its lengths (N,)."""
     return max(float(np.median(distance)) / MEDIAN_LENGTH, _LEAST_SCALE_PX) if len(distance) else _LEAST_SCALE_PX

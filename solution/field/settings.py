@@ -14,6 +14,8 @@ BLOCK_PX = 96.0  # chosen on: s12, vhr_check, simulated
 """Side of a block within which the rows of a proposer err alike."""
 WINDOW_PX = 192.0  # chosen on: s12, vhr_check, simulated
 """Side of a window within which they still err much alike."""
+SUPPORT_REACH = 0.1
+"""Share of an image's longer side: so near, a kept candidate supports a place."""
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ import pandas as pd
 from scipy.spatial import cKDTree
 
 from solution.field.contrast import Standing
+from solution.field.settings import SUPPORT_REACH
 from solution.field.shiftfield import Fit
 
 WORDS = ("ok", "weak", "failed")
@@ -26,7 +27,6 @@ WARNINGS = {
     "failed": "a map failed, see its verdict: do not use it; where there was no match at all it is ZERO SHIFT",
 }
 _PLACES = 24  # along each side, at which support is looked for
-_REACH = 0.1  # of the longer side: so near, a candidate supports a place
 _MOST_WEAK_PX, _MOST_OK_PX = 25.0, 6.0  # radius up to which a map is weak, and ok
 _MOST_OK_M = 3.5  # chosen on: s12, vhr_check, simulated
 """Radius up to which a map is ok where that is more than `_MOST_OK_PX`: below half a metre a pixel, people ask for
@@ -130,7 +130,7 @@ def judge(
     places = _places(shape)
     if masked is not None:
         places = places[~masked(places, fit.shift_at(places))]
-    support = _support(table.loc[kept, ["x", "y"]].to_numpy(), places, _REACH * max(shape), standing)
+    support = _support(table.loc[kept, ["x", "y"]].to_numpy(), places, SUPPORT_REACH * max(shape), standing)
     margin = standing.margin if standing is not None else None
     if fit.kind == "zero":
         return Verdict(

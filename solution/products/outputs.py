@@ -15,6 +15,9 @@ from solution.core.writing import Together, together
 from solution.data.scene import ScenePair
 from solution.field import candidates, gcps, offset_map, rasters, warped_sar
 from solution.field.shiftfield import Fit
+from solution.products.page.making import MOST_BYTES, write_page
+from solution.products.page.marking import is_page, made_of
+from solution.products.page.sources import Sources
 from solution.products.tiepoints import files
 
 _TIEPOINTS = "tiepoints_"
@@ -32,7 +35,8 @@ class Outputs:
         warped_sar: the SAR image on the optical grid.
         sigma: the 68 % radius of the map's error.
         gcps: the SAR image with ground control points, for GDAL.
-        wants_sar, wants_sigma, wants_gcps: whether these three are asked for.
+        page: the report page.
+        wants_sar, wants_sigma, wants_gcps, wants_page: whether these are asked for.
         layout: of the map, one of `rasters.LAYOUTS`.
         resampling: of the SAR image, one of `warped_sar.RESAMPLINGS`.
         tiepoints: the candidates in formats of other programs, where they are asked for.
@@ -44,9 +48,11 @@ class Outputs:
     warped_sar: Path
     sigma: Path
     gcps: Path
+    page: Path
     wants_sar: bool = False
     wants_sigma: bool = False
     wants_gcps: bool = False
+    wants_page: bool = False
     layout: str = rasters.COG
     resampling: str = warped_sar.BILINEAR
     tiepoints: tuple[Path, ...] = ()
@@ -67,7 +73,7 @@ class Outputs:
         out = Path(out)
         offset_map.check_name(out)
         name = _stem(out)
-        ends = (".report.json", ".candidates.parquet", ".sar.tif", ".sigma.tif", ".gcps.vrt")
+        ends = (".report.json", ".candidates.parquet", ".sar.tif", ".sigma.tif", ".gcps.vrt", ".html")
         beside = (out.with_name(name + end) for end in ends)
         exported = files.named(tiepoints, out.with_name(name))
         return cls(out, *beside, warped_sar, uncertainty, tiepoints=exported, **more)
@@ -79,7 +85,7 @@ class Outputs:
 
     def all(self) -> list[Path]:
         """All files that may be written, or removed because they speak of an older map."""
-        return [self.map, self.report, self.table, self.sigma, self.warped_sar, self.gcps, *self.tiepoints]
+        return [self.map, self.report, self.table, self.sigma, self.warped_sar, self.gcps, self.page, *self.tiepoints]
 
     def check(self, pair: ScenePair, inputs: Iterable[Path | None] = ()) -> None:
         """Raise `InputError` where a file cannot be written, or would replace the pair or another of the `inputs`."""
@@ -88,7 +94,8 @@ class Outputs:
 
     def needs(self, pair: ScenePair) -> int:
         """Bytes that the files take, about."""
-        return offset_map.bytes_on_disk(pair, self.wants_sigma, self.wants_sar, self.layout)
+        of_rasters = offset_map.bytes_on_disk(pair, self.wants_sigma, self.wants_sar, self.layout)
+        return of_rasters + MOST_BYTES * self.wants_page
 
     def finished(self, key: str) -> dict | None:
         """The report of an earlier run with the same key, where all that is asked for is there, and each file is the
@@ -126,7 +133,11 @@ class Outputs:
                 files.write(self.tiepoints, table, pair, say=say)
                 written |= self._tiepoints_by_name()
             described = {name: {**file_facts(new.at(path)), "name": path.name} for name, path in written.items()}
-            write_text(self.report, json.dumps({**facts, "files": described}, indent=1) + "\n")
+            facts = {**facts, "files": described}
+            if self.wants_page:
+                sigma = new.at(self.sigma) if "uncertainty" in written else None
+                write_page(self.page, Sources(facts, new.at(self.map), new.at(self.table), sigma, pair))
+            write_text(self.report, json.dumps(facts, indent=1) + "\n")
             say_stale(new, [*self.beside(), *([self.sigma] if self.wants_sigma else [])], say)
 
     def _untouched(self, described: dict) -> list[Path]:
@@ -165,6 +176,25 @@ class Outputs:
             written["gcps"] = self.gcps
         return written
 
+    def renew_page(self, pair: ScenePair, facts: Mapping) -> bool:
+        """Write the page of a finished prediction, where it is asked for and not there, or made from something else.
+
+        Args:
+            facts: the report.
+
+        Returns:
+            Whether it was written.
+        """
+        if not self.wants_page or is_page(self.page, made_of(facts)):
+            return False
+        sigma = self.sigma if "uncertainty" in facts["files"] and self.sigma.is_file() else None
+        write_page(self.page, Sources(facts, self.map, self.table, sigma, pair))
+        return True
+
+    def described_names(self) -> dict[str, Path]:
+        """Where those files lie that the page is made from, by their names in the report."""
+        return {"map": self.map, "candidates": self.table, "uncertainty": self.sigma}
+
     def beside(self) -> list[Path]:
         """What an earlier run left beside the map by its own report: the report too, but not the map, nor tie-points that
         somebody has worked on since."""
@@ -173,7 +203,8 @@ class Outputs:
             return []
         names = {facts.get("name") for facts in described.values() if isinstance(facts, dict)}
         ours = [path for path in (self.table, self.sigma, self.warped_sar, self.gcps) if path.name in names]
-        return [self.report, *ours, *self._untouched(described)]
+        page = [self.page] if is_page(self.page) else []
+        return [self.report, *ours, *page, *self._untouched(described)]
 
 
 def _stem(path: Path) -> str:

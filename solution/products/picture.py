@@ -13,9 +13,8 @@ from solution.core.artefact import atomic_path
 from solution.core.errors import InputError
 from solution.core.geometry import Window
 from solution.core.outputs import PICTURES, check_outputs, check_suffix
-from solution.data.offsets import why_no_map
-from solution.data.opening import open_raster
 from solution.data.scene import ScenePair
+from solution.products.reading import read_map
 
 _LONGEST_PX = 700  # longest side of a panel
 _LEAST_PX = 16  # shortest side of a window
@@ -50,31 +49,12 @@ def draw(pair: ScenePair, map_path: Path, out: Path, window: Window | None = Non
         )
     factor = math.ceil(max(window.width, window.height) / _LONGEST_PX)
     window = Window(window.x, window.y, window.width // factor * factor, window.height // factor * factor)
-    shift = _read_map(map_path, pair, window, factor)
+    shift = read_map(map_path, pair, window, (window.height // factor, window.width // factor))
     optical = np.moveaxis(pair.read(window, factor).optical, 0, -1)
     before = pair.read(window, factor, np.broadcast_to(pair.centre_offset_px[:, None, None], shift.shape)).sar[0]
     after = pair.read(window, factor, shift + pair.centre_offset_px[:, None, None]).sar[0]
     with atomic_path(out) as temporary:
         _figure(pair.name, optical, before, after, shift, factor).savefig(temporary, dpi=110)
-
-
-def _read_map(path: Path, pair: ScenePair, window: Window, factor: int) -> np.ma.MaskedArray:
-    """(2, h, w) shift in optical px at the picture's pixels, masked where the map says that there is no ground."""
-    with open_raster(path) as dataset:
-        wrong = why_no_map(dataset, pair.shape, pair.transform, pair.crs)
-        if wrong:
-            raise InputError(f"{path}: {wrong}")
-        values = dataset.read(
-            window=((window.y, window.stop[1]), (window.x, window.stop[0])),
-            out_shape=(2, window.height // factor, window.width // factor),
-            masked=True,
-        )
-    finite = np.isfinite(values.data).all(axis=0)
-    if not finite.all():
-        raise InputError(
-            f"{path}: is NaN or infinite at {1 - finite.mean():.1%} of what would be drawn; a map must be finite everywhere, predict it again or draw another --window"
-        )
-    return values.astype(np.float64)
 
 
 def chequerboard(first: np.ndarray, second: np.ndarray) -> np.ndarray:

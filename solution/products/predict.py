@@ -76,7 +76,7 @@ def predict_pair(
     Args:
         pair: its labels, if there are any, are not looked at.
         out: path of the offset map; ``NAME.candidates.parquet`` and ``NAME.report.json`` go beside it, and on request
-            ``NAME.sar.tif``, ``NAME.sigma.tif``, ``NAME.gcps.vrt`` and tie-points.
+            ``NAME.sar.tif``, ``NAME.sigma.tif``, ``NAME.gcps.vrt``, ``NAME.html`` and tie-points.
 
     Raises:
         InputError: bad images or weights.
@@ -89,6 +89,8 @@ def predict_pair(
     key = _key(pair, settings, judges)
     before = files.finished(key)
     if before:
+        if files.renew_page(pair, before):
+            say(f"{files.page}: written")
         return Prediction(
             files.map, before["verdict"], f"{files.map}: up to date, skipped; its verdict is {before['verdict']}", True
         )
@@ -117,7 +119,12 @@ def predict_pair(
 
 
 def _outputs(out: Path, settings: Settings) -> Outputs:
-    more = {"wants_gcps": settings.gcps, "layout": settings.layout or COG, "resampling": settings.resampling}
+    more = {
+        "wants_gcps": settings.gcps,
+        "wants_page": settings.report,
+        "layout": settings.layout or COG,
+        "resampling": settings.resampling,
+    }
     return Outputs.of(out, settings.warped_sar, settings.uncertainty, settings.tiepoints, **more)
 
 

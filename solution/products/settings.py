@@ -30,6 +30,7 @@ class Settings:
         surface_model: weights of a surface classifier, which also says where the SAR image shows water or ice.
         keep_water: do not take smooth dark ground of the SAR image for water.
         proposing: sources and how they work.
+        report: also write the report page.
         gcps: also write the SAR image with ground control points, for GDAL.
         layout: of the map; None = what suits the form of the command, a COG for a pair.
         resampling: of the SAR image on the optical grid.
@@ -45,6 +46,7 @@ class Settings:
     surface_model: Path | None = None
     keep_water: bool = False
     proposing: Proposing = field(default_factory=Proposing)
+    report: bool = False
     gcps: bool = False
     layout: str | None = None
     resampling: str = BILINEAR

@@ -13,6 +13,7 @@ from solution.tests.conftest import invoke
 
 VERBS = (
     "predict",
+    "report",
     "export",
     "fit",
     "fit-benchmark",
