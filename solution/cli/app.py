@@ -8,6 +8,7 @@ import typer
 
 from solution.cli import (
     baseline,
+    batching,
     benchmarking,
     data,
     drawing,
@@ -31,7 +32,7 @@ app = typer.Typer(
     help="SAR-to-optical registration (SpaceNet 9).",
 )
 # The order of ``--help``.
-for _topic in (data, scoring, proposing, predicting, simulating, drawing, benchmarking, training, fitting):
+for _topic in (data, scoring, proposing, predicting, batching, simulating, drawing, benchmarking, training, fitting):
     app.add_typer(_topic.app)
 for _name, _topic in {"translate": translating, "baseline": baseline, "surface": surface}.items():
     app.add_typer(_topic.app, name=_name)

@@ -39,6 +39,7 @@ def predict(
     keep_water: bool = typer.Option(
         False, "--keep-water", help="Smooth dark ground of the SAR image is not water: let candidates there count."
     ),
+    stac: bool = typer.Option(False, "--stac", help="Also write a STAC Item of the map, OFFSETS.stac.json."),
     every: bool = typer.Option(False, "--all", help="With DATA_DIR: the labelled scenes too."),
 ) -> None:
     """Write offset maps: of one pair, of every test pair of a folder, or of the embedded default.
@@ -52,7 +53,7 @@ def predict(
 
     proposing = Proposing(tuple(source), finest)
     settings = Settings(
-        folds, device, tuple(team), warped_sar, uncertainty, rerank, surface_model, keep_water, proposing
+        folds, device, tuple(team), warped_sar, uncertainty, rerank, surface_model, keep_water, proposing, stac
     )
     with progress_bars() as progress:
         word = verdict.worst(prediction.run(inputs or [], out, settings, every, progress, say))

@@ -15,6 +15,7 @@ from solution.core.writing import Together, together
 from solution.data.scene import ScenePair
 from solution.field import candidates, offset_map
 from solution.field.shiftfield import Fit
+from solution.products import stac
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,8 @@ class Outputs:
         table: the candidates.
         warped_sar: the SAR image on the optical grid.
         sigma: the 68 % radius of the map's error.
-        wants_sar, wants_sigma: whether these two are asked for.
+        item: the STAC Item of the map.
+        wants_sar, wants_sigma, wants_item: whether these three are asked for.
     """
 
     map: Path
@@ -35,22 +37,24 @@ class Outputs:
     table: Path
     warped_sar: Path
     sigma: Path
+    item: Path
     wants_sar: bool
     wants_sigma: bool
+    wants_item: bool = False
 
     @classmethod
-    def of(cls, out: Path, warped_sar: bool, uncertainty: bool) -> Outputs:
+    def of(cls, out: Path, warped_sar: bool, uncertainty: bool, item: bool = False) -> Outputs:
         """Those of a map's path. Raises `InputError` for one that is no file name of a GeoTIFF."""
         out = Path(out)
         offset_map.check_name(out)
         # a.tif and a.tiff are two maps, and have a report each.
         name = out.stem if out.suffix == ".tif" else out.name
-        ends = (".report.json", ".candidates.parquet", ".sar.tif", ".sigma.tif")
-        return cls(out, *(out.with_name(name + end) for end in ends), warped_sar, uncertainty)
+        ends = (".report.json", ".candidates.parquet", ".sar.tif", ".sigma.tif", ".stac.json")
+        return cls(out, *(out.with_name(name + end) for end in ends), warped_sar, uncertainty, item)
 
     def all(self) -> list[Path]:
         """All files that may be written, or removed because they speak of an older map."""
-        return [self.map, self.report, self.table, self.sigma, self.warped_sar]
+        return [self.map, self.report, self.table, self.sigma, self.warped_sar, self.item]
 
     def check(self, pair: ScenePair, inputs: Iterable[Path | None] = ()) -> None:
         """Raise `InputError` where a file cannot be written, or would replace the pair or another of the `inputs`."""
@@ -97,16 +101,30 @@ class Outputs:
                 offset_map.write_uncertainty(self.sigma, fit, pair)
                 written["uncertainty"] = self.sigma
             described = {name: {**file_facts(files.at(path)), "name": path.name} for name, path in written.items()}
-            write_text(self.report, json.dumps({**facts, "files": described}, indent=1) + "\n")
+            report = {**facts, "files": described}
+            if self.wants_item:
+                stac.write_item(self.item, pair, report)
+            write_text(self.report, json.dumps(report, indent=1) + "\n")
             say_stale(files, [*self.beside(), *([self.sigma] if self.wants_sigma else [])], say)
+
+    def add_item(self, report: Mapping, pair: ScenePair) -> None:
+        """Write the STAC Item of a finished prediction where it is asked for and not there.
+
+        Raises:
+            InputError: the disk refuses it.
+        """
+        if self.wants_item and not stac.describes(self.item, report["key"]):
+            stac.write_item(self.item, pair, report)
 
     def beside(self) -> list[Path]:
         """What an earlier run left beside the map by its own report: the report too, but not the map."""
-        described = read_noted(self.report).get("files")
+        report = read_noted(self.report)
+        described = report.get("files")
         if not isinstance(described, dict):
             return []
         names = {facts.get("name") for facts in described.values() if isinstance(facts, dict)}
-        return [self.report, *(path for path in (self.table, self.sigma, self.warped_sar) if path.name in names)]
+        named = [path for path in (self.table, self.sigma, self.warped_sar) if path.name in names]
+        return [self.report, *named, *([self.item] if stac.describes(self.item, report.get("key")) else [])]
 
 
 def say_stale(files: Together, older: Iterable[Path], say: Callable[[str], None]) -> None:

@@ -28,6 +28,7 @@ class Settings:
         surface_model: weights of a surface classifier, which also says where the SAR image shows water or ice.
         keep_water: do not take smooth dark ground of the SAR image for water.
         proposing: sources and how they work.
+        stac: also write a STAC Item of the map.
     """
 
     folds: Path
@@ -39,6 +40,7 @@ class Settings:
     surface_model: Path | None = None
     keep_water: bool = False
     proposing: Proposing = field(default_factory=Proposing)
+    stac: bool = False
 
     def folders(self) -> list[Path]:
         """The folders of the teams. Raises `InputError` where there are none."""

@@ -21,6 +21,7 @@ WRITERS = (
     "predict OPTICAL SAR PLACE/map.tif --folds FOLDS",
     "predict DATA --all --out PLACE --folds FOLDS",
     "predict --out PLACE --folds FOLDS",
+    "batch DATA --out PLACE --folds FOLDS",
     "simulate PLACE",
     "picture OPTICAL SAR OPTICAL PLACE/picture.png",
     "benchmark --out PLACE --folds FOLDS",

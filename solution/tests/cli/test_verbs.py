@@ -19,6 +19,7 @@ VERBS = (
     "propose",
     "score-folds",
     "predict",
+    "batch",
     "simulate",
     "simulate-statistics",
     "picture",
