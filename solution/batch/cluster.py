@@ -101,7 +101,7 @@ def _settings(workers: Workers) -> Iterator[None]:
     them; a lost one's pair is tried again by `running`, which knows whether it had begun.
     """
     threads = str(workers.threads or 1)
-    environment = {name: threads for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
+    environment = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), threads)
     kept = {name: value for name, value in variables().items() if os.environ.get(name) == value}
     with dask.config.set(
         {
