@@ -124,10 +124,11 @@ def _place(name: str, folder: Path) -> Path:
 
 def _of_items(path: Path) -> list[Listed]:
     import pystac
+    from pystac.errors import STACError, STACTypeError
 
     try:
         items = pystac.ItemCollection.from_dict(json.loads(path.read_text())).items
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, pystac.STACError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, STACError, STACTypeError) as error:
         reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
         raise InputError(
             f"{path}: is not a readable STAC ItemCollection ({reason}); pass one, or a CSV with the header optical,sar,name"

@@ -17,7 +17,10 @@ import pandas as pd
 import psutil
 import pytest
 
+from solution.batch import cluster, running, work
+from solution.batch.listing import Listed
 from solution.core.code import PACKAGE
+from solution.products.settings import Settings
 from solution.tests.batch.conftest import tiny, write_list
 from solution.tests.conftest import truncate
 
@@ -52,6 +55,29 @@ def test_a_killed_worker_and_bad_inputs_stop_no_pair(trained, tmp_path):
     again = started(tmp_path / "pairs.csv", out, trained.folds)
     printed, _ = again.communicate(timeout=PATIENCE_S)
     assert again.returncode == 2 and printed.count("up to date") == len(good), printed
+
+
+def deadly(job: work.Job) -> dict:
+    """A pair called ``once`` kills its worker at the first try, one called ``always`` at every one."""
+    tries = job.begin()
+    if job.pair.name == "always" or (job.pair.name == "once" and tries == 1):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return {"verdict": "ok", "tries": tries}
+
+
+@pytest.mark.slow
+def test_a_pair_that_kills_its_worker_is_tried_three_times_and_no_other_is_blamed(tmp_path):
+    names = ("a", "always", "b", "once", "c", "d")
+    (tmp_path / "marks").mkdir()
+    jobs = [
+        work.Job(Listed(name, Path("a.tif"), Path("b.tif")), tmp_path, Settings(tmp_path), tmp_path / "marks", "")
+        for name in names
+    ]
+    with cluster.client_of(cluster.Workers(2, 1.0), tmp_path) as client:
+        found = {job.pair.name: row for job, row in running.results(client, deadly, jobs)}
+    lost = found.pop("always")
+    assert lost["verdict"] == "lost" and lost["tries"] == 3 and "lost three times (memory?)" in lost["error"]
+    assert {name: row["tries"] for name, row in found.items()} == {"a": 1, "b": 1, "c": 1, "d": 1, "once": 2}
 
 
 @pytest.mark.slow
