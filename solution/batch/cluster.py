@@ -22,6 +22,7 @@ from solution.core.errors import InputError
 _GB = 1_000_000_000
 _ANSWER_S = 30  # within which a scheduler must answer
 _WORKERS_S = 120  # within which its first worker must be there
+_OWN_GB = 1.0  # that the process which hands out the pairs holds itself
 _LEAST_GB, _GB_PER_MP, _MOST_MP = 1.3, 0.13, 25.0
 """What a pair needs: libraries and networks, and for every megapixel up to where a coarser search begins; generous beside
 docs/measured.md."""
@@ -58,7 +59,7 @@ def local(pairs: int, megapixels: float, count: int | None, memory_gb: float | N
         count, memory_gb: what people ask for; None = by the machine.
         alone: whether by default one works alone, because all would share one GPU.
     """
-    room = MEMORY_LIMIT / _GB
+    room = max(MEMORY_LIMIT / _GB - _OWN_GB, _OWN_GB)
     by_memory = int(room // (memory_gb or needed_gb(megapixels)))
     workers = count or (1 if alone else max(1, min(CPU_COUNT, pairs, by_memory)))
     return Workers(workers, memory_gb or room / workers, max(1, CPU_COUNT // workers))
@@ -85,7 +86,8 @@ def client_of(workers: Workers, scratch: Path) -> Iterator[Client]:
             memory_limit=int(workers.memory_gb * _GB),
             processes=True,
             host="127.0.0.1",
-            dashboard_address=None,
+            dashboard_address="127.0.0.1:0",
+            scheduler_kwargs={"dashboard": False},
             local_directory=str(scratch),
             silence_logs=logging.CRITICAL,
         )
@@ -106,6 +108,8 @@ def _settings(workers: Workers) -> Iterator[None]:
     with dask.config.set(
         {
             "distributed.scheduler.allowed-failures": 0,
+            "distributed.scheduler.http.routes": [],
+            "distributed.worker.http.routes": [],
             "distributed.worker.memory.target": False,
             "distributed.worker.memory.spill": False,
             "distributed.worker.memory.pause": False,

@@ -6,6 +6,7 @@ it begins with a pair (`work.Job.begin`), and only pairs that had begun are susp
 
 from __future__ import annotations
 
+import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from solution.batch.work import MOST_TRIES, Job, lost
 from solution.core.errors import InputError
 
 _LOOK_S = 1.0  # between looks at how many workers there are
+_ALONE_S = 300.0  # without any worker, after which none is waited for
 _MOST_SENT = 3 * MOST_TRIES  # times that a pair is handed to workers, whether they live to begin with it or not
 _MOST_LETTERS = 300  # of an error that is none of ours
 
@@ -34,13 +36,21 @@ def results(client: Client, work: Callable[[Job], dict], jobs: Iterable[Job]) ->
         The job, and what differs from its blank row.
 
     Raises:
-        InputError: the cluster went away.
+        InputError: the cluster went away, or all its workers did.
     """
     waiting, sent = deque(jobs), Counter()
     at_work: dict[Future, Job] = {}
+    seen = time.monotonic()
     while waiting or at_work:
         with _reached():
-            free = max(1, len(client.nthreads())) - len(at_work)
+            workers = len(client.nthreads())
+            seen = time.monotonic() if workers else seen
+            if time.monotonic() - seen > _ALONE_S:
+                raise InputError(
+                    f"no worker has been there for {_ALONE_S / 60:.0f} minutes (memory?); give workers more of it, or start"
+                    " them again, then give the same command again to go on"
+                )
+            free = max(1, workers) - len(at_work)
             for _ in range(min(free, len(waiting))):
                 job = waiting.popleft()
                 sent[job.pair.name] += 1

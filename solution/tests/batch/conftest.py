@@ -52,7 +52,7 @@ def threads(monkeypatch) -> None:
                 n_workers=1,
                 threads_per_worker=1,
                 processes=False,
-                dashboard_address=None,
+                dashboard_address="127.0.0.1:0",
                 local_directory=str(scratch),
                 silence_logs=logging.CRITICAL,
             ) as local,

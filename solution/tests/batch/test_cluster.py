@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from distributed import LocalCluster
@@ -26,13 +27,13 @@ def machine(monkeypatch):
 @pytest.mark.parametrize(
     ("processors", "gb", "pairs", "megapixels", "asked", "count", "memory", "threads"),
     [
-        (8, 64, 100, 1, (None, None, False), 8, 8, 1),  # processors
-        (8, 64, 2, 1, (None, None, False), 2, 32, 4),  # pairs
-        (8, 14, 100, 100, (None, None, False), 3, 14 / 3, 2),  # memory: 1.3 + 25 * 0.13 GB a pair, whatever is beyond
-        (8, 2, 100, 100, (None, None, False), 1, 2, 8),  # one in any case
-        (8, 64, 100, 1, (None, 20, False), 3, 20, 2),
-        (8, 64, 100, 1, (5, None, False), 5, 12.8, 1),
-        (8, 64, 100, 1, (None, None, True), 1, 64, 8),  # a GPU
+        (8, 65, 100, 1, (None, None, False), 8, 8, 1),  # processors; 1 GB stays for the process that hands out
+        (8, 65, 2, 1, (None, None, False), 2, 32, 4),  # pairs
+        (8, 15, 100, 100, (None, None, False), 3, 14 / 3, 2),  # memory: 1.3 + 25 * 0.13 GB a pair, whatever is beyond
+        (8, 3, 100, 100, (None, None, False), 1, 2, 8),  # one in any case
+        (8, 65, 100, 1, (None, 20, False), 3, 20, 2),
+        (8, 65, 100, 1, (5, None, False), 5, 12.8, 1),
+        (8, 65, 100, 1, (None, None, True), 1, 64, 8),  # a GPU
     ],
 )
 def test_workers_of_this_machine(machine, processors, gb, pairs, megapixels, asked, count, memory, threads):
@@ -50,7 +51,7 @@ def elsewhere(workers: int, threads: int):
         processes=False,
         protocol="tcp",
         host="127.0.0.1",
-        dashboard_address=None,
+        dashboard_address="127.0.0.1:0",
         silence_logs=logging.CRITICAL,
     ) as found:
         yield found.scheduler_address
@@ -70,8 +71,7 @@ def test_a_cluster_that_is_there_already_works_and_stays(tmp_path):
 def test_a_cluster_that_will_not_do(tmp_path, monkeypatch, workers, threads, sentence):
     monkeypatch.setattr(cluster, "_WORKERS_S", 0.2)
     with elsewhere(workers, threads) as address, pytest.raises(InputError) as error:
-        with cluster.client_of(cluster.Workers(scheduler=address), tmp_path):
-            pass
+        reach(address, tmp_path)
     assert sentence in str(error.value) and address in str(error.value)
 
 
@@ -79,5 +79,9 @@ def test_a_cluster_that_will_not_do(tmp_path, monkeypatch, workers, threads, sen
 def test_nothing_answers(tmp_path, monkeypatch, address):
     monkeypatch.setattr(cluster, "_ANSWER_S", 0.5)
     with pytest.raises(InputError, match="no Dask scheduler answers there"):
-        with cluster.client_of(cluster.Workers(scheduler=address), tmp_path):
-            pass
+        reach(address, tmp_path)
+
+
+def reach(address: str, folder: Path) -> None:
+    with cluster.client_of(cluster.Workers(scheduler=address), folder):
+        pass
