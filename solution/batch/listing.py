@@ -58,7 +58,7 @@ def read_list(path: Path) -> list[Listed]:
     """
     path = Path(path)
     if path.is_dir():
-        pairs = [_of_scene(scene.name, scene.optical, scene.sar, path) for scene in find_scenes(path)]
+        pairs = [_of_scene(scene.name, scene.optical, scene.sar, path) for scene in find_scenes(path.absolute())]
     elif path.suffix.lower() in (".json", ".geojson"):
         pairs = _of_items(path)
     else:
@@ -96,7 +96,7 @@ def _of_table(table: GivenTable) -> list[Listed]:
         fault = (
             f"{table.path}: data row {number} names no {' and no '.join(lacking)} image; fill it in" if lacking else ""
         )
-        images = [_place(cell, table.path.parent) if cell else None for cell in cells.values()]
+        images = [_place(cell, table.path.parent.absolute()) if cell else None for cell in cells.values()]
         name = _text(row.get(NAME, "")) or _name_of(images[0]) or f"row_{number}"
         pairs.append(Listed(name, *images, fault))
     return pairs
@@ -142,7 +142,7 @@ def _of_item(name: str, assets: dict, path: Path) -> Listed:
     for kind in COLUMNS:
         by_role = [asset for asset in assets.values() if kind in (asset.roles or [])]
         found = assets.get(kind) or (by_role[0] if by_role else None)
-        images[kind] = _place(found.href, path.parent) if found else None
+        images[kind] = _place(found.href, path.parent.absolute()) if found else None
     lacking = [kind for kind, image in images.items() if image is None]
     fault = (
         f"{path}: Item {name} has no asset called {lacking[0]}, nor one with that role; name it so" if lacking else ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,7 +20,7 @@ from solution.core.errors import InputError
 from solution.core.outputs import check_folder, check_outputs
 from solution.core.progress import Progress
 from solution.core.writing import clear_leftovers, scratch_folder
-from solution.data.scene import open_pair
+from solution.data.scene import ScenePair, open_pair
 from solution.products.settings import Settings
 
 FILES = ("batch.parquet", "batch.csv", "index.html")
@@ -78,7 +78,14 @@ class Book:
         self._written = time.monotonic()
 
 
-def run(listing: Path, folder: Path, settings: Settings, asked: Asked, progress: Progress | None, say) -> int:
+def run(
+    listing: Path,
+    folder: Path,
+    settings: Settings,
+    asked: Asked,
+    progress: Progress | None,
+    say: Callable[[str], None],
+) -> int:
     """Predict all pairs of a list.
 
     Args:
@@ -93,7 +100,7 @@ def run(listing: Path, folder: Path, settings: Settings, asked: Asked, progress:
     """
     asked.check()
     pairs = read_list(listing)
-    folder = folder.absolute()
+    folder, settings = folder.absolute(), replace(settings, folds=settings.folds.absolute())  # workers elsewhere
     settings.voices  # noqa: B018 - missing weights are said once, not by every pair
     with _scratch(folder) as scratch:
         marks = scratch / "marks"
@@ -119,7 +126,14 @@ def _first_row(job: Job) -> Row:
     return replace(job.blank, verdict=BAD_INPUT, error=fault) if fault else job.blank
 
 
-def _work(jobs: Sequence[Job], book: Book, workers: cluster.Workers, scratch: Path, progress, say) -> None:
+def _work(
+    jobs: Sequence[Job],
+    book: Book,
+    workers: cluster.Workers,
+    scratch: Path,
+    progress: Progress | None,
+    say: Callable[[str], None],
+) -> None:
     with cluster.client_of(workers, scratch) as client:
         for number, (job, found) in enumerate(running.results(client, work, jobs), 1):
             row = replace(job.blank, **found)
@@ -182,7 +196,7 @@ def _surveyed(jobs: Sequence[Job], listing: Path, folder: Path) -> float:
     return megapixels
 
 
-def _opened(pair: Listed):
+def _opened(pair: Listed) -> ScenePair | None:
     """The pair; None where it cannot be opened, which its row will say."""
     if pair.fault:
         return None
@@ -190,7 +204,9 @@ def _opened(pair: Listed):
         return open_pair(pair.optical, pair.sar, name=pair.name)
 
 
-def _workers(asked: Asked, pairs: int, megapixels: float, settings: Settings, say) -> cluster.Workers:
+def _workers(
+    asked: Asked, pairs: int, megapixels: float, settings: Settings, say: Callable[[str], None]
+) -> cluster.Workers:
     if asked.scheduler:
         return cluster.Workers(scheduler=asked.scheduler)
     alone = torch_device(settings.device).type != "cpu"

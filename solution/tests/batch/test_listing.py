@@ -25,6 +25,12 @@ def test_paths_are_relative_to_the_list_and_addresses_stay(tmp_path):
     assert (three.optical, three.sar) == (Path("/c/o o.tif"), tmp_path / "../s.tif")
 
 
+def test_a_list_with_a_relative_path_gives_absolute_ones(tmp_path, monkeypatch):
+    write_list(tmp_path / "pairs.csv", [("o.tif", "s.tif", "a")])
+    monkeypatch.chdir(tmp_path)
+    assert read_list(Path("pairs.csv")) == read_list(tmp_path / "pairs.csv")
+
+
 def test_dialects_of_tables_and_parquet_say_the_same(tmp_path):
     table = pd.DataFrame({"optical": ["o1.tif", "o2.tif"], "sar": ["s1.tif", "s2.tif"], "name": ["p1", "p2"]})
     table.to_parquet(tmp_path / "pairs.parquet")
