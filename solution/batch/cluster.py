@@ -100,7 +100,8 @@ def _settings(workers: Workers) -> Iterator[None]:
     """What this needs of Dask, and what it need not say.
 
     A worker that has held much once keeps the freed pages (``solution/environment``), so that Dask must not pause it for
-    them; a lost one's pair is tried again by `running`, which knows whether it had begun.
+    them; a lost one's pair is tried again by `running`, which knows whether it had begun. On a busy machine a new worker takes
+    longer to begin than Dask waits for it before it gives that place up for good.
     """
     threads = str(workers.threads or 1)
     environment = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), threads)
@@ -115,6 +116,7 @@ def _settings(workers: Workers) -> Iterator[None]:
             "distributed.worker.memory.pause": False,
             "distributed.worker.memory.terminate": 0.95,
             "distributed.nanny.pre-spawn-environ": {**environment, **kept},
+            "distributed.deploy.lost-worker-timeout": "1h",
             "distributed.diagnostics.nvml": False,
             "distributed.logging": {"distributed": "critical"},
         }
