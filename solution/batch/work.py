@@ -129,9 +129,7 @@ def _networks(device: str, _weights: str) -> Networks:
 
 def _predicted(job: Job) -> dict:
     if job.code != code():
-        raise InputError(
-            f"{job.pair.name}: this worker runs other code than the batch was started with; start the workers anew"
-        )
+        return {"verdict": ERROR, "error": "this worker runs other code than the batch; start the workers anew"}
     if job.threads is not None:
         torch.set_num_threads(job.threads)
     pair = open_pair(job.pair.optical, job.pair.sar, name=job.pair.name)

@@ -87,7 +87,8 @@ def test_any_other_error_is_that_pairs_row_too(job, monkeypatch, error):
 def test_a_worker_with_other_code_predicts_nothing(job, monkeypatch):
     one = job()
     monkeypatch.setattr(work, "code", lambda: "other")
-    assert "runs other code" in work.work(one)["error"] and not one.map.exists()
+    found = work.work(one)
+    assert found["verdict"] == "error" and "runs other code" in found["error"] and not one.map.exists()
 
 
 def test_nobody_begins_a_fourth_time(job):
