@@ -21,7 +21,7 @@ from solution.batch.work import MOST_TRIES, Job, lost
 from solution.core.errors import InputError
 
 _LOOK_S = 1.0  # between looks at how many workers there are
-_ALONE_S = 300.0  # without any worker, after which none is waited for
+_ALONE_S = 900.0  # without any worker, after which none is waited for
 _MOST_SENT = 3 * MOST_TRIES  # times that a pair is handed to workers, whether they live to begin with it or not
 _MOST_LETTERS = 300  # of an error that is none of ours
 
