@@ -8,6 +8,7 @@ import typer
 
 from solution.cli import (
     baseline,
+    batching,
     benchmarking,
     data,
     drawing,
@@ -37,7 +38,7 @@ app = typer.Typer(
 )
 # The order of ``--help``, by panel.
 _TOPICS = {
-    "Offset maps": (predicting, exporting, fitting, drawing),
+    "Offset maps": (predicting, batching, exporting, fitting, drawing),
     "Data and scores": (data, scoring, proposing),
     "Simulated scenes": (simulating,),
     "Methods beside each other": (benchmarking,),

@@ -60,6 +60,9 @@ def predict(
         rich_help_panel=ADVANCED,
     ),
     source: Source = [],
+    stac: bool = typer.Option(
+        False, "--stac", help="Also write a STAC Item of the map, OFFSETS.stac.json.", rich_help_panel=ADVANCED
+    ),
     gcps: bool = typer.Option(
         False,
         "--gcps",
@@ -109,6 +112,7 @@ def predict(
         keep_water,
         proposing,
         report=report,
+        stac=stac,
         gcps=gcps,
         layout=layout,
         resampling=resampling,

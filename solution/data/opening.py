@@ -77,6 +77,11 @@ def on_disk(path: Path) -> bool:
     return True
 
 
+def is_plain(name: str) -> bool:
+    """Whether a name is that of a file and nothing else: no archive, no address, no connection."""
+    return not _ELSEWHERE.match(name)
+
+
 @contextmanager
 def open_raster(path: Path) -> Iterator[rasterio.io.DatasetReader]:
     """Open for reading; an unreadable file, or one that breaks while it is read, ends in a sentence that names it."""

@@ -15,6 +15,7 @@ from solution.core.writing import Together, together
 from solution.data.scene import ScenePair
 from solution.field import candidates, gcps, offset_map, rasters, warped_sar
 from solution.field.shiftfield import Fit
+from solution.products import stac
 from solution.products.page.making import MOST_BYTES, write_page
 from solution.products.page.marking import is_page, made_of
 from solution.products.page.sources import Sources
@@ -36,7 +37,8 @@ class Outputs:
         sigma: the 68 % radius of the map's error.
         gcps: the SAR image with ground control points, for GDAL.
         page: the report page.
-        wants_sar, wants_sigma, wants_gcps, wants_page: whether these are asked for.
+        item: the STAC Item of the map.
+        wants_sar, wants_sigma, wants_gcps, wants_page, wants_item: whether these are asked for.
         layout: of the map, one of `rasters.LAYOUTS`.
         resampling: of the SAR image, one of `warped_sar.RESAMPLINGS`.
         tiepoints: the candidates in formats of other programs, where they are asked for.
@@ -49,10 +51,12 @@ class Outputs:
     sigma: Path
     gcps: Path
     page: Path
+    item: Path
     wants_sar: bool = False
     wants_sigma: bool = False
     wants_gcps: bool = False
     wants_page: bool = False
+    wants_item: bool = False
     layout: str = rasters.COG
     resampling: str = warped_sar.BILINEAR
     tiepoints: tuple[Path, ...] = ()
@@ -73,7 +77,7 @@ class Outputs:
         out = Path(out)
         offset_map.check_name(out)
         name = _stem(out)
-        ends = (".report.json", ".candidates.parquet", ".sar.tif", ".sigma.tif", ".gcps.vrt", ".html")
+        ends = (".report.json", ".candidates.parquet", ".sar.tif", ".sigma.tif", ".gcps.vrt", ".html", ".stac.json")
         beside = (out.with_name(name + end) for end in ends)
         exported = files.named(tiepoints, out.with_name(name))
         return cls(out, *beside, warped_sar, uncertainty, tiepoints=exported, **more)
@@ -85,7 +89,8 @@ class Outputs:
 
     def all(self) -> list[Path]:
         """All files that may be written, or removed because they speak of an older map."""
-        return [self.map, self.report, self.table, self.sigma, self.warped_sar, self.gcps, self.page, *self.tiepoints]
+        of_map = [self.map, self.sigma, self.warped_sar, self.gcps]
+        return [*of_map, self.report, self.table, self.page, self.item, *self.tiepoints]
 
     def check(self, pair: ScenePair, inputs: Iterable[Path | None] = ()) -> None:
         """Raise `InputError` where a file cannot be written, or would replace the pair or another of the `inputs`."""
@@ -137,6 +142,8 @@ class Outputs:
             if self.wants_page:
                 sigma = new.at(self.sigma) if "uncertainty" in written else None
                 write_page(self.page, Sources(facts, new.at(self.map), new.at(self.table), sigma, pair))
+            if self.wants_item:
+                stac.write_item(self.item, pair, facts)
             write_text(self.report, json.dumps(facts, indent=1) + "\n")
             say_stale(new, [*self.beside(), *([self.sigma] if self.wants_sigma else [])], say)
 
@@ -195,16 +202,27 @@ class Outputs:
         """Where those files lie that the page is made from, by their names in the report."""
         return {"map": self.map, "candidates": self.table, "uncertainty": self.sigma}
 
+    def add_item(self, report: Mapping, pair: ScenePair) -> None:
+        """Write the STAC Item of a finished prediction where it is asked for and not there.
+
+        Raises:
+            InputError: the disk refuses it.
+        """
+        if self.wants_item and not stac.describes(self.item, report["key"]):
+            stac.write_item(self.item, pair, report)
+
     def beside(self) -> list[Path]:
         """What an earlier run left beside the map by its own report: the report too, but not the map, nor tie-points that
         somebody has worked on since."""
-        described = read_noted(self.report).get("files")
+        report = read_noted(self.report)
+        described = report.get("files")
         if not isinstance(described, dict):
             return []
         names = {facts.get("name") for facts in described.values() if isinstance(facts, dict)}
         ours = [path for path in (self.table, self.sigma, self.warped_sar, self.gcps) if path.name in names]
         page = [self.page] if is_page(self.page) else []
-        return [self.report, *ours, *page, *self._untouched(described)]
+        item = [self.item] if stac.describes(self.item, report.get("key")) else []
+        return [self.report, *ours, *page, *item, *self._untouched(described)]
 
 
 def _stem(path: Path) -> str:

@@ -4,9 +4,7 @@ killed run goes on."""
 from __future__ import annotations
 
 import contextlib
-import resource
 import shutil
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -21,6 +19,7 @@ from solution.core.artefact import WORK, digest, file_hash, read_noted
 from solution.core.code import code_digest
 from solution.core.devices import torch_device
 from solution.core.errors import InputError
+from solution.core.memory import peak_gb
 from solution.core.outputs import check_outputs
 from solution.core.progress import Progress
 from solution.core.stopwatch import Stopwatch
@@ -40,6 +39,7 @@ from solution.scoring import score, score_tables
 from solution.scoring.submission import build_zip, map_name
 from solution.surface.ground import Ground, check_model
 from solution.surface.network import PatchClassifier, load_classifier
+from solution.teams.propose import Networks
 from solution.teams.voice import Voice
 
 _AS_FITTED = fitting.FitConfig(unseen_m=0.0)
@@ -68,7 +68,12 @@ class Prediction:
 
 
 def predict_pair(
-    pair: ScenePair, out: Path, settings: Settings, progress: Progress | None = None, say: Callable[[str], None] = print
+    pair: ScenePair,
+    out: Path,
+    settings: Settings,
+    progress: Progress | None = None,
+    say: Callable[[str], None] = print,
+    networks: Networks | None = None,
 ) -> Prediction:
     """Predict one scene and write its map, unless a finished one with the same inputs, weights, settings and code is
     there and whole.
@@ -76,12 +81,13 @@ def predict_pair(
     Args:
         pair: its labels, if there are any, are not looked at.
         out: path of the offset map; ``NAME.candidates.parquet`` and ``NAME.report.json`` go beside it, and on request
-            ``NAME.sar.tif``, ``NAME.sigma.tif``, ``NAME.gcps.vrt``, ``NAME.html`` and tie-points.
+            ``NAME.sar.tif``, ``NAME.sigma.tif``, ``NAME.gcps.vrt``, ``NAME.html``, ``NAME.stac.json`` and tie-points.
+        networks: loaded ones of the same weights and device, to be used again; None = loaded for this scene alone.
 
     Raises:
         InputError: bad images or weights.
     """
-    files = _outputs(out, settings)
+    files = outputs_of(out, settings)
     files.check(pair, [settings.surface_model])
     pair, watch = without_labels(pair), Stopwatch()
     judges = {one: Reranker.load(one.folders[0] / RERANKER) for one in settings.voices} if settings.rerank else {}
@@ -91,6 +97,7 @@ def predict_pair(
     if before:
         if files.renew_page(pair, before):
             say(f"{files.page}: written")
+        files.add_item(before, pair)
         return Prediction(
             files.map, before["verdict"], f"{files.map}: up to date, skipped; its verdict is {before['verdict']}", True
         )
@@ -101,7 +108,7 @@ def predict_pair(
     with watch.part("surface"):
         ground = Ground.of(pair, surface, progress, by_statistics=not settings.keep_water)
     work = files.map.parent / WORK / f"{files.map.stem}_{key}"
-    proposals = Proposals(pair, ground, settings, work, watch, progress, say)
+    proposals = Proposals(pair, ground, settings, work, watch, progress, say, networks)
     table = candidates.concat([proposals.of_voice(voice, judges.get(voice)) for voice in settings.voices])
     with watch.part("fit"):
         fit, table = fitting.fit(table, pair.shape, pair.gsd_m, _AS_FITTED, ground.moves(table))
@@ -114,14 +121,16 @@ def predict_pair(
         files.write(found.known(fit), table, pair, facts, say)
     _tidy(work)
     say(f"{pair.name}: {fit.summary()}, {found.line()}")
-    line = f"{files.map}: written in {watch.total_s:.0f} s ({watch.line()}; peak memory {_peak_memory_gb():.1f} GB)"
+    line = f"{files.map}: written in {watch.total_s:.0f} s ({watch.line()}; peak memory {peak_gb():.1f} GB)"
     return Prediction(files.map, found.word, line, False)
 
 
-def _outputs(out: Path, settings: Settings) -> Outputs:
+def outputs_of(out: Path, settings: Settings) -> Outputs:
+    """The files of a prediction with these settings, by the path of its map. Raises `InputError` as `Outputs.of`."""
     more = {
         "wants_gcps": settings.gcps,
         "wants_page": settings.report,
+        "wants_item": settings.stac,
         "layout": settings.layout or COG,
         "resampling": settings.resampling,
     }
@@ -174,7 +183,7 @@ def _made(watch: Stopwatch) -> dict:
         "version": __version__,
         "written_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "seconds": {part: round(value, 1) for part, value in watch.seconds.items()},
-        "peak_memory_gb": round(_peak_memory_gb(), 2),
+        "peak_memory_gb": round(peak_gb(), 2),
     }
     return {"run": run}
 
@@ -184,12 +193,6 @@ def _tidy(work: Path) -> None:
     shutil.rmtree(work, ignore_errors=True)
     with contextlib.suppress(OSError):
         work.parent.rmdir()
-
-
-def _peak_memory_gb() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (
-        1e9 if sys.platform == "darwin" else 1e6
-    )  # bytes, or kB
 
 
 def _key(pair: ScenePair, settings: Settings, judges: Mapping[Voice, Reranker]) -> str:
@@ -259,7 +262,7 @@ def _check_room(pairs: Sequence[ScenePair], out: Path, archive: Path | None, set
     """Raise `InputError` where a file of any pair cannot be written, before hours are spent on the first."""
     needs = 0
     for pair in pairs:
-        files = _outputs(out / map_name(pair.name), settings)
+        files = outputs_of(out / map_name(pair.name), settings)
         files.check(pair, [settings.surface_model])
         needs += files.needs(pair) * (not files.map.is_file())
     check_outputs([archive], [], needs)

@@ -30,6 +30,7 @@ class Proposals:
     Attributes:
         ground: what the SAR image shows.
         work: folder of finished parts.
+        networks: what other scenes were predicted with in this process; None = loaded for this one alone.
     """
 
     pair: ScenePair
@@ -39,6 +40,7 @@ class Proposals:
     watch: Stopwatch
     progress: Progress | None
     say: Callable[[str], None]
+    networks: Networks | None = None
 
     def of_voice(self, voice: Voice, judge: Reranker | None) -> pd.DataFrame:
         """A voice's candidates, judged by its reranker if there is one."""
@@ -65,7 +67,7 @@ class Proposals:
 
     @cached_property
     def _networks(self) -> Networks:
-        return Networks(torch_device(self.settings.device))
+        return self.networks or Networks(torch_device(self.settings.device))
 
     def _kept(self, voice: str, source: str, make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
         part = self.work / f"{source}_{voice}.parquet"

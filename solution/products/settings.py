@@ -31,6 +31,7 @@ class Settings:
         keep_water: do not take smooth dark ground of the SAR image for water.
         proposing: sources and how they work.
         report: also write the report page.
+        stac: also write a STAC Item of the map.
         gcps: also write the SAR image with ground control points, for GDAL.
         layout: of the map; None = what suits the form of the command, a COG for a pair.
         resampling: of the SAR image on the optical grid.
@@ -47,6 +48,7 @@ class Settings:
     keep_water: bool = False
     proposing: Proposing = field(default_factory=Proposing)
     report: bool = False
+    stac: bool = False
     gcps: bool = False
     layout: str | None = None
     resampling: str = BILINEAR

@@ -22,6 +22,7 @@ WRITERS = (
     "predict DATA --all --out PLACE --folds FOLDS",
     "predict --out PLACE --folds FOLDS",
     "report PLACE/map.tif",
+    "batch DATA --out PLACE --folds FOLDS",
     "simulate PLACE",
     "picture OPTICAL SAR OPTICAL PLACE/picture.png",
     "benchmark --out PLACE --folds FOLDS",

@@ -14,6 +14,7 @@ from solution.tests.conftest import invoke
 VERBS = (
     "predict",
     "report",
+    "batch",
     "export",
     "fit",
     "fit-benchmark",

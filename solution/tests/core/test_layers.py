@@ -15,7 +15,7 @@ PACKAGE = Path(solution.__file__).resolve().parent
 LAYERS = (
     ("__main__",),
     ("cli",),
-    ("benchmark",),
+    ("benchmark", "batch"),
     ("products",),
     ("reranker", "baseline"),
     ("teams",),

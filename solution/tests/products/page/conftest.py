@@ -86,7 +86,7 @@ def finish(folder: Path, scene: Scene, uncertainty: bool = True) -> Finished:
             "peak_memory_gb": 0.5,
         },
     }
-    files = Outputs.of(folder / "map.tif", False, uncertainty, page=True)
+    files = Outputs.of(folder / "map.tif", False, uncertainty, wants_page=True)
     files.write(fit, table, pair, facts)
     return Finished(scene, files.map, files.report, files.table, files.sigma, files.page)
 
