@@ -67,6 +67,6 @@ def test_another_name_helps(place, run, monkeypatch):
 
 
 def test_two_maps_do_not_share_a_report(tmp_path):
-    one, two = (Outputs.of(tmp_path / name, True, True).all() for name in ("a.tif", "a.tiff"))
-    assert not set(one) & set(two)
-    assert one[1].name == "a.report.json" and two[1].name == "a.tiff.report.json"
+    one, two = (Outputs.of(tmp_path / name, True, True) for name in ("a.tif", "a.tiff"))
+    assert not set(one.all()) & set(two.all())
+    assert one.report.name == "a.report.json" and two.report.name == "a.tiff.report.json"

@@ -21,8 +21,9 @@ from rasterio.warp import transform as warp_points
 
 from solution.core.errors import InputError
 from solution.data.scene import ScenePair, open_pair
-from solution.field import candidates, fitting, offset_map
+from solution.field import candidates, fitting
 from solution.field.imported import read_given
+from solution.field.warped_sar import write_warped_sar
 from solution.products.tiepoints import files, lines
 from solution.tests.conftest import ORIGIN, write_raster
 from solution.tests.data.test_frame import with_points
@@ -236,7 +237,7 @@ def test_gdal_moves_the_sar_image_by_the_points_as_we_do_by_the_map(make_scene, 
         GroundControlPoint(row=float(line), col=float(pixel), x=float(east), y=float(north))
         for _, pixel, line, east, north in rows(tmp_path / "t.gcp")[1:]
     ]
-    offset_map.write_warped_sar(tmp_path / "ours.tif", fitting.fit(table, pair.shape, pair.gsd_m)[0], pair)
+    write_warped_sar(tmp_path / "ours.tif", fitting.fit(table, pair.shape, pair.gsd_m)[0], pair)
     with rasterio.open(tmp_path / "ours.tif") as ours, rasterio.open(pair.sar) as sar:
         expected, moved = ours.read(1), np.zeros(pair.shape, np.float32)
         frame = {"dst_transform": ours.transform, "dst_crs": ours.crs}
