@@ -166,6 +166,7 @@ def test_the_time_is_that_of_the_image_where_a_tag_says_it(pair, report, domain,
     assert source in properties["registration:datetime_source"] and properties["created"] == "2026-03-01T12:00:00Z"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick_plan")
 def test_predict_writes_it_adds_it_to_a_finished_map_and_takes_an_old_one_away(scene, go, tmp_path):
     out, item = tmp_path / "map.tif", tmp_path / "map.stac.json"
