@@ -23,7 +23,7 @@ _GB = 1_000_000_000
 _ANSWER_S = 30  # within which a scheduler must answer
 _WORKERS_S = 120  # within which its first worker must be there
 _OWN_GB = 1.0  # that the process which hands out the pairs holds itself
-_LEAST_GB, _GB_PER_MP, _MOST_MP = 1.3, 0.13, 25.0
+_LEAST_GB, _GB_PER_MP, _MOST_MP = 1.7, 0.13, 25.0
 """What a pair needs: libraries and networks, and for every megapixel up to where a coarser search begins; generous beside
 docs/measured.md."""
 
@@ -81,7 +81,7 @@ def client_of(workers: Workers, scratch: Path) -> Iterator[Client]:
                 yield client
             return
         cluster = LocalCluster(
-            n_workers=workers.count,
+            n_workers=0,  # started below, where a signal finds a cluster that can be ended
             threads_per_worker=1,
             memory_limit=int(workers.memory_gb * _GB),
             processes=True,
@@ -92,6 +92,7 @@ def client_of(workers: Workers, scratch: Path) -> Iterator[Client]:
             silence_logs=logging.CRITICAL,
         )
         with _ending(cluster), Client(cluster) as client:
+            cluster.scale(workers.count)
             yield client
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+import warnings
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -97,7 +98,8 @@ def work(job: Job) -> dict:
     forget_peak()
     started = time.perf_counter()
     try:
-        with refusals_named(job.folder):
+        with refusals_named(job.folder), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the verdict says it, and several workers share the terminal
             found = _predicted(job)
     except InputError as error:
         found = {"verdict": BAD_INPUT, "error": _line(str(error))}

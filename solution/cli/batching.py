@@ -29,7 +29,7 @@ def batch(
         None, min=1, help="Processes, a pair each. Default: as many as processors and memory allow; 1 on a GPU."
     ),
     memory: float | None = typer.Option(
-        None, min=1.5, help="GB a worker may hold; beyond that its pair is tried again. Default: an equal share."
+        None, min=2, help="GB a worker may hold; beyond that its pair is tried again. Default: an equal share."
     ),
     scheduler: str = typer.Option(
         "", metavar="tcp://HOST:PORT", help="Work on this Dask cluster, which sees the same files. Default: here."

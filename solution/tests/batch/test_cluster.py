@@ -29,7 +29,7 @@ def machine(monkeypatch):
     [
         (8, 65, 100, 1, (None, None, False), 8, 8, 1),  # processors; 1 GB stays for the process that hands out
         (8, 65, 2, 1, (None, None, False), 2, 32, 4),  # pairs
-        (8, 15, 100, 100, (None, None, False), 3, 14 / 3, 2),  # memory: 1.3 + 25 * 0.13 GB a pair, whatever is beyond
+        (8, 16, 100, 100, (None, None, False), 3, 5, 2),  # memory: 1.7 + 25 * 0.13 GB a pair, whatever is beyond
         (8, 3, 100, 100, (None, None, False), 1, 2, 8),  # one in any case
         (8, 65, 100, 1, (None, 20, False), 3, 20, 2),
         (8, 65, 100, 1, (5, None, False), 5, 12.8, 1),
