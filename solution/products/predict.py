@@ -156,7 +156,12 @@ def _surface_model(pair: ScenePair, settings: Settings) -> PatchClassifier | Non
 
 def _about(pair: ScenePair, settings: Settings, key: str) -> dict:
     """What the report says of the run."""
-    extras = {"warped_sar": settings.warped_sar, "uncertainty": settings.uncertainty, "gcps": settings.gcps}
+    extras = {
+        "layout": settings.layout or COG,
+        "warped_sar": settings.warped_sar,
+        "uncertainty": settings.uncertainty,
+        "gcps": settings.gcps,
+    }
     teams = [folder.name for folder in settings.folders()]
     return {"scene": pair.name, "inputs": pair.inputs(), "teams": teams, **extras, "key": key}
 

@@ -22,6 +22,7 @@ from solution.core import geometry
 from solution.core.artefact import read_noted, write_text
 from solution.data.opening import open_raster
 from solution.data.scene import ScenePair
+from solution.field.rasters import COG
 from solution.field.robust import RADIUS_68
 
 PROJECTION = "https://stac-extensions.github.io/projection/v2.0.0/schema.json"
@@ -42,18 +43,23 @@ _TAGS = (
     (None, "TIFFTAG_DATETIME", "%Y:%m:%d %H:%M:%S"),
 )
 """GDAL's domain, the tag in it, and the format of the time, None for ISO 8601; the first that holds one counts."""
+_PLAIN = "image/tiff; application=geotiff"
+_COG = f"{_PLAIN}; profile=cloud-optimized"
 _ASSETS = {
     "map": (
-        "image/tiff; application=geotiff",
+        _COG,
         ["data"],
         "Offset map: optical to SAR, +x right, +y down, optical pixels",
     ),
     "uncertainty": (
-        "image/tiff; application=geotiff",
+        _COG,
         ["data"],
         "Radius within which the true place lies with a probability of 68 %, optical pixels",
     ),
-    "warped_sar": ("image/tiff; application=geotiff", ["data"], "SAR image on the optical grid"),
+    "warped_sar": (_COG, ["data"], "SAR image on the optical grid"),
+    "gcps": ("application/xml", ["data"], "SAR image with ground control points, a GDAL VRT"),
+    "tiepoints_gpkg": ("application/geopackage+sqlite3", ["metadata"], "Tie-points as lines"),
+    "tiepoints_geojson": ("application/geo+json", ["metadata"], "Tie-points as lines"),
     "candidates": ("application/vnd.apache.parquet", ["metadata"], "Every match that was proposed"),
     "report": ("application/json", ["metadata"], "Verdict, and what led to it"),
 }
@@ -110,7 +116,9 @@ def item(path: Path, pair: ScenePair, report: Mapping) -> dict:
     names = {**{kind: facts["name"] for kind, facts in report["files"].items()}, "report": _report_name(path)}
     for kind, (media, roles, title) in _ASSETS.items():
         if kind in names:
-            grid = _grid(pair) if media.startswith("image/") else {}
+            grid = _grid(pair) if media == _COG else {}
+            if kind == "map" and report.get("layout") != COG:
+                media = _PLAIN
             made.add_asset(kind, pystac.Asset(f"./{names[kind]}", title, None, media, roles, {**_bands(kind), **grid}))
     return made.to_dict(include_self_link=False, transform_hrefs=False)
 

@@ -70,6 +70,7 @@ def report(pair) -> dict:
         "scene": pair.name,
         "inputs": pair.inputs(),
         "key": "k1",
+        "layout": "cog",
         "verdict": "weak",
         "reasons": ["errors of 7.5 px are to be expected"],
         "radius_68_px": 7.548,
@@ -95,6 +96,8 @@ def test_it_is_valid_and_says_what_the_report_says(pair, report):
         "report": "./m.report.json",
     }
     assert [band["name"] for band in assets["map"]["bands"]] == ["dx", "dy"]
+    plain = stac.item(PATH, pair, {**report, "layout": "contest"})["assets"]["map"]["type"]
+    assert assets["map"]["type"] == f"{plain}; profile=cloud-optimized"
     assert assets["map"]["proj:shape"] == [96, 112] and assets["map"]["proj:transform"][2] == 500_000.0
     assert properties["proj:code"] == "EPSG:32637"
     assert properties["registration:sar"]["sha256"] == report["inputs"]["sar"]["sha256"]
