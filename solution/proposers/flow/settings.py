@@ -96,8 +96,8 @@ class DetailConfig:
     node_px: int = 16
     radius_px: float = 24.0
     trust: float = 0.45  # chosen on: vhr_check, simulated
-    tile_px: int = 2048
-    overlap_px: int = 256
+    tile_px: int = 4096
+    overlap_px: int = 128
 
 
 @dataclass(frozen=True)
