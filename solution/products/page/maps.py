@@ -22,7 +22,7 @@ def arrows(frame: Window, shift: np.ndarray, behind: np.ndarray | None) -> dict:
 
     Args:
         frame: of the scene.
-        shift: (2, h, w) px, decimated.
+        shift: (2, h, w) px, decimated; masked where there is no ground.
         behind: (h', w') grey picture of the scene; None = none.
     """
     step = max(shift.shape[1:]) // _ARROWS + 1
@@ -30,19 +30,19 @@ def arrows(frame: Window, shift: np.ndarray, behind: np.ndarray | None) -> dict:
     dx, dy = shift[:, rows[:, None], columns[None]]
     x, y = (columns + 0.5) * frame.width / shift.shape[2], (rows + 0.5) * frame.height / shift.shape[1]
     length = np.hypot(dx, dy)
-    typical = float(np.median(length))
+    typical = float(np.median(_on_ground(length)))
     with on_scene(frame) as (figure, axes):
         if behind is not None:
             axes.imshow(behind, cmap="gray", alpha=0.35, extent=(0, frame.width, frame.height, 0), vmin=0, vmax=255)
         # The longest arrow spans about two steps
-        longest = float(length.max())
+        longest = float(_on_ground(length).max())
         scale = max(longest, _LEAST_PX) / (2 * max(frame.width, frame.height) / _ARROWS)
         drawn = axes.quiver(
             x, y, dx, dy, length, angles="xy", scale_units="xy", scale=scale, width=0.004, cmap=SEQUENTIAL
         )
         figure.colorbar(drawn, ax=axes, label="length of the shift, px", shrink=0.85)
         uri = drawing(figure)
-    towards = _direction(float(np.median(dx)), float(np.median(dy)))
+    towards = _direction(*(float(np.median(_on_ground(part))) for part in (dx, dy)))
     return described(
         "Offset field, as arrows",
         f"Arrows are drawn {1 / scale:.1f} times as long as the shift." if longest else "There is no shift anywhere.",
@@ -53,8 +53,9 @@ def arrows(frame: Window, shift: np.ndarray, behind: np.ndarray | None) -> dict:
 
 def component(frame: Window, values: np.ndarray, name: str, positive: str) -> dict:
     """One of dx and dy (h, w), px, as colour around its median."""
-    middle = float(np.median(values))
-    spread = max(float(np.abs(np.percentile(values - middle, _BULK)).max()), 1e-3)
+    ground = _on_ground(values)
+    middle = float(np.median(ground))
+    spread = max(float(np.abs(np.percentile(ground - middle, _BULK)).max()), 1e-3)
     with on_scene(frame) as (figure, axes):
         label = f"{name} less its median, px"
         coloured(figure, axes, frame, values - middle, label, cmap=DIVERGING, vmin=-spread, vmax=spread)
@@ -63,7 +64,7 @@ def component(frame: Window, values: np.ndarray, name: str, positive: str) -> di
         f"Offset field: {name}",
         f"Around its median of {middle:+.1f} px; {positive} is positive.",
         uri,
-        f"{name} over the scene: median {middle:+.1f} px, and from {values.min():.1f} to {values.max():.1f} px.",
+        f"{name} over the scene: median {middle:+.1f} px, and from {ground.min():.1f} to {ground.max():.1f} px.",
     )
 
 
@@ -72,7 +73,7 @@ def radius(frame: Window, values: np.ndarray) -> dict:
     with on_scene(frame) as (figure, axes):
         coloured(figure, axes, frame, values, "68 % radius, px", cmap=SEQUENTIAL)
         uri = drawing(figure)
-    low, middle, high = (float(value) for value in np.percentile(values, (0, 50, 100)))
+    low, middle, high = (float(value) for value in np.percentile(_on_ground(values), (0, 50, 100)))
     return described(
         "How far off the map may be",
         "The radius within which the true place lies for two of three places.",
@@ -104,6 +105,12 @@ def support(frame: Window, table: pd.DataFrame, told: float | None) -> dict:
         f"Share of the matches that is kept, in cells of {side:.0f} px: {kept.sum():,} of {len(table):,} in all. "
         f"{far.mean():.0%} of the scene has no kept match within {reach:.0f} px.",
     )
+
+
+def _on_ground(values: np.ndarray) -> np.ndarray:
+    """(N,) those that are not masked; where all are, all."""
+    seen = np.ma.compressed(values)
+    return seen if len(seen) else np.ma.getdata(values).ravel()
 
 
 def _of_images(told: float | None) -> str:
