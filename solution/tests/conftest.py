@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import rasterio
+import torch
 from rasterio.crs import CRS
 from rasterio.transform import Affine
 from rasterio.warp import transform as warp_points
@@ -24,6 +25,14 @@ ORIGIN = (500_000.0, 5_000_000.0)
 """Geographic position of optical index (0, 0): the central meridian of UTM 37N."""
 
 Displacement = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
+
+
+@pytest.fixture(autouse=True)
+def _threads() -> Iterator[None]:
+    """No test leaves another number of threads behind, on which the bytes of what is trained depend."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
 
 
 @dataclass(frozen=True)

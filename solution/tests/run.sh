@@ -10,4 +10,4 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 cd "$root"
 .venv/bin/ruff check solution
 .venv/bin/ruff format --check solution
-exec .venv/bin/python -m pytest --durations=10 "$@"
+exec .venv/bin/python -m pytest --durations=10 --numprocesses=auto --maxprocesses=4 --dist=loadfile "$@"

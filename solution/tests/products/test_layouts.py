@@ -165,7 +165,7 @@ def test_gcps_beside_names_that_no_vrt_can_hold(scene, go, tmp_path):
 
 def test_the_room_that_is_looked_for_counts_overviews_and_the_copying(labelled):
     pair, px = labelled.open(), 160 * 192
-    assert bytes_on_disk(pair, False, False, "contest") == int(0.8 * px)
+    assert bytes_on_disk(pair, False, False, "contest") == int(8 * 0.16 * px)
     # The map as a COG, and meanwhile its plain file and GDAL's overviews; then beside it those of the SAR image
-    assert bytes_on_disk(pair, False, False) == pytest.approx(0.8 * px * 4, abs=1)
-    assert bytes_on_disk(pair, False, True) == pytest.approx(0.8 * px * 4 / 3 + 1 * px * 4, abs=1)
+    assert bytes_on_disk(pair, False, False) == pytest.approx(8 * 0.16 * px * 4, abs=1)
+    assert bytes_on_disk(pair, False, True) == pytest.approx(8 * 0.16 * px * 4 + 1 * px * 4 / 3, abs=1)
