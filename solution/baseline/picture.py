@@ -15,10 +15,10 @@ from solution.baseline.heatmap import gaussian, peak
 from solution.baseline.keypoints import heatmaps
 from solution.baseline.network import NETWORKS
 from solution.baseline.training import BASELINE
-from solution.core.artefact import atomic_path
 from solution.core.devices import torch_device
 from solution.core.errors import InputError
 from solution.core.outputs import check_outputs
+from solution.core.writing import atomic_path
 from solution.data.scene import ScenePair
 from solution.training.stages import config_of, load_stage
 

@@ -10,7 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from solution import __version__
 from solution.batch.table import OUTCOMES, Row, totals
-from solution.core.artefact import write_text
+from solution.core.writing import write_text
 
 _TEMPLATE = Path(__file__).with_name("index.html.jinja")
 _NUMBERS = (

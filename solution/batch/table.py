@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from solution.core.artefact import write_bytes, write_text
+from solution.core.writing import write_bytes, write_text
 from solution.field.verdict import EXIT_CODES, WORDS
 
 PENDING, BAD_INPUT, ERROR, LOST = "pending", "bad input", "error", "lost"

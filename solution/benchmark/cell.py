@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from solution.benchmark.methods import METHODS, Task
-from solution.core.artefact import write_text
 from solution.core.errors import InputError
+from solution.core.writing import write_text
 from solution.data.scene import open_pair, without_labels
 from solution.scoring import score
 

@@ -22,7 +22,7 @@ from solution.core import artefact, environment
 from solution.core.code import PACKAGE
 from solution.core.errors import InputError
 from solution.core.outputs import check_folder
-from solution.core.writing import scratch_folder
+from solution.core.writing import scratch_folder, write_text
 from solution.data.scene import ScenePair
 from solution.teams.team import held_out_by_split, unseen_by
 
@@ -98,7 +98,7 @@ def run(plan: Plan, fresh: bool, say: Callable[[str], None]) -> Cells:
             found.setdefault(pair.name, {})[name] = answer
             kept.setdefault(pair.name, {})[name] = answer
             if not finished:
-                artefact.write_text(results, json.dumps(kept, indent=1, allow_nan=False) + "\n")
+                write_text(results, json.dumps(kept, indent=1, allow_nan=False) + "\n")
     return found
 
 

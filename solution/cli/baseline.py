@@ -141,8 +141,8 @@ def baseline_report(
     fitted to the labels."""
     from solution.baseline import report, teams
     from solution.benchmark.scenes import labelled
-    from solution.core.artefact import write_text
     from solution.core.outputs import check_outputs
+    from solution.core.writing import write_text
     from solution.scoring import score_tables
 
     check_outputs([json_file], [])

@@ -34,8 +34,8 @@ def score(
 
     Ends with code 1 where a map is missing or gets no finite score.
     """
-    from solution.core.artefact import write_text
     from solution.core.outputs import check_outputs
+    from solution.core.writing import write_text
     from solution.scoring import score as scorer
     from solution.scoring import score_tables
 

@@ -163,8 +163,8 @@ def surface_evaluate(
     picture: Path | None = typer.Option(None, help="PNG of the confusion matrix."),
 ) -> None:
     """Accuracy, F1 by class, macro F1 and confusion matrix of the classifier on labelled patches."""
-    from solution.core.artefact import write_text
     from solution.core.outputs import PICTURES, check_outputs, check_suffix
+    from solution.core.writing import write_text
 
     check_suffix(picture, PICTURES, "a picture")
     check_outputs([json_file, picture], [patches, weights])
@@ -197,8 +197,8 @@ def surface_compare(
 ) -> None:
     """Blocked cross-validation of the network, a random forest on patch statistics, and the commonest class, all
     trained on the same parts."""
-    from solution.core.artefact import write_text
     from solution.core.outputs import check_folder, check_outputs
+    from solution.core.writing import write_text
     from solution.surface import comparison
     from solution.surface.network import SurfaceConfig
 

@@ -130,9 +130,9 @@ def translate_evaluate(
 ) -> None:
     """PSNR and SSIM on held-out pairs, by class, beside two trivial baselines taken from the training part (without a
     split: from the pairs themselves)."""
-    from solution.core.artefact import write_text
     from solution.core.outputs import PICTURES, check_outputs, check_suffix
     from solution.core.progress import step_progress
+    from solution.core.writing import write_text
     from solution.data import registered
     from solution.products import translation_report
     from solution.proposers.translator.training import write_grid

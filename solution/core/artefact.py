@@ -17,9 +17,7 @@ from safetensors.numpy import save
 
 from solution.core import artefact
 from solution.core.errors import InputError
-from solution.core.writing import atomic_path as atomic_path
 from solution.core.writing import write_bytes
-from solution.core.writing import write_text as write_text
 
 WORK = ".work"
 """Name of the folder, beside results, that holds unfinished work and what is kept between runs."""

@@ -22,10 +22,10 @@ from rich.console import Console
 from rich.filesize import decimal
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-from solution.core.artefact import write_text
 from solution.core.errors import InputError
 from solution.core.outputs import check_folder
 from solution.core.refusals import refusal
+from solution.core.writing import write_text
 from solution.data.unpacking import Advance, check_disk
 from solution.data.unpacking import unpack as unpack
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from solution.core import artefact
 from solution.core.errors import InputError
+from solution.core.writing import write_text
 from solution.data.naming import FOLDS as FOLDS
 from solution.data.naming import SPLIT as SPLIT
 from solution.data.scene import ScenePair
@@ -92,7 +92,7 @@ def read_split(path: Path) -> pd.DataFrame:
 
 def write_split(table: pd.DataFrame, path: Path) -> None:
     """Write a split whole or not at all."""
-    artefact.write_text(path, table[list(COLUMNS)].to_csv(index=False, lineterminator="\n"))
+    write_text(path, table[list(COLUMNS)].to_csv(index=False, lineterminator="\n"))
 
 
 def _whole_groups(sizes: dict[str, int]) -> dict[str, int]:

@@ -17,8 +17,8 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from solution.core import artefact
 from solution.core.errors import InputError
+from solution.core.writing import write_text
 
 PARTS = ("train", "val", "test")
 COLUMNS = ("id", "class", "part")
@@ -210,7 +210,7 @@ def write_parts(table: pd.DataFrame, path: Path, replace: bool) -> bool:
             return False
         if not replace:
             raise InputError(f"{path}: holds another split; pass --replace to overwrite it, or another --out")
-    artefact.write_text(path, text)
+    write_text(path, text)
     return True
 
 

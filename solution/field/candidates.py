@@ -27,8 +27,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from scipy.spatial import cKDTree
 
-from solution.core.artefact import atomic_path
 from solution.core.errors import InputError
+from solution.core.writing import atomic_path
 from solution.data.tiepoints import TiePoints
 
 GIVEN = "given"

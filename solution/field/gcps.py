@@ -25,7 +25,7 @@ from solution.core.errors import InputError
 from solution.core.names import is_utf8
 from solution.core.outputs import VRTS, check_suffix
 from solution.core.writing import write_bytes
-from solution.data.frame import indices, reproject_points
+from solution.data.frame import crs_of, indices, reproject_points
 from solution.data.opening import located, open_raster
 from solution.data.scene import ScenePair
 from solution.data.validity import has_mask
@@ -165,7 +165,7 @@ def _pixels(fit: Fit, pair: ScenePair, xy: np.ndarray) -> np.ndarray:
     """(N, 2) where the SAR image shows the ground at the centres of optical pixels (N, 2), in its px from its corner."""
     seen = _positions(pair, xy + fit.shift_at(xy) + pair.centre_offset_px)
     with open_raster(pair.sar) as dataset:
-        return indices(dataset, reproject_points(seen, pair.crs, dataset.crs or dataset.gcps[1]))
+        return indices(dataset, reproject_points(seen, pair.crs, crs_of(dataset)))
 
 
 def _document(

@@ -7,10 +7,10 @@ import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from solution.core.artefact import is_whole, write_text
+from solution.core.artefact import is_whole
 from solution.core.errors import InputError
 from solution.core.outputs import check_outputs
-from solution.core.writing import atomic_path, together
+from solution.core.writing import atomic_path, together, write_text
 from solution.products.outputs import Outputs, say_stale
 
 _COPIED = ("map", "candidates", "uncertainty", "warped_sar")
@@ -27,7 +27,7 @@ def copy(files: Outputs, report: Mapping, out: Path, inputs: Iterable[Path]) -> 
     Raises:
         InputError: a place that cannot be written to, or a file that is gone or changed since.
     """
-    new = Outputs.of(out, False, False)
+    new = Outputs.of(out)
     described = {name: facts for name, facts in report["files"].items() if name in _COPIED}
     if new.map.resolve() == files.map.resolve():
         return new.map

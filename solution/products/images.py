@@ -123,7 +123,7 @@ def _copy(
     """Write what `read` gives for strips: values (bands, h, w), and a mask (h, w), 0 where there is no data, or None."""
     path = place.folder / f"{kind}.tif"
     layout = {"driver": "GTiff", "tiled": True, "blockxsize": _TILE, "blockysize": _TILE, "bigtiff": "if_safer"}
-    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), new_raster(path, **layout, **profile) as target:
+    with new_raster(path, **layout, **profile) as target:
         if colours is not None:
             target.dataset.colorinterp = colours
         for top in range(0, profile["height"], _ROWS):
@@ -131,5 +131,5 @@ def _copy(
             values, mask = read(window)
             target.write(values, window=window)
             if mask is not None:
-                target.dataset.write_mask(mask, window=window)
+                target.write_mask(mask, window=window)
     return path

@@ -11,7 +11,7 @@ import numpy as np
 from solution.core import geometry
 from solution.core.geometry import Window
 from solution.core.outputs import RASTERS, check_outputs, check_suffix
-from solution.data.frame import positions, reproject_points
+from solution.data.frame import crs_of, positions, reproject_points
 from solution.data.opening import open_raster
 from solution.data.scene import ScenePair, open_pair
 from solution.field.warped_sar import check_resampling, write_warped_sar
@@ -61,7 +61,7 @@ def places_of_sar(pair: ScenePair, shift: WindowedRaster, xy: np.ndarray) -> np.
     beyond the optical image, and where the map folds.
     """
     with open_raster(pair.sar) as sar:
-        geo = reproject_points(positions(sar, xy + 0.5), sar.crs or sar.gcps[1], pair.crs)
+        geo = reproject_points(positions(sar, xy + 0.5), crs_of(sar), pair.crs)
     seen = geometry.apply(np.linalg.inv(pair.transform), geo) - 0.5 - pair.centre_offset_px
     out = np.full(xy.shape, np.nan)
     known = np.isfinite(seen).all(axis=1)

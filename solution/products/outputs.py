@@ -9,16 +9,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from solution.core.artefact import file_facts, is_whole, read_noted, write_text
+from solution.core.artefact import file_facts, is_whole, read_noted
 from solution.core.outputs import check_outputs
-from solution.core.writing import Together, together
+from solution.core.writing import Together, together, write_text
 from solution.data.scene import ScenePair
 from solution.field import candidates, gcps, offset_map, rasters, warped_sar
 from solution.field.shiftfield import Fit
 from solution.products import stac
-from solution.products.page.making import MOST_BYTES, write_page
-from solution.products.page.marking import is_page, made_of
-from solution.products.page.sources import Sources
+from solution.products.page.marking import MOST_BYTES, is_page, made_of
 from solution.products.tiepoints import files
 
 _TIEPOINTS = "tiepoints_"
@@ -63,7 +61,12 @@ class Outputs:
 
     @classmethod
     def of(
-        cls, out: Path, warped_sar: bool, uncertainty: bool, tiepoints: Sequence[str] = (), **more: object
+        cls,
+        out: Path,
+        warped_sar: bool = False,
+        uncertainty: bool = False,
+        tiepoints: Sequence[str] = (),
+        **more: object,
     ) -> Outputs:
         """Those of a map's path.
 
@@ -141,7 +144,7 @@ class Outputs:
             facts = {**facts, "files": described}
             if self.wants_page:
                 sigma = new.at(self.sigma) if "uncertainty" in written else None
-                write_page(self.page, Sources(facts, new.at(self.map), new.at(self.table), sigma, pair))
+                self._write_page(facts, new.at(self.map), new.at(self.table), sigma, pair)
             if self.wants_item:
                 stac.write_item(self.item, pair, facts)
             write_text(self.report, json.dumps(facts, indent=1) + "\n")
@@ -183,33 +186,29 @@ class Outputs:
             written["gcps"] = self.gcps
         return written
 
-    def renew_page(self, pair: ScenePair, facts: Mapping) -> bool:
-        """Write the page of a finished prediction, where it is asked for and not there, or made from something else.
-
-        Args:
-            facts: the report.
-
-        Returns:
-            Whether it was written.
-        """
-        if not self.wants_page or is_page(self.page, made_of(facts)):
-            return False
-        sigma = self.sigma if "uncertainty" in facts["files"] and self.sigma.is_file() else None
-        write_page(self.page, Sources(facts, self.map, self.table, sigma, pair))
-        return True
-
-    def described_names(self) -> dict[str, Path]:
-        """Where those files lie that the page is made from, by their names in the report."""
-        return {"map": self.map, "candidates": self.table, "uncertainty": self.sigma}
-
-    def add_item(self, report: Mapping, pair: ScenePair) -> None:
-        """Write the STAC Item of a finished prediction where it is asked for and not there.
+    def renew(self, report: Mapping, pair: ScenePair, say: Callable[[str], None] = print) -> None:
+        """Write what shows a finished prediction and is asked for, where it is not there or shows something else: the
+        page, and the STAC Item.
 
         Raises:
             InputError: the disk refuses it.
         """
+        if self.wants_page and not is_page(self.page, made_of(report)):
+            sigma = self.sigma if "uncertainty" in report["files"] and self.sigma.is_file() else None
+            self._write_page(report, self.map, self.table, sigma, pair)
+            say(f"{self.page}: written")
         if self.wants_item and not stac.describes(self.item, report["key"]):
             stac.write_item(self.item, pair, report)
+
+    def _write_page(self, facts: Mapping, offset_map: Path, table: Path, sigma: Path | None, pair: ScenePair) -> None:
+        from solution.products.page.making import write_page  # with what draws; most predictions need none of it
+        from solution.products.page.sources import Sources
+
+        write_page(self.page, Sources(facts, offset_map, table, sigma, pair))
+
+    def described_names(self) -> dict[str, Path]:
+        """Where those files lie that the page is made from, by their names in the report."""
+        return {"map": self.map, "candidates": self.table, "uncertainty": self.sigma}
 
     def beside(self) -> list[Path]:
         """What an earlier run left beside the map by its own report: the report too, but not the map, nor tie-points that

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from solution.core.artefact import atomic_path
 from solution.core.errors import InputError
 from solution.core.geometry import Window
 from solution.core.outputs import PICTURES, check_outputs, check_suffix
+from solution.core.writing import atomic_path
 from solution.data.scene import ScenePair
 from solution.products.reading import read_map
 

@@ -64,7 +64,7 @@ class Prediction:
 
     def report(self) -> dict:
         """What the report beside the map says."""
-        return read_noted(Outputs.of(self.map_path, False, False).report)
+        return read_noted(Outputs.of(self.map_path).report)
 
 
 def predict_pair(
@@ -95,9 +95,7 @@ def predict_pair(
     key = _key(pair, settings, judges)
     before = files.finished(key)
     if before:
-        if files.renew_page(pair, before):
-            say(f"{files.page}: written")
-        files.add_item(before, pair)
+        files.renew(before, pair, say)
         return Prediction(
             files.map, before["verdict"], f"{files.map}: up to date, skipped; its verdict is {before['verdict']}", True
         )

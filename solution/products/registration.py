@@ -54,7 +54,7 @@ class Registration:
     @classmethod
     def of(cls, pair: ScenePair, path: Path, place: Place) -> Registration:
         """What a prediction of a pair left at `path`; `place` is a folder that is needed as long as this is."""
-        return cls(Path(path), read_noted(Outputs.of(path, False, False).report), pair, place)
+        return cls(Path(path), read_noted(Outputs.of(path).report), pair, place)
 
     def __repr__(self) -> str:
         height, width = self.shape
@@ -197,4 +197,4 @@ class Registration:
 
     @property
     def _outputs(self) -> Outputs:
-        return Outputs.of(self.path, False, False)
+        return Outputs.of(self.path)

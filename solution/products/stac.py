@@ -19,7 +19,8 @@ from rasterio.warp import transform_geom
 
 from solution import __version__
 from solution.core import geometry
-from solution.core.artefact import read_noted, write_text
+from solution.core.artefact import read_noted
+from solution.core.writing import write_text
 from solution.data.opening import open_raster
 from solution.data.scene import ScenePair
 from solution.field.rasters import COG

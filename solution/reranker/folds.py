@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from solution.core import artefact
 from solution.core.code import code_digest
 from solution.core.errors import InputError
+from solution.core.writing import atomic_path, write_text
 from solution.data.finding import discover
 from solution.data.scene import ScenePair, without_labels
 from solution.field import candidates, fitting
@@ -81,7 +82,7 @@ def train_folds(
         say(f"reranker {team.name}: {line(reports[team.name])}")
     base = _trained([*of_fold_teams, *shared], -1, folds / BASE, config)
     say(f"reranker {BASE}: trained on {', '.join(base.manifest.trained_on)}")
-    artefact.write_text(folds / REPORT, json.dumps(reports, indent=1) + "\n")
+    write_text(folds / REPORT, json.dumps(reports, indent=1) + "\n")
     save_figure(folds / FIGURE, reports)
     return reports
 
@@ -180,7 +181,7 @@ class _LabelledTables:
             features = pq.read_table(kept).to_pandas()
         else:
             features = candidate_features(pair, table, table["error_px"].notna().to_numpy())
-            with artefact.atomic_path(kept) as temporary:
+            with atomic_path(kept) as temporary:
                 pq.write_table(pa.Table.from_pandas(features, preserve_index=False), temporary)
         return Labelled.of(table, features, pair.tiepoints(), pair.shape)
 

@@ -23,8 +23,9 @@ from scipy.optimize import minimize
 from scipy.spatial import cKDTree
 from scipy.special import expit, log_expit
 
-from solution.core.artefact import Manifest, atomic_path, digest, write_text
+from solution.core.artefact import Manifest, digest
 from solution.core.errors import InputError
+from solution.core.writing import atomic_path, write_text
 from solution.data.scene import ScenePair
 from solution.data.tiepoints import TiePoints
 from solution.field import candidates

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from solution.core.artefact import atomic_path
+from solution.core.writing import atomic_path
 from solution.reranker.features import FAMILIES
 from solution.reranker.model import Labelled, Reranker
 

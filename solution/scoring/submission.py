@@ -8,8 +8,8 @@ import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
-from solution.core.artefact import atomic_path
 from solution.core.errors import InputError
+from solution.core.writing import atomic_path
 
 FOLDER = "solution"
 """That the contest's zip holds the maps in."""

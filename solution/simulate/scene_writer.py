@@ -13,11 +13,11 @@ import numpy as np
 import rasterio
 from rasterio import Affine
 
-from solution.core.artefact import file_facts, is_whole, read_noted, write_text
+from solution.core.artefact import file_facts, is_whole, read_noted
 from solution.core.code import code_digest
 from solution.core.errors import InputError
 from solution.core.outputs import check_outputs
-from solution.core.writing import together
+from solution.core.writing import together, write_text
 from solution.data import naming
 from solution.data.raster_writing import new_raster
 from solution.data.tiepoints import TIEPOINT_COLUMNS

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from rich.table import Table
 
-from solution.core.artefact import atomic_path
+from solution.core.writing import atomic_path
 from solution.surface import LETTERS, NAMES
 
 

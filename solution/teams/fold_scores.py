@@ -12,9 +12,9 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from solution.core import artefact
 from solution.core.errors import InputError
 from solution.core.geometry import affine_of_shifts
+from solution.core.writing import write_text
 from solution.data.scene import ScenePair
 from solution.field import candidates, fitting
 from solution.proposers.every import NAMES
@@ -62,7 +62,7 @@ def score_folds(pairs: Sequence[ScenePair], split: pd.DataFrame, folds: Path) ->
         raise InputError(
             f"{folds / SCORES}: there is no labelled scene to score; pass a folder that holds AA_tiepoints_NAME.csv"
         )
-    artefact.write_text(folds / SCORES, json.dumps(result, indent=1) + "\n")
+    write_text(folds / SCORES, json.dumps(result, indent=1) + "\n")
     return result
 
 

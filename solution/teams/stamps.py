@@ -7,7 +7,8 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from solution.core.artefact import WORK, file_facts, file_hash, is_whole, read_noted, write_text
+from solution.core.artefact import WORK, file_facts, file_hash, is_whole, read_noted
+from solution.core.writing import write_text
 from solution.data.scene import ScenePair
 
 

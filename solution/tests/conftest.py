@@ -337,6 +337,16 @@ def _tiepoints(
     return table[inside]
 
 
+@pytest.fixture
+def worked(tmp_path) -> ScenePair:
+    """The images of the worked number in the package's docstring: 0.5 m and 1 m, one origin; optical (10, 20) is SAR
+    (6, 9), and (30, 40) is (17, 21) with a shift of (4, 2)."""
+    for name, gsd, bands, shape in (("o.tif", 0.5, 3, (64, 80)), ("s.tif", 1.0, 1, (32, 40))):
+        values = np.full((bands, *shape), 9, np.uint8)
+        write_raster(tmp_path / name, values, Affine(gsd, 0, ORIGIN[0], 0, -gsd, ORIGIN[1]), "EPSG:32637")
+    return open_pair(tmp_path / "o.tif", tmp_path / "s.tif")
+
+
 def retag(path: Path) -> None:
     """Other bytes with the same pixels."""
     with rasterio.open(path, "r+", IGNORE_COG_LAYOUT_BREAK="YES") as dataset:

@@ -16,8 +16,6 @@ from solution.products.page.marking import ASSETS, made_of, write_marked
 from solution.products.page.sources import Sources, without_sigma
 from solution.products.reading import read_map, read_radius
 
-MOST_BYTES = 6_000_000
-"""That a page takes, about, whatever the scene."""
 _FIELD_PX = 320  # longer side of the fields as they are drawn
 _FIGURES = (
     "fit",

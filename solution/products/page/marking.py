@@ -18,6 +18,8 @@ _TAIL_BYTES = 200
 _FOLDER = Path(__file__).parent
 ASSETS = tuple(_FOLDER / name for name in ("page.html", "page.css", "page.js"))
 """Template, look and behaviour of the page."""
+MOST_BYTES = 6_000_000
+"""That a page takes, about, whatever the scene."""
 
 
 def made_of(facts: Mapping) -> str:

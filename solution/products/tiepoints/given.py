@@ -48,7 +48,7 @@ class Given:
         """Raises `InputError` where there is no such file."""
         check_file(path)
         if path.suffix.lower() in RASTERS:
-            report = Outputs.of(path, False, False).report
+            report = Outputs.of(path).report
         else:
             stem = path.stem.removesuffix(".tiepoints")  # what was exported knows its images too
             named = path.name.removesuffix(_CANDIDATES) if path.name.endswith(_CANDIDATES) else stem
@@ -94,7 +94,7 @@ class Given:
         """
         if not self.is_map:
             return _table(self.path, pair)
-        files = Outputs.of(self.path, False, False)
+        files = Outputs.of(self.path)
         described = self.noted.get("files") or {}
         if not from_map and is_whole(files.table, described.get("candidates")):
             if is_whole(self.path, described.get("map")):

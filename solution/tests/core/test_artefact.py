@@ -12,6 +12,7 @@ from safetensors.numpy import save_file
 from solution.core import artefact
 from solution.core.artefact import Manifest
 from solution.core.errors import InputError
+from solution.core.writing import atomic_path, write_text
 
 MANIFEST = Manifest(
     "flow", 1, ("02_train_01", "03_train_01"), {"lr": 1e-3, "levels": (4, 2)}, seed=7, versions={"torch": "2"}
@@ -55,8 +56,8 @@ def test_the_guard_refuses_scenes_that_were_trained_on():
 
 def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path):
     path = tmp_path / "score.json"
-    artefact.write_text(path, "old")
-    with pytest.raises(RuntimeError), artefact.atomic_path(path) as temporary:
+    write_text(path, "old")
+    with pytest.raises(RuntimeError), atomic_path(path) as temporary:
         temporary.write_text("half")
         raise RuntimeError
     assert path.read_text() == "old"
@@ -64,7 +65,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path):
 
 
 def test_the_temporary_name_keeps_the_suffix_and_the_folder(tmp_path):
-    with artefact.atomic_path(tmp_path / "map.tif") as temporary:
+    with atomic_path(tmp_path / "map.tif") as temporary:
         assert temporary.suffix == ".tif" and temporary.parent == tmp_path
         temporary.write_bytes(b"x")
     assert (tmp_path / "map.tif").read_bytes() == b"x"

@@ -22,12 +22,8 @@ SECOND = [30, 40, 4, 2]
 
 
 @pytest.fixture
-def pair(tmp_path) -> ScenePair:
-    """0.5 m and 1 m, one origin: optical (10, 20) and SAR (6, 9), (30, 40) and (17, 21)."""
-    for name, gsd, bands, shape in (("o.tif", 0.5, 3, (64, 80)), ("s.tif", 1.0, 1, (32, 40))):
-        values = np.full((bands, *shape), 9, np.uint8)
-        write_raster(tmp_path / name, values, Affine(gsd, 0, EAST, 0, -gsd, NORTH), "EPSG:32637")
-    return open_pair(tmp_path / "o.tif", tmp_path / "s.tif")
+def pair(worked) -> ScenePair:
+    return worked
 
 
 def read(path: Path, text: str, pair: ScenePair) -> list[list[float]]:

@@ -291,7 +291,7 @@ def test_a_picture_is_drawn(registered, tmp_path):
 
 
 def test_the_files_of_a_map_have_one_beginning(tmp_path):
-    assert (Outputs.of(tmp_path / "a.tif", False, False).stem, Outputs.of(tmp_path / "a.tiff", False, False).stem) == (
+    assert (Outputs.of(tmp_path / "a.tif").stem, Outputs.of(tmp_path / "a.tiff").stem) == (
         "a",
         "a.tiff",
     )

@@ -187,7 +187,7 @@ def test_predict_writes_it_adds_it_to_a_finished_map_and_takes_an_old_one_away(s
 
 
 def test_somebody_elses_item_beside_the_map_stays(tmp_path):
-    files = Outputs.of(tmp_path / "map.tif", False, False)
+    files = Outputs.of(tmp_path / "map.tif")
     files.report.write_text(json.dumps({"key": "k1", "files": {}}))
     files.item.write_text(json.dumps({"properties": {"registration:key": "k2"}}))
     assert files.beside() == [files.report]

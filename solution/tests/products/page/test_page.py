@@ -10,8 +10,7 @@ import pytest
 from solution.field import candidates
 from solution.field.held_out import FOLDS, HeldOut, hold_out
 from solution.products.page import chips, statistics
-from solution.products.page.making import MOST_BYTES
-from solution.products.page.marking import is_page
+from solution.products.page.marking import MOST_BYTES, is_page
 from solution.tests.products.page.conftest import SHAPE, text_of
 
 

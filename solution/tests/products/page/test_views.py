@@ -15,7 +15,7 @@ from solution.data.scene import open_pair
 from solution.products.page import chips, views
 from solution.products.page.canvas import plain
 from solution.products.page.encoding import DRAWING_BYTES, drawing, photo
-from solution.products.page.making import MOST_BYTES
+from solution.products.page.marking import MOST_BYTES
 from solution.products.page.sources import Sources
 from solution.products.reading import read_map
 from solution.tests.conftest import write_raster

@@ -54,7 +54,7 @@ def predicted(tmp_path) -> Predicted:
     fit, table = fitting.fit(table, pair.shape, pair.gsd_m)
     out = tmp_path / "map.tif"
     facts = {"key": "k", "verdict": "ok", "inputs": pair.inputs()}
-    Outputs.of(out, False, False).write(fit, table, pair, facts, lambda _: None)
+    Outputs.of(out).write(fit, table, pair, facts, lambda _: None)
     assert (table["outlier"] != "").sum() == 6 and len(table) == 99
     return Predicted(scene, out, table)
 
@@ -248,7 +248,7 @@ def test_a_new_map_takes_tie_points_of_the_old_one_away_unless_somebody_worked_o
     wanted.write(fit, table, pair, {}, said.append)
     csv, pts, elsewhere = wanted.tiepoints
     csv.write_text(csv.read_text() + "1,1,1,1\n")
-    Outputs.of(predicted.map, False, False).write(fit, table, pair, {}, said.append)
+    Outputs.of(predicted.map).write(fit, table, pair, {}, said.append)
     assert said[-1] == f"{pts}: removed, made beside an older map"
     assert csv.exists() and elsewhere.exists() and not pts.exists()
 

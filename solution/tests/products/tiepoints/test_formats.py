@@ -41,15 +41,6 @@ def table_of(pair: ScenePair, xy: object, shift: object, **columns: object) -> p
 
 
 @pytest.fixture
-def worked(tmp_path) -> ScenePair:
-    """The images of the worked number in the package's docstring: 0.5 m and 1 m, one origin."""
-    for name, gsd, bands, shape in (("o.tif", 0.5, 3, (64, 80)), ("s.tif", 1.0, 1, (32, 40))):
-        values = np.full((bands, *shape), 9, np.uint8)
-        write_raster(tmp_path / name, values, Affine(gsd, 0, EAST, 0, -gsd, NORTH), "EPSG:32637")
-    return open_pair(tmp_path / "o.tif", tmp_path / "s.tif")
-
-
-@pytest.fixture
 def written(worked, tmp_path) -> Path:
     """The worked tie-point, optical (10, 20) and SAR (6, 9), in every format; and one that the fit set aside."""
     table = table_of(worked, [[10, 20], [30, 40]], [[2, -2], [5, 5]], outlier=["", "gate"], confidence=[0.5, 0.25])
