@@ -26,7 +26,7 @@ def simulate(
     seed: int = typer.Option(0, min=0, help="Everything follows from it."),
     preset: str = typer.Option(
         "mixed",
-        help="Landscape and sensors: gaziantep, city, suburb, village, farmland, mountain, coarse, coast, or mixed.",
+        help="Landscape and sensors: gaziantep, city, suburb, village, farmland, mountain, coarse, coast, longwave, or mixed.",
     ),
     click_noise: float = typer.Option(4.0, min=0.0, metavar="PX", help="Root mean square error of the tie-points."),
     sar_dtype: str = typer.Option("uint8", help="uint8, uint16 or float32."),

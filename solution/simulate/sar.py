@@ -8,7 +8,7 @@ band-limited by the aperture, which also gives bright points their sidelobes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -18,6 +18,7 @@ from solution.simulate.ground import GroundCells
 from solution.simulate.materials import DB_TO_POWER, Material
 from solution.simulate.noise import hash01
 from solution.simulate.optical import BLOCK, CellWindow
+from solution.simulate.presets import Preset
 from solution.simulate.sensors import Displacement, Grids, SceneViews
 from solution.simulate.sight import horizon, shift_slices
 
@@ -57,12 +58,14 @@ class SarLook:
     material_db: tuple[float, ...]
 
 
-def draw_look(rng: np.random.Generator) -> SarLook:
-    """One-look spotlight images most often, multi-looked ones too."""
+def draw_look(rng: np.random.Generator, landscape: Preset) -> SarLook:
+    """One-look spotlight images most often, multi-looked ones too; or what the landscape's own sensor gives."""
     material_db = rng.normal(0, 2.0, len(Material))
     material_db[Material.TREE] = rng.normal(-2.5, 3.0)
     material_db[Material.ROOF_METAL] = rng.normal(0, 4.0)
-    return SarLook(
+    for material, departure_db in landscape.material_db.items():
+        material_db[material] += departure_db
+    drawn = SarLook(
         looks=int(rng.choice((1, 2, 3, 4), p=(0.55, 0.2, 0.1, 0.15))),
         band=(float(rng.uniform(0.6, 0.95)), float(rng.uniform(0.6, 0.95))),
         taper=float(rng.uniform(0.1, 0.9)),
@@ -76,6 +79,7 @@ def draw_look(rng: np.random.Generator) -> SarLook:
         gamma=float(rng.uniform(0.75, 1.0)),
         material_db=tuple(material_db.tolist()),
     )
+    return replace(drawn, **landscape.sar_look)
 
 
 @dataclass(frozen=True)

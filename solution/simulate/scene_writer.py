@@ -93,7 +93,7 @@ def build_scene(size: tuple[int, int], seed: int, preset: str, sar_dtype: str = 
     photo, seen = _photograph(ground, slots, displacement, grids, views, rng[5], rng[6])
     collapse(ground, rng[7].uniform(*landscape.collapsed), rng[7])
     park_vehicles(ground, views.cell_m, slots, rng[7].uniform(0.3, 0.9), rng[7])
-    look = sar.draw_look(rng[8])
+    look = sar.draw_look(rng[8], landscape)
     power = sar.accumulate(ground, displacement, views, look)
     total, raised = sar.intensity(power, grids, views)
     image = sar.quantise(sar.speckle(total, views, look, rng[8]), look, sar_dtype)

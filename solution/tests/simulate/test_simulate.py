@@ -12,7 +12,7 @@ import rasterio
 
 from solution.core.errors import InputError
 from solution.data import finding
-from solution.simulate import optical, presets, sar, sensors, statistics
+from solution.simulate import materials, optical, presets, sar, sensors, statistics
 from solution.simulate import scene_writer as writer
 from solution.simulate.ground import GroundCells
 from solution.simulate.materials import Material, encode_db
@@ -122,7 +122,7 @@ def test_both_images_show_a_beacon_where_the_truth_says():
     for x, y in beacons:
         ground.backscatter[y - 1 : y + 2, x - 1 : x + 2], ground.colour[y - 1 : y + 2, x - 1 : x + 2] = 220, 250
     photo, _ = optical.render(ground, displacement, grids, views, optical.draw_look(rng), rng)
-    radar, _ = sar.intensity(sar.accumulate(ground, displacement, views, sar.draw_look(rng)), grids, views)
+    radar, _ = sar.intensity(sar.accumulate(ground, displacement, views, sar.draw_look(rng, preset)), grids, views)
     scene = writer.SimulatedScene(
         views, grids, displacement, photo, radar, np.zeros((512, 640), np.uint8), np.zeros((0, 2))
     )
@@ -152,7 +152,9 @@ def test_layover_falls_towards_the_radar_and_shadow_away_from_it(radar):
     ground, footprint = _one_building()
     views = _views(radar=radar)
     _, displacement = _flat(ground.height.shape)
-    power = sar.accumulate(ground, displacement, views, sar.draw_look(np.random.default_rng(0)))
+    power = sar.accumulate(
+        ground, displacement, views, sar.draw_look(np.random.default_rng(0), presets.PRESETS["city"])
+    )
     centre, direction = _centroid(footprint), np.array(radar)
     along = (_centroid(power.raised) - centre) @ direction
     full = 10.0 * views.layover_per_m / views.cell_m
@@ -165,7 +167,9 @@ def test_layover_falls_towards_the_radar_and_shadow_away_from_it(radar):
 def test_a_wall_facing_the_radar_is_the_brightest_line_and_stands_at_its_foot():
     ground, _ = _one_building()
     _, displacement = _flat(ground.height.shape)
-    look = dataclasses.replace(sar.draw_look(np.random.default_rng(0)), window_db=-30.0, bounce_db=18.0)
+    look = dataclasses.replace(
+        sar.draw_look(np.random.default_rng(0), presets.PRESETS["city"]), window_db=-30.0, bounce_db=18.0
+    )
     power = sar.accumulate(ground, displacement, _views(), look)
     profile = power.total[112:144].mean(axis=0)
     assert abs(int(profile.argmax()) - 147) <= 1
@@ -211,7 +215,9 @@ def test_masks_hold_every_class_in_sane_shares(written):
 
 @pytest.mark.parametrize("looks", [1, 4])
 def test_speckle_keeps_the_mean_and_has_the_contrast_of_its_looks(looks):
-    look = dataclasses.replace(sar.draw_look(np.random.default_rng(0)), looks=looks, floor_db=-60.0)
+    look = dataclasses.replace(
+        sar.draw_look(np.random.default_rng(0), presets.PRESETS["city"]), looks=looks, floor_db=-60.0
+    )
     detected = sar.speckle(np.full((400, 400), 2.0, np.float32), _views(), look, np.random.default_rng(1))
     assert detected.mean() == pytest.approx(2.0, rel=0.05)
     assert detected.std() / detected.mean() == pytest.approx(looks**-0.5, rel=0.1)
@@ -258,7 +264,7 @@ def test_hashes_are_uniform():
 @pytest.mark.parametrize(("dtype", "kind"), [("uint8", np.uint8), ("uint16", np.uint16), ("float32", np.float32)])
 def test_amplitude_keeps_its_order_and_leaves_zero_to_missing_data(dtype, kind):
     detected = np.linspace(0, 4, 90_000, dtype=np.float32).reshape(300, 300)
-    out = sar.quantise(detected, sar.draw_look(np.random.default_rng(0)), dtype)
+    out = sar.quantise(detected, sar.draw_look(np.random.default_rng(0), presets.PRESETS["city"]), dtype)
     assert out.dtype == kind and out.min() > 0 and (np.diff(out.ravel().astype(np.float64)) >= 0).all()
 
 
@@ -280,3 +286,14 @@ def test_plan_names_every_scene_once_within_two_digits():
         names = [name for name, _ in writer.plan(count, 3)]
         assert len(set(names)) == count and all(len(name.split("_")[0]) == 2 for name in names)
         assert len({seed for _, seed in writer.plan(count, 3)}) == count
+
+
+def test_a_sensor_of_its_own_kind_sees_trees_above_roofs_and_leaves_the_other_presets_as_they_were():
+    usual, own = (sar.draw_look(np.random.default_rng(3), presets.PRESETS[name]) for name in ("suburb", "longwave"))
+    tree, roof = materials.Material.TREE, materials.Material.ROOF_TILE
+    contrast = [look.material_db[tree] - look.material_db[roof] for look in (usual, own)]
+    assert contrast[1] - contrast[0] == pytest.approx(16.0)
+    assert (own.looks, own.band) == (8, (0.4, 0.4)) and usual == sar.draw_look(
+        np.random.default_rng(3), presets.PRESETS["city"]
+    )
+    assert all(presets.choose("mixed", draw) is not presets.PRESETS["longwave"] for draw in np.linspace(0, 0.999, 50))
