@@ -116,11 +116,9 @@ class AdaptedTrunk(nn.Module):
         found = found.permute(0, 3, 1, 2) if self.plan.channels_last else found
         if reduction == stride:
             return found
+        cells = max(1, stride // reduction)
+        means = F.avg_pool2d(found, cells, ceil_mode=True) if cells > 1 else found
+        scale = cells * reduction / stride
         return F.interpolate(
-            found,
-            scale_factor=reduction / stride,
-            mode="bilinear",
-            align_corners=False,
-            recompute_scale_factor=False,
-            antialias=reduction < stride,
+            means, scale_factor=scale, mode="bilinear", align_corners=False, recompute_scale_factor=False
         )

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from solution.proposers.encoder import terratorch_trunk, timm_trunk
 from solution.proposers.encoder.adapted import AdaptedTrunk, Plan
-from solution.proposers.encoder.trunk_weights import PACKAGES
 
-_LITE_CHANNELS = {2: 16, 4: 24, 8: 40, 16: 112}
-"""Stride -> channels of the maps of EfficientNet-Lite0 to Lite2, the finest first, as timm's network gives them."""
+_SHIPPED = "tf_efficientnet_lite0"
+_SHIPPED_CHANNELS = {2: 16, 4: 24, 8: 40, 16: 112}
+"""Stride -> channels of its maps, the finest first, as timm gives them."""
 
 
 def bare_trunk(name: str, strides: tuple[int, ...]) -> nn.Module:
@@ -49,10 +49,10 @@ def _maker(name: str) -> ModuleType:
 
 
 def _plan(name: str, strides: tuple[int, ...]) -> Plan:
-    if name not in PACKAGES:
+    if name != _SHIPPED:
         return _maker(name).plan_of(name, strides)
     # Known, so that no prediction with shipped weights pays for finding it out
-    layers = tuple(list(_LITE_CHANNELS).index(stride) for stride in strides)
-    channels = tuple(_LITE_CHANNELS[stride] for stride in strides)
+    layers = tuple(list(_SHIPPED_CHANNELS).index(stride) for stride in strides)
+    channels = tuple(_SHIPPED_CHANNELS[stride] for stride in strides)
     half = (0.5, 0.5, 0.5)
     return Plan(layers, tuple(range(len(strides))), strides, channels, strides[-1], half, half)
