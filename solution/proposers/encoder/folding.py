@@ -41,7 +41,8 @@ def fold(trunk: nn.Module) -> int:
         for back in undo:
             back()
         pairs = []
-    trunk.to(memory_format=torch.channels_last)
+    if all(each.ndim != 5 for each in trunk.parameters()):  # torch knows channels last for images, or for volumes
+        trunk.to(memory_format=torch.channels_last)
     return len(pairs)
 
 

@@ -67,7 +67,8 @@ def plan_of(name: str, strides: tuple[int, ...]) -> Plan:
     Raises:
         InputError: TerraTorch is not installed, has no such backbone, or one that is no transformer of the two families.
     """
-    with torch.random.fork_rng(devices=[]), torch.device("meta"):
+    # TerraMind reads numbers while it is built, which the meta device has none of
+    with torch.random.fork_rng(devices=[]), torch.device("meta" if _has_class_token(name) else "cpu"):
         model = _registered(name)
     channels = list(model.out_channels)
     patch = next(_side(module.patch_size) for module in model.modules() if hasattr(module, "patch_size"))

@@ -1,0 +1,40 @@
+"""Trunks beside each other through the command line."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from solution.benchmark import trunks
+from solution.proposers.encoder.trunk import bare_trunk
+from solution.tests.handmade import GradientDirections
+
+
+def test_a_row_counts_the_trunk_and_judges_only_what_has_learned(run, trained, tmp_path):
+    code, out, err = run("trunks", trained.data, "--trunk", "test_resnet", "--size", 128, "--device", "cpu")
+    assert code == 0, err
+    (row,) = [line.split() for line in out.splitlines() if line.startswith("test_resnet ")]
+    parameters = sum(each.numel() for each in bare_trunk("test_resnet", (4, 8, 16)).parameters())
+    assert row[:3] == ["test_resnet", "chance", f"{parameters / 1e6:.2f}"] and len(row) == 5
+    assert all(float(figure) > 0 for figure in row[3:])
+
+
+@pytest.mark.slow
+def test_heads_are_judged_on_labelled_scenes(run, trained):
+    head = trained.folds / "0" / "coarse.safetensors"
+    code, out, err = run("trunks", trained.data, "--coarse", head, "--size", 128, "--device", "cpu")
+    assert code == 0, err
+    (row,) = [line.split() for line in out.splitlines() if line.startswith("tf_efficientnet_lite0 ")]
+    errors = [float(figure) for figure in row[5:]]
+    assert len(errors) == 3 and errors[2] == pytest.approx((errors[0] + errors[1]) / 2, abs=0.011)
+
+
+def test_the_error_is_that_of_the_field_in_px(make_scene):
+    scene = make_scene(shape=(320, 384), sar_gsd=(0.5, 0.5), displacement=(24.0, -16.0))
+    make = GradientDirections(8)
+    assert trunks._error_px(scene.open(), make, torch.device("cpu")) < 2.5
+
+
+def test_a_side_that_no_trunk_takes(run):
+    code, _, err = run("trunks", "--trunk", "test_resnet", "--size", 1000, "--device", "cpu")
+    assert code == 2 and err == "error: --size 1000: is no multiple of 32 px; pass 1024, say\n"
