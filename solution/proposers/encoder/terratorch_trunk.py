@@ -106,7 +106,7 @@ def converted(tensors: Mapping[str, Tensor], backbone: Backbone, path: Path) -> 
 def _registered(name: str) -> nn.Module:
     if importlib.util.find_spec("terratorch") is None:
         raise InputError(
-            f"trunk {name}: TerraTorch is not installed; install it with: pip install --requirement requirements-terratorch.txt"
+            f"trunk {name}: TerraTorch is missing; pip install -r requirements-terratorch.txt"  # short: it is quoted
         )
     from terratorch import BACKBONE_REGISTRY
 

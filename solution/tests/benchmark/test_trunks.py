@@ -10,10 +10,16 @@ from solution.proposers.encoder.trunk import bare_trunk
 from solution.tests.handmade import GradientDirections
 
 
+def row_of(trunk: str, out: str) -> list[str]:
+    """The cells of the only line of a table that begins with a trunk's name."""
+    (row,) = [cells for line in out.splitlines() if (cells := line.split())[:1] == [trunk]]
+    return row
+
+
 def test_a_row_counts_the_trunk_and_judges_only_what_has_learned(run, trained, tmp_path):
     code, out, err = run("trunks", trained.data, "--trunk", "test_resnet", "--size", 128, "--device", "cpu")
     assert code == 0, err
-    (row,) = [line.split() for line in out.splitlines() if line.startswith("test_resnet ")]
+    row = row_of("test_resnet", out)
     parameters = sum(each.numel() for each in bare_trunk("test_resnet", (4, 8, 16)).parameters())
     assert row[:3] == ["test_resnet", "chance", f"{parameters / 1e6:.2f}"] and len(row) == 5
     assert all(float(figure) > 0 for figure in row[3:])
@@ -24,7 +30,7 @@ def test_heads_are_judged_on_labelled_scenes(run, trained):
     head = trained.folds / "0" / "coarse.safetensors"
     code, out, err = run("trunks", trained.data, "--coarse", head, "--size", 128, "--device", "cpu")
     assert code == 0, err
-    (row,) = [line.split() for line in out.splitlines() if line.startswith("tf_efficientnet_lite0 ")]
+    row = row_of("tf_efficientnet_lite0", out)
     errors = [float(figure) for figure in row[5:]]
     assert len(errors) == 3 and errors[2] == pytest.approx((errors[0] + errors[1]) / 2, abs=0.011)
 

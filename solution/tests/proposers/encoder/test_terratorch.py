@@ -46,7 +46,7 @@ def noise(*size: int) -> torch.Tensor:
 @pytest.mark.parametrize("name", [PRITHVI, TERRAMIND])
 def test_without_terratorch_one_sentence_says_what_to_install(monkeypatch, name):
     monkeypatch.setattr(terratorch_trunk.importlib.util, "find_spec", lambda _: None)
-    with pytest.raises(InputError, match=f"^trunk {name}: TerraTorch is not installed; .*requirements-terratorch.txt"):
+    with pytest.raises(InputError, match=f"^trunk {name}: TerraTorch is missing; .*requirements-terratorch.txt"):
         terratorch_trunk.plan_of.__wrapped__(name, STRIDES)
 
 
