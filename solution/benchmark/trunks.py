@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,8 +14,11 @@ from rich import box
 from rich.table import Table
 from torch import Tensor
 
+from solution.core.artefact import digest, file_hash, read_noted
+from solution.core.code import code_digest
 from solution.core.devices import torch_device
 from solution.core.errors import InputError
+from solution.core.writing import write_text
 from solution.data.scene import ScenePair, without_labels
 from solution.proposers.coarse.network import CoarseFeatures, CoarseHead
 from solution.proposers.coarse.settings import CoarseConfig
@@ -33,6 +37,7 @@ _CAPTION = (
     "px: mean error at the tie-points of the joint field by these frozen maps and oriented gradients; none by chance."
 )
 _BATCHES = 3
+_RESULTS = "trunks.json"
 
 
 @dataclass(frozen=True)
@@ -55,7 +60,26 @@ class Row:
     errors_px: Mapping[str, float] = field(default_factory=dict)
 
 
-def of_trunk(name: str, pairs: Sequence[ScenePair], side_px: int, device: str) -> Row:
+@dataclass(frozen=True)
+class Comparison:
+    """What all trunks are held against.
+
+    Attributes:
+        pairs: labelled.
+        side_px: of the image that is timed.
+        device: as ``--device``.
+        out: folder that keeps the errors of scenes, for a run that goes on after a killed one.
+        say: gets one line per scene and per trunk.
+    """
+
+    pairs: Sequence[ScenePair]
+    side_px: int
+    device: str
+    out: Path
+    say: Callable[[str], None]
+
+
+def of_trunk(name: str, comparison: Comparison) -> Row:
     """A frozen trunk with a head that changes nothing; with weights by chance, and no errors, where no package has them.
 
     Raises:
@@ -64,12 +88,14 @@ def of_trunk(name: str, pairs: Sequence[ScenePair], side_px: int, device: str) -
     packaged = name in PACKAGES
     torch.manual_seed(0)
     head = CoarseHead(replace(CoarseConfig(), trunk=name, holds_trunk=not packaged)).eval()
-    return _measured(head, "package" if packaged else "chance", pairs if packaged else (), side_px, device)
+    if not packaged:
+        return _measured(head, "chance", replace(comparison, pairs=()), "")
+    return _measured(head, "package", comparison, PACKAGES[name][2])
 
 
-def of_head(path: Path, pairs: Sequence[ScenePair], side_px: int, device: str) -> Row:
+def of_head(path: Path, comparison: Comparison) -> Row:
     """A trained head, with the trunk that it was trained on. Raises `InputError` for other weights."""
-    return _measured(load_family(COARSE, [path]), str(path), pairs, side_px, device)
+    return _measured(load_family(COARSE, [path]), str(path), comparison, file_hash(path))
 
 
 def table(rows: Sequence[Row]) -> Table:
@@ -88,17 +114,37 @@ def table(rows: Sequence[Row]) -> Table:
     return shown
 
 
-def _measured(head: CoarseHead, weights: str, pairs: Sequence[ScenePair], side_px: int, device: str) -> Row:
+def _measured(head: CoarseHead, weights: str, comparison: Comparison, hashed: str) -> Row:
+    side_px = comparison.side_px
     if side_px % 32:
         raise InputError(f"--size {side_px}: is no multiple of 32 px; pass 1024, say")
-    trunk, place = head.config.trunk, torch_device(device)
+    trunk, place = head.config.trunk, torch_device(comparison.device)
     coarse = CoarseFeatures(head.frozen().to(place), head.to(place))
     config = FlowConfig()
     encoder = Encoder(trunk, config.width, config.feature_channels).eval()
     parameters = sum(each.numel() for each in encoder.trunk.parameters()) / 1e6
     encoder.fold()
     times = [_seconds(make, side_px, place) for make in (coarse.sar, encoder.to(place).sar)]
-    return Row(trunk, weights, parameters, *times, {pair.name: _error_px(pair, coarse, place) for pair in pairs})
+    comparison.say(f"{trunk}, {weights}: {times[0]:.2f} and {times[1]:.2f} s/MP")
+    return Row(trunk, weights, parameters, *times, _errors_px(comparison, coarse, place, [trunk, hashed]))
+
+
+def _errors_px(comparison: Comparison, coarse: CoarseFeatures, device: torch.device, facts: list[str]) -> dict:
+    """Scene -> mean error; what is finished is kept.
+
+    Args:
+        facts: what the features depend on.
+    """
+    found, path, code = {}, comparison.out / _RESULTS, code_digest(_error_px)
+    for number, pair in enumerate(comparison.pairs, 1):
+        key = digest([*facts, pair.fingerprint(), file_hash(pair.tiepoints_csv), code, comparison.device])
+        kept = read_noted(path)
+        if key not in kept:
+            kept[key] = round(_error_px(pair, coarse, device), 4)
+            write_text(path, json.dumps(kept, indent=1) + "\n")
+        found[pair.name] = kept[key]
+        comparison.say(f"{facts[0]}: {number} of {len(comparison.pairs)}: {pair.name}: {kept[key]:.2f} px")
+    return found
 
 
 @torch.inference_mode()

@@ -160,19 +160,19 @@ def trunks(
     ),
     coarse: list[Path] = typer.Option([], help="Also this trained head, with its trunk; may be given again."),
     size: int = typer.Option(1024, min=128, help="Side of the image that is timed, px."),
+    out: Path = typer.Option(Path("runs/trunks"), help="Gets trunks.json; a killed run goes on there."),
     device: Device = "auto",
 ) -> None:
     """Compare pretrained networks as trunks: their parameters, their time, and how well their frozen maps alone find the
     fields of labelled scenes."""
     from solution.benchmark import scenes
     from solution.benchmark import trunks as compared
+    from solution.core.outputs import check_folder
     from solution.scoring import score_tables
 
-    pairs = scenes.labelled(folders or [])
-    rows = []
+    check_folder(out)
+    comparison = compared.Comparison(scenes.labelled(folders or []), size, device, out, say)
     names = trunk or ([] if coarse else compared.TRUNKS)
-    for measure, named in ((compared.of_trunk, names), (compared.of_head, coarse)):
-        for one in named:
-            rows.append(measure(one, pairs, size, device))
-            say(f"{one}: {rows[-1].coarse_s:.2f} s/MP")
+    rows = [compared.of_trunk(name, comparison) for name in names]
+    rows += [compared.of_head(path, comparison) for path in coarse]
     score_tables.show(compared.table(rows), [])

@@ -16,8 +16,13 @@ def row_of(trunk: str, out: str) -> list[str]:
     return row
 
 
-def test_a_row_counts_the_trunk_and_judges_only_what_has_learned(run, trained, tmp_path):
-    code, out, err = run("trunks", trained.data, "--trunk", "test_resnet", "--size", 128, "--device", "cpu")
+@pytest.fixture
+def options(tmp_path):
+    return "--device", "cpu", "--out", tmp_path / "trunks"
+
+
+def test_a_row_counts_the_trunk_and_judges_only_what_has_learned(run, trained, options):
+    code, out, err = run("trunks", trained.data, "--trunk", "test_resnet", "--size", 128, *options)
     assert code == 0, err
     row = row_of("test_resnet", out)
     parameters = sum(each.numel() for each in bare_trunk("test_resnet", (4, 8, 16)).parameters())
@@ -26,13 +31,16 @@ def test_a_row_counts_the_trunk_and_judges_only_what_has_learned(run, trained, t
 
 
 @pytest.mark.slow
-def test_heads_are_judged_on_labelled_scenes(run, trained):
+def test_heads_are_judged_on_labelled_scenes_and_kept(run, trained, options, monkeypatch):
     head = trained.folds / "0" / "coarse.safetensors"
-    code, out, err = run("trunks", trained.data, "--coarse", head, "--size", 128, "--device", "cpu")
+    code, out, err = run("trunks", trained.data, "--coarse", head, "--size", 128, *options)
     assert code == 0, err
     row = row_of("tf_efficientnet_lite0", out)
     errors = [float(figure) for figure in row[5:]]
     assert len(errors) == 3 and errors[2] == pytest.approx((errors[0] + errors[1]) / 2, abs=0.011)
+    monkeypatch.setattr(trunks, "Search", lambda *_, **__: pytest.fail("a finished scene was measured again"))
+    code, out, err = run("trunks", trained.data, "--coarse", head, "--size", 128, *options)
+    assert code == 0 and row_of("tf_efficientnet_lite0", out)[5:] == row[5:], err
 
 
 def test_the_error_is_that_of_the_field_in_px(make_scene):
@@ -41,6 +49,6 @@ def test_the_error_is_that_of_the_field_in_px(make_scene):
     assert trunks._error_px(scene.open(), make, torch.device("cpu")) < 2.5
 
 
-def test_a_side_that_no_trunk_takes(run):
-    code, _, err = run("trunks", "--trunk", "test_resnet", "--size", 1000, "--device", "cpu")
+def test_a_side_that_no_trunk_takes(run, options):
+    code, _, err = run("trunks", "--trunk", "test_resnet", "--size", 1000, *options)
     assert code == 2 and err == "error: --size 1000: is no multiple of 32 px; pass 1024, say\n"
