@@ -145,3 +145,34 @@ def verdicts(
     settings = Settings(folds, device, proposing=Proposing(sources=tuple(source)))
     found = judged.run(scenes.labelled([data]), settings, out, say)
     score_tables.show(judged.table(found), [])
+
+
+@app.command(
+    epilog=examples(
+        "trunks",
+        "trunks data/train --trunk tf_efficientnet_lite0 --coarse folds/base/coarse.safetensors",
+    ),
+)
+def trunks(
+    folders: list[Path] = typer.Argument(None, metavar="[DATA_DIR ...]", help="Folders of labelled scenes."),
+    trunk: list[str] = typer.Option(
+        [], help="Only this network, of timm or terratorch:NAME; may be given again. Default: some of timm."
+    ),
+    coarse: list[Path] = typer.Option([], help="Also this trained head, with its trunk; may be given again."),
+    size: int = typer.Option(1024, min=128, help="Side of the image that is timed, px."),
+    out: Path = typer.Option(Path("runs/trunks"), help="Gets trunks.json; a killed run goes on there."),
+    device: Device = "auto",
+) -> None:
+    """Compare pretrained networks as trunks: their parameters, their time, and how well their frozen maps alone find the
+    fields of labelled scenes."""
+    from solution.benchmark import scenes
+    from solution.benchmark import trunks as compared
+    from solution.core.outputs import check_folder
+    from solution.scoring import score_tables
+
+    check_folder(out)
+    comparison = compared.Comparison(scenes.labelled(folders or []), size, device, out, say)
+    names = trunk or ([] if coarse else compared.TRUNKS)
+    rows = [compared.of_trunk(name, comparison) for name in names]
+    rows += [compared.of_head(path, comparison) for path in coarse]
+    score_tables.show(compared.table(rows), [])

@@ -84,6 +84,20 @@ Tiepoints = Annotated[
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N.", rich_help_panel=ADVANCED)]
 TrainingDevice = Annotated[str, typer.Option(help="auto, cpu, cuda (all GPUs), cuda:N.")]
+Trunk = Annotated[
+    str | None,
+    typer.Option(
+        help="Pretrained network that the features come from: a name of timm, or terratorch:NAME. Default: that of the"
+        " weights to start from, or tf_efficientnet_lite0."
+    ),
+]
+TrunkWeights = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE | none",
+        help="Its weights, a safetensors file, or none: begin with chance. Default: those of the package that has them.",
+    ),
+]
 Steps = Annotated[int | None, typer.Option(help="Optimisation steps instead of the configured number.")]
 Smoke = Annotated[bool, typer.Option("--smoke", help="Seconds instead of hours; the result is worthless.")]
 Replace = Annotated[bool, typer.Option("--replace", help="Overwrite artefacts made with other settings, data or code.")]

@@ -24,6 +24,8 @@ from solution.cli.shared import (
     Steps,
     Team,
     TrainingDevice,
+    Trunk,
+    TrunkWeights,
     console,
     examples,
     say,
@@ -42,7 +44,7 @@ app = typer.Typer()
     "train-base",
     epilog=examples(
         "train-base --pairs pairs --simulated scenes",
-        "train-base --stage coarse --simulated scenes --device cuda",
+        "train-base --stage coarse --simulated scenes --trunk tf_efficientnet_lite1 --device cuda",
     ),
 )
 def train_base(
@@ -55,6 +57,8 @@ def train_base(
     folds: Path = typer.Option(FOLDS, show_default=FOLDS_SHOWN, help="The artefact goes into base/ below it."),
     init: InitOrChance = None,
     init_weights: InitWeights = None,
+    trunk: Trunk = None,
+    trunk_weights: TrunkWeights = None,
     translator: Path | None = typer.Option(
         None, help="Matcher: translator through which a part of the SAR tiles goes."
     ),
@@ -78,6 +82,7 @@ def train_base(
         config, init = config.official(), _published(init_weights, folds)
     elif init is not None:
         config = stages.sized_like(config, chosen, init)
+    chosen, config = stages.with_trunk(chosen, config, trunk, trunk_weights, init)
     sources = shared_images(simulated, pairs, exclude)
     say(
         run.train_stage(chosen, sources, config, folds / BASE / chosen.file, -1, 0, folds / WORK, init, device, replace)
@@ -131,6 +136,8 @@ def _add_training(family: str, what: str) -> None:
         exclude: Exclude = [],
         folds: Folds = FOLDS,
         init: Init = None,
+        trunk: Trunk = None,
+        trunk_weights: TrunkWeights = None,
         team: Team = [],
         device: TrainingDevice = "auto",
         steps: Steps = None,
@@ -145,6 +152,7 @@ def _add_training(family: str, what: str) -> None:
         stage = {"coarse": stages.COARSE, "flow": stages.FLOW}[family]
         start = init or _base(stage, folds, smoke)
         config = stages.chosen_config(stage, steps, smoke, fine_tune=start is not None)
+        stage, config = stages.with_trunk(stage, config, trunk, trunk_weights, start)
         shared = partial(shared_images, simulated, pairs, exclude)
         scenes = scenes_and_split(folder, folds)
         training.train_teams(lambda _: stage, *scenes, folds, config, shared, start, device, replace, say, team)

@@ -117,7 +117,7 @@ class Networks:
     def __init__(self, device: torch.device) -> None:
         self.device = device
         self._voices: dict[tuple[Voice, str], torch.nn.Module] = {}
-        self._frozen: dict[str, torch.nn.Module] = {}
+        self._frozen: dict[tuple[str, Voice | None], torch.nn.Module] = {}
 
     def of(self, voice: Voice, family: str) -> torch.nn.Module:
         """A voice's network of a family, by that family's name; ready to predict and nothing else."""
@@ -132,12 +132,11 @@ class Networks:
     def coarse(self, voice: Voice) -> CoarseFeatures:
         """A voice's coarse features."""
         from solution.proposers.coarse.network import CoarseFeatures
-        from solution.proposers.encoder.frozen import FrozenMaps
 
         head = self.of(voice, COARSE.name)
-        trunk = head.config.trunk
+        trunk = (head.config.trunk, voice if head.config.holds_trunk else None)
         if trunk not in self._frozen:
-            self._frozen[trunk] = FrozenMaps(trunk).to(self.device)
+            self._frozen[trunk] = head.frozen().to(self.device)
         return CoarseFeatures(self._frozen[trunk], head)
 
 

@@ -8,29 +8,40 @@ not what the training images look like.
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from solution.proposers.coarse.settings import CoarseConfig
-from solution.proposers.encoder.frozen import FrozenMaps, map_channels
+from solution.proposers.encoder.frozen import FrozenMaps, frozen_channels, frozen_trunk
+from solution.proposers.encoder.trunk_weights import load_weights
 
 _SCALE = 20.0  # by which mean correlations, in [-1, 1], become logits before any training
 _INPUT_SCALE = 0.5  # of the standardised maps that the head reads
 
 
 class CoarseHead(nn.Module):
-    """A correction of the frozen trunk's maps for each modality."""
+    """A correction of the frozen trunk's maps for each modality; it may hold the trunk, but never works with it."""
 
     def __init__(self, config: CoarseConfig) -> None:
         super().__init__()
         self.config = config
-        channels = map_channels(config.trunk)
+        channels = frozen_channels(config.trunk)
         self.coarsest = channels[-1]
         self.optical = self._layers(sum(channels), config.hidden)
         self.sar = self._layers(sum(channels), config.hidden)
         self.sharpness = nn.Parameter(torch.full((len(config.windows_blocks),), math.log(_SCALE)))
+        self.trunk = frozen_trunk(config.trunk).requires_grad_(False) if config.holds_trunk else None
+
+    def start(self, weights: Path) -> None:
+        """Put a file of weights into the trunk that is held. Raises `InputError` where it does not fit."""
+        load_weights(self.trunk, self.config.trunk, weights)
+
+    def frozen(self) -> FrozenMaps:
+        """The maps that it corrects. Raises `InputError` where the trunk is not held and its package is missing."""
+        return FrozenMaps(self.config.trunk, self.trunk)
 
     def _layers(self, maps: int, hidden: int) -> nn.Sequential:
         layers = nn.Sequential(

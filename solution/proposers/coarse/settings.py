@@ -14,14 +14,15 @@ class CoarseConfig(TileConfig):
     """The coarse features' head, beside what `TileConfig` says of tiles and optimisation (AdamW, one cycle).
 
     Attributes:
-        trunk: timm encoder that stays frozen, see `encoder.trunk`.
+        trunk: name of the network that stays frozen, see `encoder.trunk`.
+        holds_trunk: whether the frozen trunk lies with the head's weights, because no package has it.
         hidden: channels of the head's hidden layer.
         radius_cells: search radius in training, in cells of the frozen trunk's maps.
         windows_blocks: odd sides, in blocks, of the windows over which the features answer for themselves in training.
         label_sigma_cells: standard deviation of the soft target around the true displacement, in cells.
     """
 
-    SIZES: ClassVar[tuple[str, ...]] = ("trunk", "hidden")
+    SIZES: ClassVar[tuple[str, ...]] = ("trunk", "holds_trunk", "hidden")
 
     tile_px: int = 256
     magnify: tuple[float, float] = (-0.7, 0.5)
@@ -29,6 +30,7 @@ class CoarseConfig(TileConfig):
     learning_rate: float = 1e-3
     warmup_steps: int = 50
     trunk: str = "tf_efficientnet_lite0"
+    holds_trunk: bool = False
     hidden: int = 128
     radius_cells: int = 8
     windows_blocks: tuple[int, ...] = (1, 3, 5)

@@ -52,7 +52,7 @@ def place_loss(
 
 
 class CoarseModule(lightning.LightningModule):
-    """The Lightning step around `CoarseHead`. The frozen trunk is no part of what is trained, averaged or saved."""
+    """The Lightning step around `CoarseHead`. The frozen trunk at work is no part of what is trained, averaged or saved."""
 
     manual = False
     precision_cuda = "32-true"
@@ -63,9 +63,12 @@ class CoarseModule(lightning.LightningModule):
         self.save_hyperparameters({"config": asdict(config)})
         self.config = config
         self.net = CoarseHead(config)
-        self._frozen = [FrozenMaps(config.trunk)]  # in a list, lest it be registered
+        # In a list, lest it be registered; a trunk that the net holds gets its weights later
+        self._frozen: list[FrozenMaps] = [] if config.holds_trunk else [self.net.frozen()]
 
     def _loss(self, sample: dict[str, Tensor], stage: str) -> Tensor:
+        if not self._frozen:
+            self._frozen.append(self.net.frozen())
         features = CoarseFeatures(self._frozen[0].to(self.device), self.net)
         loss, near = place_loss(features, self.net.sharpness, sample, self.config)
         if not torch.isfinite(loss).all():

@@ -6,13 +6,16 @@ texture at another). A pyramid takes the trunk's maps of 16, 8 and 4 px together
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from solution.proposers.encoder.cells import STRIDE_PX, faded
 from solution.proposers.encoder.folding import fold
-from solution.proposers.encoder.trunk import bare_trunk, centred, load_imagenet
+from solution.proposers.encoder.trunk import bare_trunk, centred, map_channels
+from solution.proposers.encoder.trunk_weights import load_weights
 
 _STRIDES = (4, 8, 16)
 _MEANS_PX = (3, 7, 15)  # sides of the local means that the adapter sees
@@ -43,7 +46,7 @@ class Encoder(nn.Module):
     """Trunk, adapter, and the pyramid back to cells.
 
     Args:
-        trunk: timm's name of the network.
+        trunk: name of the network, see `trunk`.
         width: channels of the pyramid.
         channels: length of a feature vector.
     """
@@ -53,14 +56,14 @@ class Encoder(nn.Module):
         self.name = trunk
         self.trunk = bare_trunk(trunk, _STRIDES)
         self.adapter = SarAdapter()
-        self.laterals = nn.ModuleList(nn.Conv2d(count, width, 1) for count in self.trunk.feature_info.channels())
+        self.laterals = nn.ModuleList(nn.Conv2d(count, width, 1) for count in map_channels(trunk, _STRIDES))
         self.project = nn.Sequential(
             nn.Conv2d(width, width, 3, padding=1), nn.ReLU(inplace=True), nn.Conv2d(width, channels, 1)
         )
 
-    def start(self) -> None:
-        """Begin with the trunk's ImageNet weights. Raises `InputError` where they are missing."""
-        load_imagenet(self.trunk, self.name)
+    def start(self, weights: Path | None = None) -> None:
+        """Begin with the trunk's weights, of a file or its package. Raises `InputError` where they are missing."""
+        load_weights(self.trunk, self.name, weights)
 
     def fold(self) -> None:
         """Make the trunk fast, in evaluation mode; it can be neither trained nor saved any more."""

@@ -6,6 +6,8 @@ per image, which takes away most of what tells the modalities apart, and are rea
 
 from __future__ import annotations
 
+import copy
+
 import cv2
 import numpy as np
 import torch
@@ -14,28 +16,45 @@ from torch.nn import functional as F
 
 from solution.proposers.encoder.cells import faded
 from solution.proposers.encoder.folding import fold
-from solution.proposers.encoder.trunk import bare_trunk, centred, load_imagenet
+from solution.proposers.encoder.trunk import bare_trunk, centred, map_channels
+from solution.proposers.encoder.trunk_weights import load_weights
 
 FROZEN_PX = 8
 """Side of a cell of the frozen maps, px of the level."""
 
-_STRIDES = (8, 16)
+FROZEN_STRIDES = (8, 16)
+"""Of the maps, px of the level."""
+
 _MOST_DEVIATIONS = 3.0
 _DESPECKLE_PX = 5
 
 
-def map_channels(trunk: str) -> list[int]:
+def frozen_channels(trunk: str) -> list[int]:
     """Channels of the maps of a trunk, by its name; those of the coarsest come last."""
-    return bare_trunk(trunk, _STRIDES).feature_info.channels()
+    return map_channels(trunk, FROZEN_STRIDES)
+
+
+def frozen_trunk(trunk: str) -> nn.Module:
+    """A trunk, by its name, as `FrozenMaps` reads it, without weights."""
+    return bare_trunk(trunk, FROZEN_STRIDES)
 
 
 class FrozenMaps(nn.Module):
-    """The trunk's maps with its ImageNet weights. Raises `InputError` where those are missing."""
+    """The maps of a trunk that stays as it is.
 
-    def __init__(self, trunk: str) -> None:
+    Args:
+        trunk: its name.
+        loaded: a `frozen_trunk` with weights, of which a copy is made; None = the ImageNet weights of its package.
+
+    Raises:
+        InputError: there is no such package, or it is not installed.
+    """
+
+    def __init__(self, trunk: str, loaded: nn.Module | None = None) -> None:
         super().__init__()
-        self.trunk = bare_trunk(trunk, _STRIDES)
-        load_imagenet(self.trunk, trunk)
+        self.trunk = frozen_trunk(trunk) if loaded is None else copy.deepcopy(loaded)
+        if loaded is None:
+            load_weights(self.trunk, trunk)
         self.requires_grad_(False).eval()
         fold(self.trunk)
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -130,9 +131,9 @@ class FlowNet(nn.Module):
         self.encoder = Encoder(config.trunk, config.width, config.feature_channels)
         self.head = Head(config)
 
-    def start(self) -> None:
-        """Begin with what the trunk knows. Raises `InputError` where its ImageNet weights are missing."""
-        self.encoder.start()
+    def start(self, weights: Path | None = None) -> None:
+        """Begin with what the trunk knows, by a file or its package. Raises `InputError` where its weights are missing."""
+        self.encoder.start(weights)
 
     def prepare(self) -> None:
         """Make it fast, in evaluation mode; it can be neither trained nor saved any more."""

@@ -14,7 +14,7 @@ class FlowConfig(TileConfig):
     """The direct flow regressor's network, beside what `TileConfig` says of tiles and optimisation (AdamW, one cycle).
 
     Attributes:
-        trunk: timm encoder shared by both modalities, see `encoder.trunk`.
+        trunk: name of the network shared by both modalities, see `encoder.trunk`.
         trunk_rate: its learning rate, as a share of that of the new layers: it shall stay near what it knows.
         width: channels of the feature pyramid.
         feature_channels: length of a feature vector; every feature cell has one.

