@@ -31,6 +31,7 @@ VERBS = (
     "steep",
     "speed",
     "verdicts",
+    "benchmark-tiles",
     "train-base",
     "train-coarse",
     "train-flow",
