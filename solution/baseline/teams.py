@@ -12,9 +12,12 @@ from solution.baseline import UNTRAINED
 from solution.baseline.settings import BaselineConfig
 from solution.baseline.training import BASELINE
 from solution.core import artefact
+from solution.core.devices import Devices
 from solution.core.errors import InputError
+from solution.data.finding import SceneFiles
 from solution.data.scene import ScenePair
 from solution.samples.images import TrainingImage
+from solution.samples.store import ImageStore
 from solution.teams import team, training
 from solution.training.run import train_stage
 from solution.training.stages import config_of
@@ -35,7 +38,7 @@ def train_base(
     images: Sequence[TrainingImage],
     config: BaselineConfig,
     folds: Path,
-    device: str,
+    device: str | Devices,
     replace: bool,
     say: Callable[[str], None],
 ) -> None:
@@ -48,14 +51,15 @@ def train_base(
 
 
 def train_folds(
-    pairs: Sequence[ScenePair],
+    scenes: Sequence[SceneFiles | ScenePair],
     split: pd.DataFrame,
     names: Sequence[str],
     config: BaselineConfig,
     folds: Path,
-    device: str,
+    device: str | Devices,
     replace: bool,
     say: Callable[[str], None],
+    store: ImageStore | None = None,
 ) -> None:
     """Train the folds' teams of these names on labelled scenes; from the base model on, where
     there is one of the same size."""
@@ -65,7 +69,9 @@ def train_folds(
     else:
         start = None
     if names:
-        training.train_teams(lambda _: BASELINE, pairs, split, folds, config, list, start, device, replace, say, names)
+        training.train_teams(
+            lambda _: BASELINE, scenes, split, folds, config, list, start, device, replace, say, names, store
+        )
 
 
 def found(folds: Path) -> dict[str, list[Path]]:

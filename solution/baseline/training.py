@@ -11,15 +11,16 @@ import lightning
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Subset
+from torch.utils.data import DataLoader, Dataset, Subset
 
 from solution.baseline.crops import TiePointCrops
 from solution.baseline.heatmap import balanced_mse, gaussian, peak
 from solution.baseline.network import NETWORKS, BaselineNets
 from solution.baseline.settings import BaselineConfig
+from solution.core.errors import InputError
 from solution.samples.images import TrainingImage
 from solution.training.stage import Samples, Stage
-from solution.training.tile_data import default_workers
+from solution.training.tile_data import dealt, default_workers
 
 
 class CropData(Samples):
@@ -57,16 +58,21 @@ class CropData(Samples):
         epoch = self.trainer.current_epoch
         self._crops.epoch = epoch
         order = np.random.default_rng([self.seed, 2, epoch]).permutation(self._learned)
-        return self._loader(Subset(self._crops, order))
+        batches = dealt(0, len(order), self.config.batch_size, self.trainer)
+        if not batches:
+            raise InputError(
+                f"training: {len(order)} tie-points are less than a batch of {self.config.batch_size}, which several"
+                " devices could share; pass --devices 1 --accumulate 1"
+            )
+        return self._loader(Subset(self._crops, order), batch_sampler=batches)
 
     def val_dataloader(self) -> DataLoader:
-        """Those to watch."""
-        return self._loader(self._watched)
+        """Those to watch, all of them in every process."""
+        return self._loader(self._watched, batch_size=self.config.batch_size)
 
-    def _loader(self, dataset: torch.utils.data.Dataset) -> DataLoader:
-        return DataLoader(
-            dataset, self.config.batch_size, num_workers=default_workers(), pin_memory=torch.cuda.is_available()
-        )
+    def _loader(self, dataset: Dataset, **batches: object) -> DataLoader:
+        workers = default_workers(self.trainer.world_size)
+        return DataLoader(dataset, num_workers=workers, pin_memory=torch.cuda.is_available(), **batches)
 
 
 def _unturned(crops: TiePointCrops) -> TiePointCrops:
@@ -83,6 +89,7 @@ class BaselineModule(lightning.LightningModule):
     """
 
     manual = False
+    partial = False
     precision_cuda = "16-mixed"
     headline = (
         "validation keypoints {val_optical_to_sar_px:.1f} px (optical to SAR) and {val_sar_to_optical_px:.1f} px (SAR to optical)"
@@ -101,7 +108,8 @@ class BaselineModule(lightning.LightningModule):
         loss = torch.stack(losses).sum()
         if not torch.isfinite(loss):
             raise FloatingPointError(f"train: the loss is not finite on tie-points {sample['index'].tolist()}")
-        self.log("train_loss", loss, prog_bar=True, batch_size=len(sample["index"]), on_epoch=True, on_step=False)
+        size = len(sample["index"])
+        self.log("train_loss", loss, prog_bar=True, batch_size=size, on_epoch=True, on_step=False, sync_dist=True)
         return loss
 
     def validation_step(self, sample: dict[str, Tensor], index: int) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from pathlib import Path
 
 import typer
 
@@ -23,6 +25,7 @@ from solution.cli import (
     training,
     translating,
 )
+from solution.core import ranks
 from solution.core.errors import InputError
 from solution.core.refusals import refusals_named
 
@@ -56,6 +59,9 @@ for _name, _topic in {"translate": translating, "baseline": baseline, "surface":
 def main() -> None:
     """Run the verb that the command line names, and end the process with its exit code."""
     stopping.watch()
+    if ranks.is_helper():
+        ranks.end_with_main()
+        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 - as long as the process lasts
     sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be UTF-8
     try:
         with refusals_named():
@@ -64,5 +70,6 @@ def main() -> None:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     except stopping.Stopped as stopped:
-        print(stopped, file=sys.stderr)
+        if not ranks.is_helper():
+            print(stopped, file=sys.stderr)
         sys.exit(stopped.code)

@@ -9,11 +9,16 @@ import typer
 
 from solution.cli.shared import (
     FOLDS,
+    IMAGE_MEMORY_GB,
+    Accumulate,
     Device,
+    DeviceCount,
     Folds,
+    ImageMemory,
     JsonFile,
     Labelled,
     Replace,
+    Shards,
     Smoke,
     SplitAndTeams,
     TeamFolders,
@@ -21,8 +26,9 @@ from solution.cli.shared import (
     examples,
     progress_bars,
     say,
-    scenes_and_split,
     shared_images,
+    training_means,
+    unopened_and_split,
 )
 from solution.core.errors import InputError
 
@@ -56,6 +62,10 @@ def baseline_train(
         help="Of the base model, and of teams that start from chance, instead of the setting's; teams that start from the base take half of them.",
     ),
     device: TrainingDevice = "auto",
+    devices: DeviceCount = None,
+    accumulate: Accumulate = 1,
+    shards: Shards = None,
+    memory: ImageMemory = IMAGE_MEMORY_GB,
     smoke: Smoke = False,
     replace: Replace = False,
 ) -> None:
@@ -65,21 +75,22 @@ def baseline_train(
     What is finished is skipped, a killed run goes on.
     """
     from solution.baseline import settings, teams
+    from solution.core.artefact import WORK
     from solution.core.outputs import check_folder
 
     check_folder(folds)
     config = settings.chosen(setting, device, epochs, smoke)
-    pairs, split = scenes_and_split(folder, folds)
+    on, store = training_means(folds / WORK, device, devices, accumulate, shards, memory)
+    scenes, split = unopened_and_split(folder, folds)
     wanted = teams.chosen(team, split)
     if teams.BASE in wanted and (simulated or team):
         if not simulated:
             raise InputError(
                 "--team base: learns from simulated scenes alone; add --simulated DIR, made with: python -m solution simulate DIR"
             )
-        teams.train_base(shared_images(simulated, [], []), config, folds, device, replace, say)
-    teams.train_folds(
-        pairs, split, [name for name in wanted if name != teams.BASE], config, folds, device, replace, say
-    )
+        teams.train_base(shared_images(store, simulated, [], []), config, folds, on, replace, say)
+    names = [name for name in wanted if name != teams.BASE]
+    teams.train_folds(scenes, split, names, config, folds, on, replace, say, store)
 
 
 @app.command(

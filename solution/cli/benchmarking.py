@@ -8,6 +8,7 @@ import typer
 
 from solution.benchmark import PRESET, SEED
 from solution.cli.shared import FOLDS, Device, SplitAndTeams, examples, say
+from solution.core.errors import InputError
 
 app = typer.Typer()
 
@@ -176,3 +177,32 @@ def trunks(
     rows = [compared.of_trunk(name, comparison) for name in names]
     rows += [compared.of_head(path, comparison) for path in coarse]
     score_tables.show(compared.table(rows), [])
+
+
+@app.command(
+    "benchmark-tiles",
+    epilog=examples(
+        "benchmark-tiles",
+        "benchmark-tiles --number 10 --number 100 --shards none",
+    ),
+)
+def benchmark_tiles(
+    number: list[int] = typer.Option([], min=1, help="Images; may be given again. [default: 10, 1000]"),
+    scenes: int = typer.Option(4, min=1, help="Scenes to simulate, which the images are links to."),
+    size: int = typer.Option(1600, min=256, help="Their side in px."),
+    tiles: int = typer.Option(1000, min=1, help="Tiles to cut of each number of images."),
+    shards: str = typer.Option("made", help="made, or none: tiles are decoded from the images."),
+    out: Path = typer.Option(
+        Path("runs/tiles"), help="Gets the scenes, the links and the shards: 14 GB for 1000 images of 1600 px."
+    ),
+) -> None:
+    """Measure whether training scales in data: tiles a second, seconds to begin, and memory, by the number of images."""
+    from solution.benchmark import tile_speed
+    from solution.core.outputs import check_folder
+    from solution.scoring import score_tables
+
+    if shards not in ("made", "none"):
+        raise InputError(f"--shards {shards}: is neither made nor none")
+    check_folder(out)
+    found = tile_speed.measure(number or tile_speed.NUMBERS, scenes, size, tiles, shards == "made", out, say)
+    score_tables.show(tile_speed.table(found), [])

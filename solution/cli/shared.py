@@ -23,9 +23,11 @@ if TYPE_CHECKING:
     import pandas as pd
     from rich.table import Table
 
+    from solution.core.devices import Devices
     from solution.core.progress import Progress
+    from solution.data.finding import SceneFiles
     from solution.data.scene import ScenePair
-    from solution.samples.images import TrainingImage
+    from solution.samples.store import ImageStore, SomeImage
     from solution.scoring.score import PairScore
 
 console = Console()
@@ -98,6 +100,44 @@ TrunkWeights = Annotated[
         help="Its weights, a safetensors file, or none: begin with chance. Default: those of the package that has them.",
     ),
 ]
+DeviceCount = Annotated[
+    int | None,
+    typer.Option(
+        "--devices",
+        min=1,
+        help="Devices that share every batch, a process each. Default: all GPUs that can share it evenly, or one CPU process.",
+        rich_help_panel=ADVANCED,
+    ),
+]
+Accumulate = Annotated[
+    int,
+    typer.Option(
+        min=1,
+        help="Pieces that a device cuts its share of a batch into and works on one after another, where memory is small.",
+        rich_help_panel=ADVANCED,
+    ),
+]
+Shards = Annotated[
+    str | None,
+    typer.Option(
+        metavar="DIR | none",
+        help="Where decoded images of large data sets are kept between runs, 5.4 bytes a pixel; none: nowhere, tiles are"
+        " decoded when they are needed, which is slow. Default: .work/images beside the weights.",
+        show_default=False,
+        rich_help_panel=ADVANCED,
+    ),
+]
+ImageMemory = Annotated[
+    float,
+    typer.Option(
+        "--memory",
+        min=0,
+        metavar="GB",
+        help="Decoded images that a process holds; data sets that do not fit are read from disk tile by tile.",
+        rich_help_panel=ADVANCED,
+    ),
+]
+IMAGE_MEMORY_GB = 0.5
 Steps = Annotated[int | None, typer.Option(help="Optimisation steps instead of the configured number.")]
 Smoke = Annotated[bool, typer.Option("--smoke", help="Seconds instead of hours; the result is worthless.")]
 Replace = Annotated[bool, typer.Option("--replace", help="Overwrite artefacts made with other settings, data or code.")]
@@ -189,14 +229,25 @@ def examples(*lines: str) -> str:
     return "\n\n".join(["Examples:", *(f"{program} {line}" for line in lines)])
 
 
-def shared_images(simulated: list[Path], pairs: list[Path], exclude: list[str]) -> list[TrainingImage]:
-    """What every team may see, in memory: simulated scenes, and registered pairs but those whose stems are in
-    `exclude`."""
-    from solution.data.finding import discover
-    from solution.samples.images import registered_images, scene_image
+def training_means(
+    work: Path, device: str, devices: int | None, accumulate: int, shards: str | None, memory: float
+) -> tuple[Devices, ImageStore]:
+    """What a training works on, and what hands it its images, by the options; `work` is the work folder."""
+    from solution.core.devices import Devices
+    from solution.samples.store import ImageStore, Keeping
 
-    scenes = [scene_image(pair, place.name) for place in simulated for pair in discover(place)]
-    return scenes + [source for place in pairs for source in registered_images(place, exclude)]
+    folder = None if shards in (None, "none") else Path(shards)
+    keeping = Keeping(round(memory * 1e9), folder, decoded=shards != "none")
+    return Devices(device, devices, accumulate), ImageStore(work, keeping, say)
+
+
+def shared_images(store: ImageStore, simulated: list[Path], pairs: list[Path], exclude: list[str]) -> list[SomeImage]:
+    """What every team may see: simulated scenes, and registered pairs but those whose stems are in `exclude`."""
+    from solution.data.finding import find_scenes
+    from solution.data.registered import find_pairs
+
+    scenes = [image for place in simulated for image in store.scenes(find_scenes(place), place.name)]
+    return scenes + [image for place in pairs for image in store.registered(find_pairs(place, exclude))]
 
 
 def scenes_and_split(folder: Path, folds: Path) -> tuple[list[ScenePair], pd.DataFrame]:
@@ -210,3 +261,12 @@ def scenes_and_split(folder: Path, folds: Path) -> tuple[list[ScenePair], pd.Dat
 
     table = splits.read_split(folds / SPLIT)
     return discover(folder), table
+
+
+def unopened_and_split(folder: Path, folds: Path) -> tuple[list[SceneFiles], pd.DataFrame]:
+    """As `scenes_and_split`; the scenes are not opened, which takes minutes where they are thousands."""
+    from solution.data import folds as splits
+    from solution.data.finding import find_scenes
+
+    table = splits.read_split(folds / SPLIT)
+    return find_scenes(folder), table

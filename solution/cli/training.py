@@ -11,14 +11,19 @@ import typer
 from solution.cli.shared import (
     FOLDS,
     FOLDS_SHOWN,
+    IMAGE_MEMORY_GB,
+    Accumulate,
+    DeviceCount,
     Exclude,
     Folds,
+    ImageMemory,
     Init,
     InitOrChance,
     InitWeights,
     Labelled,
     Pairs,
     Replace,
+    Shards,
     Simulated,
     Smoke,
     Steps,
@@ -31,6 +36,8 @@ from solution.cli.shared import (
     say,
     scenes_and_split,
     shared_images,
+    training_means,
+    unopened_and_split,
 )
 from solution.core.errors import InputError
 
@@ -63,6 +70,10 @@ def train_base(
         None, help="Matcher: translator through which a part of the SAR tiles goes."
     ),
     device: TrainingDevice = "auto",
+    devices: DeviceCount = None,
+    accumulate: Accumulate = 1,
+    shards: Shards = None,
+    memory: ImageMemory = IMAGE_MEMORY_GB,
     steps: Steps = None,
     smoke: Smoke = False,
     replace: Replace = False,
@@ -83,10 +94,9 @@ def train_base(
     elif init is not None:
         config = stages.sized_like(config, chosen, init)
     chosen, config = stages.with_trunk(chosen, config, trunk, trunk_weights, init)
-    sources = shared_images(simulated, pairs, exclude)
-    say(
-        run.train_stage(chosen, sources, config, folds / BASE / chosen.file, -1, 0, folds / WORK, init, device, replace)
-    )
+    on, store = training_means(folds / WORK, device, devices, accumulate, shards, memory)
+    sources = shared_images(store, simulated, pairs, exclude)
+    say(run.train_stage(chosen, sources, config, folds / BASE / chosen.file, -1, 0, folds / WORK, init, on, replace))
 
 
 def _matching_stage(stage: str, translator: Path | None, init_weights: Path | None) -> Stage:
@@ -140,10 +150,15 @@ def _add_training(family: str, what: str) -> None:
         trunk_weights: TrunkWeights = None,
         team: Team = [],
         device: TrainingDevice = "auto",
+        devices: DeviceCount = None,
+        accumulate: Accumulate = 1,
+        shards: Shards = None,
+        memory: ImageMemory = IMAGE_MEMORY_GB,
         steps: Steps = None,
         smoke: Smoke = False,
         replace: Replace = False,
     ) -> None:
+        from solution.core.artefact import WORK
         from solution.core.outputs import check_folder
         from solution.teams import training
         from solution.training import stages
@@ -153,9 +168,10 @@ def _add_training(family: str, what: str) -> None:
         start = init or _base(stage, folds, smoke)
         config = stages.chosen_config(stage, steps, smoke, fine_tune=start is not None)
         stage, config = stages.with_trunk(stage, config, trunk, trunk_weights, start)
-        shared = partial(shared_images, simulated, pairs, exclude)
-        scenes = scenes_and_split(folder, folds)
-        training.train_teams(lambda _: stage, *scenes, folds, config, shared, start, device, replace, say, team)
+        on, store = training_means(folds / WORK, device, devices, accumulate, shards, memory)
+        shared = partial(shared_images, store, simulated, pairs, exclude)
+        scenes = unopened_and_split(folder, folds)
+        training.train_teams(lambda _: stage, *scenes, folds, config, shared, start, on, replace, say, team, store)
 
 
 _add_training("coarse", "the coarse features")
@@ -187,6 +203,10 @@ def train_matcher(
     init_weights: InitWeights = None,
     team: Team = [],
     device: TrainingDevice = "auto",
+    devices: DeviceCount = None,
+    accumulate: Accumulate = 1,
+    shards: Shards = None,
+    memory: ImageMemory = IMAGE_MEMORY_GB,
     steps: Steps = None,
     smoke: Smoke = False,
     replace: Replace = False,
@@ -210,10 +230,10 @@ def train_matcher(
         config, start = config.official(), _published(init_weights, folds)
     elif own:
         config = stages.sized_like(config, stages.MATCHER, start)
-    shared = partial(shared_images, simulated, pairs, exclude)
-    training.train_teams(
-        stage_of, *scenes_and_split(folder, folds), folds, config, shared, start, device, replace, say, team
-    )
+    on, store = training_means(folds / artefact.WORK, device, devices, accumulate, shards, memory)
+    shared = partial(shared_images, store, simulated, pairs, exclude)
+    scenes = unopened_and_split(folder, folds)
+    training.train_teams(stage_of, *scenes, folds, config, shared, start, on, replace, say, team, store)
 
 
 @app.command(
@@ -256,37 +276,41 @@ def train_translator(
     init: Init = None,
     team: Team = [],
     device: TrainingDevice = "auto",
+    devices: DeviceCount = None,
+    accumulate: Accumulate = 1,
+    shards: Shards = None,
+    memory: ImageMemory = IMAGE_MEMORY_GB,
     steps: Steps = None,
     smoke: Smoke = False,
     replace: Replace = False,
 ) -> None:
     """Train the translator of every team on scene tiles in register; finished teams are skipped, a killed run goes
     on."""
+    from solution.core.artefact import WORK
     from solution.core.outputs import check_folder
     from solution.data.registered import parted
-    from solution.samples.images import registered_image
     from solution.teams import training
     from solution.training import stages
 
     def shared() -> list:
-        return [registered_image(pair) for pair in parted(pairs, split, exclude)["train"]] + shared_images(
-            simulated, [], []
-        )
+        return store.registered(parted(pairs, split, exclude)["train"]) + shared_images(store, simulated, [], [])
 
     check_folder(folds)
+    on, store = training_means(folds / WORK, device, devices, accumulate, shards, memory)
     start = init or _base(stages.TRANSLATOR, folds, smoke)
     config = stages.chosen_config(stages.TRANSLATOR, steps, smoke, fine_tune=start is not None)
     training.train_teams(
         lambda _: stages.TRANSLATOR,
-        *scenes_and_split(folder, folds),
+        *unopened_and_split(folder, folds),
         folds,
         config,
         shared,
         start,
-        device,
+        on,
         replace,
         say,
         team,
+        store,
     )
 
 

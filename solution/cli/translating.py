@@ -11,11 +11,16 @@ from rich.console import Console
 
 from solution.cli.shared import (
     FOLDS,
+    IMAGE_MEMORY_GB,
+    Accumulate,
     Device,
+    DeviceCount,
     Exclude,
+    ImageMemory,
     InitOrChance,
     JsonFile,
     ReplaceWeights,
+    Shards,
     Smoke,
     Steps,
     console,
@@ -23,6 +28,7 @@ from solution.cli.shared import (
     progress_bars,
     say,
     shared_images,
+    training_means,
 )
 from solution.core.errors import InputError
 
@@ -87,6 +93,10 @@ def translate_train(
     out: Path = typer.Option(TRANSLATOR, show_default=TRANSLATOR_SHOWN, help="The weights."),
     init: InitOrChance = None,
     device: Device = "auto",
+    devices: DeviceCount = None,
+    accumulate: Accumulate = 1,
+    shards: Shards = None,
+    memory: ImageMemory = IMAGE_MEMORY_GB,
     steps: Steps = None,
     smoke: Smoke = False,
     replace: ReplaceWeights = False,
@@ -95,19 +105,15 @@ def translate_train(
     from solution.core.artefact import WORK
     from solution.core.outputs import check_outputs
     from solution.data.registered import parted
-    from solution.samples.images import registered_image
     from solution.training import run, stages
 
     check_outputs([out], [init, *split])
     parts = parted(folders, split, exclude)
-    sources = [registered_image(pair) for pair in parts["train"]] + shared_images(simulated, [], [])
+    on, store = training_means(out.parent / WORK, device, devices, accumulate, shards, memory)
+    sources = store.registered(parts["train"]) + shared_images(store, simulated, [], [])
     config = stages.chosen_config(stages.TRANSLATOR, steps, smoke, fine_tune=False)
-    watched = [registered_image(pair) for pair in parts["val"]]
-    say(
-        run.train_stage(
-            stages.TRANSLATOR, sources, config, out, -1, 0, out.parent / WORK, init, device, replace, watched
-        )
-    )
+    watched = store.registered(parts["val"])
+    say(run.train_stage(stages.TRANSLATOR, sources, config, out, -1, 0, out.parent / WORK, init, on, replace, watched))
 
 
 @app.command(

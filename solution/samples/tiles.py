@@ -1,4 +1,4 @@
-"""Training tiles: cut out of images in memory with one random matrix for pixels and points, and changed in brightness,
+"""Training tiles: cut out of images with one random matrix for pixels and points, and changed in brightness,
 as a TorchGeo-style dataset.
 
 A tile pair shows an optical tile and the SAR image warped so that a known smooth residual shift is left. The truth is
@@ -8,6 +8,7 @@ already.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -134,7 +135,7 @@ class TilePairs(torch.utils.data.Dataset):
 
 def _weighted(images: list[TrainingImage]) -> tuple[list[TrainingImage], np.ndarray]:
     """Images, and how often each is drawn: a large one more often than a small one, but not in proportion."""
-    weights = np.sqrt([image.sar[0].size for image in images])
+    weights = np.sqrt([math.prod(image.shape) for image in images])
     return images, weights / weights.sum()
 
 

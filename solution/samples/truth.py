@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import cv2
@@ -24,13 +25,21 @@ class TiePointField:
     the tie-points are close enough.
     """
 
-    def __init__(self, xy: np.ndarray, shift: np.ndarray) -> None:
-        """xy (N, 2) optical px, shift (N, 2) apparent px."""
+    def __init__(self, xy: np.ndarray, shift: np.ndarray, growth: np.ndarray | None = None) -> None:
+        """xy (N, 2) optical px, shift (N, 2) apparent px.
+
+        Args:
+            growth: what an earlier cross-validation of the same tie-points found, as `state` tells it.
+        """
         _, first = np.unique(xy, axis=0, return_index=True)
         self._xy, self._shift = xy[np.sort(first)], shift[np.sort(first)]
         self._tree = cKDTree(self._xy)
         self._spline = self._fit(self._xy, self._shift)
-        self._sigma_at_zero, self._sigma_per_px = self._error_growth()
+        self._sigma_at_zero, self._sigma_per_px = self._error_growth() if growth is None else map(float, growth)
+
+    def state(self) -> dict[str, np.ndarray]:
+        """What makes the same field again, without the cross-validation."""
+        return {"xy": self._xy, "shift": self._shift, "growth": np.array([self._sigma_at_zero, self._sigma_per_px])}
 
     @staticmethod
     def _fit(xy: np.ndarray, shift: np.ndarray) -> RBFInterpolator:
@@ -71,13 +80,24 @@ class TiePointField:
 class TruthMapField:
     """Apparent shift from a simulator's exact offset map, kept at 1 / 8 of its resolution."""
 
-    def __init__(self, path: Path, centre_offset_px: np.ndarray) -> None:
+    def __init__(self, cells: np.ndarray, step: np.ndarray, offset: np.ndarray) -> None:
+        """cells (2, h, w) float32 means of index shifts, px; step (2,) px a cell (x, y); offset (2,) apparent less index
+        shift, px."""
+        self._map, self._step, self._offset = cells, step, offset
+
+    @classmethod
+    def of_file(cls, path: Path, centre_offset_px: np.ndarray) -> TruthMapField:
+        """From an offset map. Raises `InputError` as `opening.open_raster`."""
         with open_raster(path) as dataset:
             shape = (-(-dataset.height // _TRUTH_STEP_PX), -(-dataset.width // _TRUTH_STEP_PX))
             # A mean lies at its cell's centre; GDAL's nearest pixel lies half a pixel beyond.
-            self._map = dataset.read([1, 2], out_shape=(2, *shape), resampling=Resampling.average).astype(np.float32)
-            self._step = np.array([dataset.width / shape[1], dataset.height / shape[0]])
-        self._offset = centre_offset_px
+            cells = dataset.read([1, 2], out_shape=(2, *shape), resampling=Resampling.average).astype(np.float32)
+            step = np.array([dataset.width / shape[1], dataset.height / shape[0]])
+        return cls(cells, step, centre_offset_px)
+
+    def state(self) -> dict[str, np.ndarray]:
+        """What makes the same field again."""
+        return {"cells": self._map, "step": self._step, "offset": self._offset}
 
     def shift_at(self, xy: np.ndarray) -> np.ndarray:
         """(N, 2) -> apparent shift (N, 2) px; beyond the border the nearest value."""
@@ -106,3 +126,10 @@ class RegisteredField:
     def sigma_at(self, xy: np.ndarray) -> np.ndarray:
         """(N, 2) -> standard deviation (N,) px."""
         return np.full(len(xy), self._sigma_px)
+
+
+def field_of(state: Mapping[str, np.ndarray]) -> TiePointField | TruthMapField:
+    """The field whose `state` it is."""
+    if "cells" in state:
+        return TruthMapField(state["cells"], state["step"], state["offset"])
+    return TiePointField(state["xy"], state["shift"], state["growth"])

@@ -8,9 +8,12 @@ from pathlib import Path
 import pandas as pd
 
 from solution.core import artefact
+from solution.core.devices import Devices
 from solution.core.errors import InputError
+from solution.data.finding import SceneFiles
 from solution.data.scene import ScenePair
-from solution.samples.images import TrainingImage, scene_image
+from solution.samples.sources import labels_beside
+from solution.samples.store import ImageStore, SomeImage
 from solution.teams.team import Team, aoi_teams, fold_teams
 from solution.training.run import train_stage
 from solution.training.stage import Config, Stage
@@ -18,40 +21,43 @@ from solution.training.stage import Config, Stage
 
 def train_teams(
     stage_of: Callable[[Path], Stage],
-    pairs: Sequence[ScenePair],
+    scenes: Sequence[SceneFiles | ScenePair],
     split: pd.DataFrame,
     folds: Path,
     config: Config,
-    extra: Callable[[], Sequence[TrainingImage]],
+    extra: Callable[[], Sequence[SomeImage]],
     init: Path | None,
-    device: str,
+    device: str | Devices,
     replace: bool,
     say: Callable[[str], None],
     only: Sequence[str] = (),
+    store: ImageStore | None = None,
 ) -> None:
     """Train one model family for every team.
 
     Args:
         stage_of: what to train, by the team's folder.
-        pairs: the labelled scenes.
+        scenes: those that are labelled are learned from.
         extra: gives the images that every team may see (simulated scenes, registered pairs).
         init: weights to start from, or None.
         say: gets one line per team.
         only: names of the teams to train; none = all.
+        store: hands out the labelled scenes; None = one of its own.
     """
     chosen = [*fold_teams(split), *aoi_teams(split)]
     names = [team.name for team in chosen]
     unknown = [name for name in only if name not in names]
     if unknown:
         raise InputError(f"--team {unknown[0]}: is none of {', '.join(names)}")
-    labelled = {pair.name: pair for pair in pairs if pair.tiepoints_csv is not None}
+    labelled = {scene.name: scene for scene in scenes if labels_beside(scene) is not None}
     missing = sorted(set(labelled) - set(split["scene"]))
     if missing:
         raise InputError(
             f"scene {missing[0]}: is not in the split; make it anew with: python -m solution split DATA_DIR"
         )
     shared = list(extra())
-    loaded = {name: scene_image(pair) for name, pair in labelled.items()}
+    store = store or ImageStore(folds / artefact.WORK)
+    loaded = dict(zip(labelled, store.scenes(list(labelled.values())), strict=True))
     for team in (team for team in chosen if team.name in only or not only):
         images = [image for name, image in loaded.items() if name not in team.held_out] + shared
         stage = stage_of(folds / team.name)

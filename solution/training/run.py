@@ -5,21 +5,25 @@ from __future__ import annotations
 import dataclasses
 import logging
 import shutil
+import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import lightning
 import numpy as np
 import torch
-from lightning.pytorch.callbacks import ModelCheckpoint, TQDMProgressBar, WeightAveraging
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint, TQDMProgressBar, WeightAveraging
 from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.plugins.environments import LightningEnvironment
+from lightning.pytorch.strategies import DDPStrategy
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
-from solution.core import artefact
+from solution.core import artefact, ranks
 from solution.core.artefact import Manifest, needs_work
 from solution.core.checkpoints import WholeCheckpoints
 from solution.core.code import code_digest
-from solution.core.devices import trainer_device
+from solution.core.devices import Devices
 from solution.core.errors import InputError
 from solution.core.outputs import check_folder, check_outputs
 from solution.core.refusals import refusals_named
@@ -37,18 +41,20 @@ def train_stage(
     seed: int,
     work: Path,
     init: Path | None = None,
-    device: str = "auto",
+    device: str | Devices = "auto",
     replace: bool = False,
     validation: Sequence[TrainingImage] = (),
 ) -> str:
     """Train one model and write its weights.
+
+    On several devices all processes come here with the same arguments; the main one alone writes.
 
     Args:
         images: what it may see; their names, and a digest of their files, go into the manifest.
         out: the artefact. Where it exists with the same manifest, nothing is done.
         work: folder of checkpoints and logs; a killed run continues from there.
         init: weights to start from; what they were trained on is inherited.
-        device: ``auto``, ``cpu``, ``cuda`` (all GPUs) or ``cuda:N``.
+        device: what to work on; the result does not depend on it but for rounding, so that a run may go on elsewhere.
         replace: overwrite an artefact that was made with other settings, data or code.
         validation: images to watch the training on, which it does not learn from; default: its own.
 
@@ -83,8 +89,9 @@ def train_stage(
     run = work / f"{stage.name}_{fold}_{manifest.digest()}"
     last = run / "last.ckpt"
     samples = stage.samples(images, config, seed, validation)
-    trainer = _trainer(config.ema_decay, samples.epochs, run, device, module)
-    with refusals_named(run):
+    devices = Devices.of(device)
+    trainer = _trainer(config, samples.epochs, run, devices, module)
+    with refusals_named(run), devices.memory_told(config.batch_size):
         trainer.fit(module, datamodule=samples, ckpt_path=last if last.is_file() else None, weights_only=True)
     if trainer.is_global_zero:
         # A run that was killed after its last epoch has nothing left to fit, so Lightning does not put the averaged
@@ -92,6 +99,7 @@ def train_stage(
         module.load_state_dict(torch.load(last, map_location="cpu", weights_only=True)["state_dict"])
         artefact.save_weights(out, compact(module.net), manifest)
         shutil.rmtree(run, ignore_errors=True)
+    trainer.strategy.barrier()  # what comes next may look for the weights
     metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
     return f"{stage.name} fold {fold}: wrote {out}, {module.headline.format_map(_Metrics(metrics))}"
 
@@ -113,29 +121,65 @@ class _Metrics(dict):
 
 
 def _trainer(
-    ema_decay: float | None, epochs: int, run: Path, device: str, module: lightning.LightningModule
+    config: Config, epochs: int, run: Path, devices: Devices, module: lightning.LightningModule
 ) -> lightning.Trainer:
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # it lists absent devices and advertises services
-    accelerator, devices = trainer_device(device)
+    accelerator, chosen, count = devices.sharing(config.batch_size)
+    module.pieces = devices.accumulate if module.manual else 1
     checkpoint = ModelCheckpoint(
         run, filename="last", every_n_epochs=1, save_on_train_epoch_end=True, enable_version_counter=False
     )
-    averaging = [] if ema_decay is None else [WeightAveraging(avg_fn=warm_average(ema_decay))]
+    decay = config.ema_decay
+    averaging = [] if decay is None else [WeightAveraging(avg_fn=warm_average(decay))]
     return lightning.Trainer(
         accelerator=accelerator,
-        devices=devices,
+        devices=chosen,
+        **(_several(accelerator, module) if count > 1 else {"plugins": [WholeCheckpoints()]}),
         precision=module.precision_cuda if accelerator == "cuda" else "32-true",
         max_epochs=epochs,
+        accumulate_grad_batches=1 if module.manual else devices.accumulate,
+        use_distributed_sampler=False,  # samples know whose part of a batch is whose
         reload_dataloaders_every_n_epochs=1,
         check_val_every_n_epoch=min(4, epochs),
         num_sanity_val_steps=0,
         gradient_clip_val=None if module.manual else 1.0,
         logger=CSVLogger(run, name="", version=""),
         log_every_n_steps=10,
-        callbacks=[checkpoint, *averaging, TQDMProgressBar(refresh_rate=10)],
-        plugins=[WholeCheckpoints()],
+        callbacks=[checkpoint, *averaging, TQDMProgressBar(refresh_rate=10), _Stopping()],
         enable_model_summary=False,
     )
+
+
+def _several(accelerator: str, module: lightning.LightningModule) -> dict:
+    """What a trainer is told beside, where several processes work on every batch."""
+    ranks.begin()
+    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
+    return {
+        "strategy": DDPStrategy(find_unused_parameters=module.partial),
+        "plugins": [WholeCheckpoints(), LightningEnvironment()],
+        "sync_batchnorm": accelerator == "cuda" and _has_batch_statistics(module),
+    }
+
+
+def _has_batch_statistics(module: nn.Module) -> bool:
+    """Whether a network is normalised by statistics of its batches, which devices must share then.
+
+    timm's own layers, which torch would put plain ones in place of, are those of trunks.
+    """
+    kinds = {type(layer) for layer in module.modules() if isinstance(layer, _BatchNorm)}
+    return bool(kinds) and kinds <= {nn.BatchNorm1d, nn.BatchNorm2d}
+
+
+class _Stopping(Callback):
+    """Keeps the program's own way to stop: Lightning puts one in its place that waits for other processes."""
+
+    def __init__(self) -> None:
+        self._meant = signal.getsignal(signal.SIGTERM)
+
+    def on_fit_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Called after Lightning's own was put in place."""
+        if trainer.world_size > 1 and self._meant is not None:
+            signal.signal(signal.SIGTERM, self._meant)
 
 
 def warm_average(decay: float) -> Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]:

@@ -17,6 +17,7 @@ class Config(Protocol):
     """What training needs to know of a stage's settings, a dataclass; see `TileConfig`."""
 
     SIZES: ClassVar[tuple[str, ...]]
+    batch_size: int
 
     @property
     def ema_decay(self) -> float | None:
@@ -40,7 +41,8 @@ class Stage:
         name: in manifests, messages and file names.
         config_type: its settings.
         module: makes the Lightning module from the settings. Its ``net`` is what is saved; ``manual`` says that it
-            steps its optimisers itself, gradient clipping included; ``precision_cuda`` is its precision on a GPU;
+            steps its optimisers itself, gradient clipping and the ``pieces`` of a batch included; ``partial`` that a step need not
+            reach all weights; ``precision_cuda`` is its precision on a GPU;
             ``headline`` is a format string over the trainer's metrics, for people.
         samples: makes those of a run, from the images to learn from, the settings, the seed, and the images to watch.
         facts: more that the result depends on, for the manifest.

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
+import lightning
 import torch
-from torch.utils.data import DataLoader, Subset
+from torch.utils.data import DataLoader, Sampler
 
 from solution.samples.images import TrainingImage
 from solution.samples.settings import TileConfig
@@ -21,7 +22,7 @@ class TileData(Samples):
     """Tiles in epochs of a fixed number of steps.
 
     Every epoch takes the next stretch of one seeded sequence, so that a run that was killed and resumed at an epoch's
-    start sees the tiles that it would have seen.
+    start sees the tiles that it would have seen, and several processes see together what one would have seen.
     """
 
     def __init__(
@@ -42,7 +43,9 @@ class TileData(Samples):
             seed + 1,
             augment=False,
         )
-        self.workers = default_workers() if workers is None else workers
+        self.workers = workers
+        self._drawn = Drawn()
+        self._loader: DataLoader | None = None
 
     @property
     def epochs(self) -> int:
@@ -50,18 +53,61 @@ class TileData(Samples):
         return -(-self.config.steps // STEPS_PER_EPOCH)
 
     def train_dataloader(self) -> DataLoader:
-        """The stretch of the current epoch."""
+        """This process's part of the stretch of the current epoch. Its workers stay, with what they have read."""
         stretch = STEPS_PER_EPOCH * self.config.batch_size
         first = self.trainer.current_epoch * stretch
-        tiles = Subset(self.train_tiles, range(first, min(first + stretch, len(self.train_tiles))))
-        return DataLoader(tiles, self.config.batch_size, num_workers=self.workers, pin_memory=torch.cuda.is_available())
+        last = min(first + stretch, len(self.train_tiles))
+        self._drawn.batches = dealt(first, last, self.config.batch_size, self.trainer)
+        if self._loader is None:
+            workers = self._workers()
+            self._loader = DataLoader(
+                self.train_tiles,
+                batch_sampler=self._drawn,
+                num_workers=workers,
+                persistent_workers=workers > 0,
+                pin_memory=torch.cuda.is_available(),
+            )
+        return self._loader
 
     def val_dataloader(self) -> DataLoader:
-        """Always the same tiles."""
-        return DataLoader(self.validation_tiles, self.config.batch_size, num_workers=self.workers)
+        """Always the same tiles, all of them in every process, so that all judge alike."""
+        batch = self.config.batch_size // self.trainer.accumulate_grad_batches
+        return DataLoader(self.validation_tiles, batch, num_workers=self._workers())
+
+    def _workers(self) -> int:
+        return default_workers(self.trainer.world_size) if self.workers is None else self.workers
 
 
-def default_workers() -> int:
-    """Loader processes: none on small machines, where they would take the cores from the network."""
-    cores = os.cpu_count() or 1
+class Drawn(Sampler[list[int]]):
+    """Hands out the batches of sample numbers that it is given for an epoch."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[int]] = []
+
+    def __iter__(self) -> Iterator[list[int]]:
+        return iter(self.batches)
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+
+def dealt(first: int, last: int, batch: int, trainer: lightning.Trainer) -> list[list[int]]:
+    """Samples `first` to `last` - 1 of a sequence in batches: what this process draws of them.
+
+    Every step takes the next `batch` samples of the sequence, whoever draws them: each process a piece of its own, or
+    several where gradients are accumulated. Where there is more than one piece, a last batch that is not full is left out.
+    """
+    pieces = trainer.world_size * trainer.accumulate_grad_batches
+    if pieces == 1:
+        return [list(range(start, min(start + batch, last))) for start in range(first, last, batch)]
+    size = batch // pieces
+    starts = [start for start in range(first, last, batch) if start + batch <= last]
+    own = range(trainer.global_rank, pieces, trainer.world_size)
+    return [list(range(start + piece * size, start + (piece + 1) * size)) for start in starts for piece in own]
+
+
+def default_workers(processes: int = 1) -> int:
+    """Loader processes for each of those that train on this machine: none where there are few cores, which the network
+    needs."""
+    cores = (os.cpu_count() or 1) // processes
     return 0 if cores <= 4 else min(cores - 2, 16)

@@ -8,6 +8,7 @@ import lightning
 import torch
 from torch import Tensor
 
+from solution.core.devices import per_process
 from solution.proposers.coarse.network import CoarseFeatures, CoarseHead
 from solution.proposers.coarse.settings import CoarseConfig
 from solution.proposers.encoder.cells import whole_cells
@@ -42,7 +43,7 @@ def place_loss(
     target = soft_target(truth, sample["label_sigma"] / FROZEN_PX, span, config.label_sigma_cells)
     logits = (means * sharpness.exp()[:, None, None]).flatten(4)
     positive = (sample["label"] == POSITIVE)[..., None]
-    count = positive.sum().clamp_min(1)
+    count = per_process(positive.sum())
     entropy = -(target[..., None, :] * logits.log_softmax(dim=-1)).sum(dim=-1)
     with torch.no_grad():
         peak = logits.argmax(dim=-1)
@@ -55,6 +56,7 @@ class CoarseModule(lightning.LightningModule):
     """The Lightning step around `CoarseHead`. The frozen trunk at work is no part of what is trained, averaged or saved."""
 
     manual = False
+    partial = False
     precision_cuda = "32-true"
     headline = "{val_near:.0%} of the largest windows near on its own tiles"
 
@@ -73,9 +75,9 @@ class CoarseModule(lightning.LightningModule):
         loss, near = place_loss(features, self.net.sharpness, sample, self.config)
         if not torch.isfinite(loss).all():
             raise FloatingPointError(f"{stage}: the loss is not finite on tiles {sample['index'].tolist()}")
-        size = len(sample["index"])
-        self.log(f"{stage}_place", loss.mean(), batch_size=size, on_epoch=True, on_step=False)
-        self.log(f"{stage}_near", near[-1], batch_size=size, prog_bar=True, on_epoch=True, on_step=False)
+        said = {"batch_size": len(sample["index"]), "on_epoch": True, "on_step": False, "sync_dist": True}
+        self.log(f"{stage}_place", loss.mean(), **said)
+        self.log(f"{stage}_near", near[-1], prog_bar=True, **said)
         return loss.mean()
 
     def training_step(self, sample: dict[str, Tensor], index: int) -> Tensor:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from solution.core.devices import per_process
 from solution.proposers.encoder.cells import STRIDE_PX
 from solution.proposers.flow.network import PEAK_CELLS, FlowNet, FlowOutput
 from solution.proposers.flow.settings import FlowConfig
@@ -54,20 +55,19 @@ def flow_loss(output: FlowOutput, by_window: Tensor, sample: dict[str, Tensor], 
     log_probability = output.logits.flatten(3).log_softmax(dim=-1)
     positive, negative = sample["label"] == POSITIVE, sample["label"] == NEGATIVE
     truth = sample["shift"].permute(0, 2, 3, 1)
-    count = positive.sum().clamp_min(1)
+    count = per_process(positive.sum())
     span = output.logits.shape[-1]
     target = soft_target(truth / STRIDE_PX, sample["label_sigma"] / STRIDE_PX, span, config.label_sigma_cells)
     place = (-(target * log_probability).sum(dim=-1) * positive).sum() / count
     each = -(target[..., None, :] * by_window.flatten(4).log_softmax(dim=-1)).sum(dim=-1).mean(dim=-1)
     windows = (each * positive).sum() / count
-    flat = (-log_probability.mean(dim=-1) * negative).sum() / negative.sum().clamp_min(1)
+    flat = (-log_probability.mean(dim=-1) * negative).sum() / per_process(negative.sum())
 
     difference = output.shift - truth
     error = difference.square().sum(dim=-1).clamp_min(1e-12).sqrt()
     right = positive & (error.detach() < PEAK_CELLS * STRIDE_PX)
-    shift = (F.smooth_l1_loss(output.shift, truth, reduction="none").sum(dim=-1) * right).sum() / right.sum().clamp_min(
-        1
-    )
+    apart = F.smooth_l1_loss(output.shift, truth, reduction="none").sum(dim=-1)
+    shift = (apart * right).sum() / per_process(right.sum())
     scaled = error.detach() * torch.exp(-output.log_sigma) + output.log_sigma
     sigma = (scaled * positive).sum() / count
     with torch.no_grad():
@@ -82,6 +82,7 @@ class FlowModule(lightning.LightningModule):
     """The Lightning step around `FlowNet`."""
 
     manual = False
+    partial = False
     precision_cuda = "16-mixed"
     headline = "median error {val_error_px:.2f} px on its own tiles"
 
@@ -105,6 +106,7 @@ class FlowModule(lightning.LightningModule):
                 prog_bar=name in ("error_px", "near"),
                 on_epoch=True,
                 on_step=False,
+                sync_dist=True,
             )
         return loss.total
 

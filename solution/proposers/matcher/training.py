@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from solution.core.devices import per_process
 from solution.proposers.matcher.attention import FAR
 from solution.proposers.matcher.keypoints import Dense, Keypoints, pick
 from solution.proposers.matcher.network import MatcherNet
@@ -106,7 +107,7 @@ def place_loss(
     mass = soft.sum(dim=-1)
     counts = known & pick(one.usable[:, None], cell)[..., 0] & (mass > _LEAST_MASS)
     loss = -(soft * logits.log_softmax(dim=-1)).sum(dim=-1) / mass.clamp_min(1e-6)
-    number = counts.sum().clamp_min(1)
+    number = per_process(counts.sum())
     found = away.gather(2, logits.argmax(dim=-1)[..., None, None].expand(-1, -1, 1, 2))[:, :, 0].norm(dim=-1)
     found = found * config.stride <= config.reliable_px
     heat = pick(one.heat[:, None], cell)[..., 0]
@@ -134,12 +135,13 @@ def glue_loss(
     alone_first = first.usable & ((known & (near_first.values > config.negative_px)) | (label == NEGATIVE))
     _, there = truth.back_from(second.xy)
     alone_second = second.usable & (there == POSITIVE) & (near_second.values > config.negative_px)
+    matches, loners_first, loners_second = (per_process(ones.sum()) for ones in (positive, alone_first, alone_second))
     total = shift.new_zeros(())
     for both, z_first, z_second in layers:
         chosen = both.gather(2, near_first.indices[..., None])[..., 0]
-        total = total - (chosen * positive).sum() / positive.sum().clamp_min(1)
-        for z, alone in ((z_first, alone_first), (z_second, alone_second)):
-            total = total - _LONER_WEIGHT * (F.logsigmoid(-z) * alone).sum() / alone.sum().clamp_min(1)
+        total = total - (chosen * positive).sum() / matches
+        for z, alone, loners in ((z_first, alone_first, loners_first), (z_second, alone_second, loners_second)):
+            total = total - _LONER_WEIGHT * (F.logsigmoid(-z) * alone).sum() / loners
     return total / len(layers)
 
 
@@ -164,7 +166,7 @@ def matcher_loss(net: MatcherNet, optical: Dense, other: Dense, sample: dict[str
     second = net.keypoints(other.part(some), config.other_cell_px)
     glue = glue_loss(net.assign(first, second), first, second, part, config)
     place, detect = (place + place_back) / 2, (detect + detect_back) / 2
-    hit = (found & counts).sum() / counts.sum().clamp_min(1)
+    hit = (found & counts).sum() / per_process(counts.sum())
     return MatcherLoss(place + detect + _GLUE_WEIGHT * glue, place, detect, glue, hit)
 
 
@@ -184,6 +186,7 @@ class MatcherModule(lightning.LightningModule):
     """The Lightning step around `MatcherNet`."""
 
     manual = False
+    partial = True
     precision_cuda = "32-true"  # positions are never in half precision
     headline = "{val_right:.0%} of the matches within 3 px on its own tiles"
 
@@ -217,7 +220,13 @@ class MatcherModule(lightning.LightningModule):
         for name, value in watched.items():
             shown = name in ("place", "hit", "right", "matches")
             self.log(
-                f"{stage}_{name}", value, batch_size=len(sample["index"]), prog_bar=shown, on_epoch=True, on_step=False
+                f"{stage}_{name}",
+                value,
+                batch_size=len(sample["index"]),
+                prog_bar=shown,
+                on_epoch=True,
+                on_step=False,
+                sync_dist=True,
             )
         return loss.total
 

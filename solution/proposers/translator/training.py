@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from solution.core.devices import per_process
 from solution.core.pictures import write_picture
 from solution.proposers.translator.network import Generator, PatchDiscriminator, translate
 from solution.proposers.translator.settings import TranslatorConfig
@@ -29,7 +31,7 @@ def loss_mask(sample: dict[str, Tensor]) -> Tensor:
 
 def masked_l1(picture: Tensor, optical: Tensor, mask: Tensor) -> Tensor:
     """Mean absolute difference (scalar) of (B, 3, H, W) pictures over a mask (B, 1, H, W); 0 where that is empty."""
-    return ((picture - optical).abs() * mask).sum() / (3 * mask.sum()).clamp_min(1.0)
+    return ((picture - optical).abs() * mask).sum() / per_process(3 * mask.sum())
 
 
 def adversarial_loss(logits: Tensor, mask: Tensor, real: bool) -> Tensor:
@@ -38,7 +40,7 @@ def adversarial_loss(logits: Tensor, mask: Tensor, real: bool) -> Tensor:
     weight = F.adaptive_avg_pool2d(mask, logits.shape[-2:])
     target = torch.full_like(logits, float(real))
     loss = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
-    return (loss * weight).sum() / weight.sum().clamp_min(1.0)
+    return (loss * weight).sum() / per_process(weight.sum())
 
 
 @dataclass
@@ -62,10 +64,20 @@ class Views:
         return cls(torch.where(mask > 0, sample["sar"], 0.0), torch.where(mask > 0, sample["optical"], 0.0), mask)
 
 
+def cut(sample: dict[str, Tensor], pieces: int) -> list[dict[str, Tensor]]:
+    """A batch in pieces of equal size."""
+    return [
+        dict(zip(sample, parts, strict=True))
+        for parts in zip(*(value.chunk(pieces) for value in sample.values()), strict=True)
+    ]
+
+
 class TranslatorModule(lightning.LightningModule):
     """The Lightning steps around `Generator`; the discriminator helps in training only and is not saved with it."""
 
     manual = True
+    partial = True
+    pieces = 1
     precision_cuda = "16-mixed"
     headline = "mean absolute error {val_l1:.3f} on validation tiles"
 
@@ -79,22 +91,41 @@ class TranslatorModule(lightning.LightningModule):
         self.critic = PatchDiscriminator(config).to(memory_format=torch.channels_last)
 
     def training_step(self, sample: dict[str, Tensor], index: int) -> None:
-        """One step of the discriminator, then one of the generator, on a batch of `TilePairs`."""
-        views = Views.of(sample)
+        """One step of the discriminator, then one of the generator, on a batch of `TilePairs`, piece by piece."""
+        pieces = [(piece, Views.of(piece)) for piece in cut(sample, self.pieces)]
         of_generator, of_critic = self.optimizers()
-        picture = self.net(sample["sar"], sample["sar_valid"]) * views.mask
+        # Of several pieces each is painted twice, so that no more than one is in memory.
+        once = self._picture(*pieces[0]) if len(pieces) == 1 else None
+
+        def painted() -> Iterator[tuple[Views, Tensor]]:
+            for piece, views in pieces:
+                yield views, self._picture(piece, views) if once is None else once
+
+        said: list[dict[str, Tensor]] = []
         self.toggle_optimizer(of_critic)
-        critic = self.critic_loss(views, picture.detach())
-        self._step(of_critic, critic, sample)
+        self._step(of_critic, (self._of_critic(*one, said) for one in painted()), sample)
         self.untoggle_optimizer(of_critic)
         self.toggle_optimizer(of_generator)
-        fooled = adversarial_loss(self.critic(views.sar, picture), views.mask, real=True)
-        l1 = masked_l1(picture, views.optical, views.mask)
-        self._step(of_generator, fooled + self.config.l1_weight * l1, sample)
+        self._step(of_generator, (self._of_generator(*one, said) for one in painted()), sample)
         self.untoggle_optimizer(of_generator)
         for scheduler in self.lr_schedulers():
             scheduler.step()
-        self._log("train", sample, l1=l1, fooled=fooled, critic=critic)
+        for name in ("l1", "fooled", "critic"):
+            self._log("train", sample, **{name: torch.stack([one[name] for one in said if name in one]).mean()})
+
+    def _picture(self, piece: dict[str, Tensor], views: Views) -> Tensor:
+        return self.net(piece["sar"], piece["sar_valid"]) * views.mask
+
+    def _of_critic(self, views: Views, picture: Tensor, said: list[dict[str, Tensor]]) -> Tensor:
+        critic = self.critic_loss(views, picture.detach())
+        said.append({"critic": critic.detach()})
+        return critic
+
+    def _of_generator(self, views: Views, picture: Tensor, said: list[dict[str, Tensor]]) -> Tensor:
+        fooled = adversarial_loss(self.critic(views.sar, picture), views.mask, real=True)
+        l1 = masked_l1(picture, views.optical, views.mask)
+        said.append({"fooled": fooled.detach(), "l1": l1.detach()})
+        return fooled + self.config.l1_weight * l1
 
     def critic_loss(self, views: Views, picture: Tensor) -> Tensor:
         """Half of the cross-entropies of photographs and of `picture` (B, 3, H, W), as published: it slows the
@@ -103,11 +134,13 @@ class TranslatorModule(lightning.LightningModule):
         painted = adversarial_loss(self.critic(views.sar, picture), views.mask, real=False)
         return 0.5 * (real + painted)
 
-    def _step(self, optimizer: torch.optim.Optimizer, loss: Tensor, sample: dict[str, Tensor]) -> None:
-        if not torch.isfinite(loss):
-            raise FloatingPointError(f"train: the loss is not finite on tiles {sample['index'].tolist()}")
+    def _step(self, optimizer: torch.optim.Optimizer, losses: Iterable[Tensor], sample: dict[str, Tensor]) -> None:
+        """One step along the mean of the pieces' losses, which are made one by one."""
         optimizer.zero_grad()
-        self.manual_backward(loss)
+        for loss in losses:
+            if not torch.isfinite(loss):
+                raise FloatingPointError(f"train: the loss is not finite on tiles {sample['index'].tolist()}")
+            self.manual_backward(loss / self.pieces)
         optimizer.step()
 
     def _log(self, stage: str, sample: dict[str, Tensor], **values: Tensor) -> None:
@@ -119,6 +152,7 @@ class TranslatorModule(lightning.LightningModule):
                 prog_bar=True,
                 on_epoch=True,
                 on_step=False,
+                sync_dist=True,
             )
 
     def validation_step(self, sample: dict[str, Tensor], index: int) -> None:

@@ -30,6 +30,7 @@ WRITERS = (
     "speed --out PLACE --folds FOLDS",
     "verdicts DATA --out PLACE --folds FOLDS",
     "trunks DATA --out PLACE",
+    "benchmark-tiles --out PLACE",
     "train-base --simulated DATA --folds PLACE",
     "train-coarse DATA --folds PLACE",
     "train-flow DATA --folds PLACE",

@@ -32,6 +32,7 @@ VERBS = (
     "speed",
     "verdicts",
     "trunks",
+    "benchmark-tiles",
     "train-base",
     "train-coarse",
     "train-flow",

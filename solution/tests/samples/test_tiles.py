@@ -303,7 +303,7 @@ def test_a_truth_map_is_read_at_pixel_centres(tmp_path, scene, shape):
     x, y = np.meshgrid(np.arange(shape[1]), np.arange(shape[0]))
     ramp = np.stack([3 + 0.2 * x - 0.1 * y, -5 - 0.3 * x + 0.4 * y]).astype(np.float32)
     write_raster(tmp_path / "truth.tif", ramp, scene_transform(scene), "EPSG:32637")
-    field = TruthMapField(tmp_path / "truth.tif", np.array([0.25, -0.5]))
+    field = TruthMapField.of_file(tmp_path / "truth.tif", np.array([0.25, -0.5]))
     xy = np.random.default_rng(0).uniform(8, np.array(shape[::-1]) - 10, (200, 2))
     exact = np.column_stack([3.25 + 0.2 * xy[:, 0] - 0.1 * xy[:, 1], -5.5 - 0.3 * xy[:, 0] + 0.4 * xy[:, 1]])
     error = field.shift_at(xy) - exact

@@ -17,6 +17,7 @@ from solution.data import folds as splits
 from solution.data.finding import discover
 from solution.field import candidates
 from solution.proposers import every
+from solution.samples.images import scene_image
 from solution.scoring import score
 from solution.teams import out_of_fold, propose, training
 from solution.teams.team import Team, aoi_teams, fold_teams, team_of
@@ -84,7 +85,7 @@ def test_training_hands_every_team_what_it_may_see(trained, make_scene, monkeypa
         return "done"
 
     monkeypatch.setattr(training, "train_stage", note)
-    shared = training.scene_image(discover(trained.data)[0], "simulated")
+    shared = scene_image(discover(trained.data)[0], "simulated")
     training.train_teams(
         lambda _: FLOW,
         discover(tmp_path / "data"),

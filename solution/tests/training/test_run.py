@@ -6,6 +6,7 @@ from __future__ import annotations
 import dataclasses
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -305,8 +306,8 @@ def test_epochs_take_consecutive_stretches_and_never_more_than_the_steps(sources
     data = tile_data.TileData(sources, dataclasses.replace(SMOKE, steps=7, batch_size=2), seed=0, workers=0)
     seen = []
     for epoch in range(3):
-        data.trainer = type("Trainer", (), {"current_epoch": epoch})
-        seen.append(list(data.train_dataloader().dataset.indices))
+        data.trainer = SimpleNamespace(current_epoch=epoch, world_size=1, global_rank=0, accumulate_grad_batches=1)
+        seen.append([number for batch in data.train_dataloader().batch_sampler for number in batch])
     assert seen == [list(range(6)), list(range(6, 12)), [12, 13]]
     assert data.validation_tiles.seed != data.train_tiles.seed and not data.validation_tiles.augment
 
