@@ -29,6 +29,7 @@ WRITERS = (
     "steep DATA PLACE",
     "speed --out PLACE --folds FOLDS",
     "verdicts DATA --out PLACE --folds FOLDS",
+    "rehearse PLACE --scale small",
     "train-base --simulated DATA --folds PLACE",
     "train-coarse DATA --folds PLACE",
     "train-flow DATA --folds PLACE",

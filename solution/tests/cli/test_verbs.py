@@ -31,6 +31,7 @@ VERBS = (
     "steep",
     "speed",
     "verdicts",
+    "rehearse",
     "train-base",
     "train-coarse",
     "train-flow",
