@@ -18,6 +18,7 @@ from solution.cli import (
     fitting,
     predicting,
     proposing,
+    rehearsing,
     scoring,
     simulating,
     stopping,
@@ -44,7 +45,7 @@ _TOPICS = {
     "Offset maps": (predicting, batching, exporting, fitting, drawing),
     "Data and scores": (data, scoring, proposing),
     "Simulated scenes": (simulating,),
-    "Methods beside each other": (benchmarking,),
+    "Methods beside each other": (benchmarking, rehearsing),
     "Training": (training,),
 }
 for _panel, _topics in _TOPICS.items():

@@ -45,12 +45,60 @@ def test_a_script_is_executable_and_parses(script):
 
 
 def test_train_is_one_stage_a_line_on_one_page():
-    assert len((ROOT / "train.sh").read_text().splitlines()) <= 30
+    assert len((ROOT / "train.sh").read_text().splitlines()) <= 50
 
 
-def test_train_without_data_says_how():
-    done = subprocess.run([ROOT / "train.sh"], capture_output=True, text=True, check=False)
+@pytest.mark.parametrize("arguments", ["", "--smoke", "DATA --folds", "DATA --steps", "DATA --unknown 3", "DATA more"])
+def test_train_with_other_arguments_says_how(arguments):
+    done = subprocess.run([ROOT / "train.sh", *arguments.split()], capture_output=True, text=True, check=False)
     assert done.returncode == 2 and done.stderr.startswith("usage: ./train.sh DATA")
+
+
+@pytest.fixture
+def train_script(tmp_path):
+    """A function: arguments of train.sh, which lies in a folder of its own -> the commands that it gives, a line each."""
+    folder = tmp_path / "a project"
+    (folder / "solution").mkdir(parents=True)
+    (folder / ".venv/bin").mkdir(parents=True)
+    shutil.copy(ROOT / "train.sh", folder)
+    shutil.copy(ROOT / "solution/environment", folder / "solution")
+    for name, body in {"solution/setup.sh": "", ".venv/bin/python": 'printf "%s|" "${@:4}"; echo'}.items():
+        (folder / name).write_text(f"#!/usr/bin/env bash\n{body}\n")
+        (folder / name).chmod(0o755)
+
+    def call(*arguments: str) -> list[str]:
+        done = subprocess.run([folder / "train.sh", *arguments], capture_output=True, text=True, check=True)
+        return [line.replace(str(folder), "ROOT") for line in done.stdout.splitlines() if not line.startswith("== ")]
+
+    return call
+
+
+def test_train_writes_beside_itself(train_script):
+    lines = train_script("the data")
+    assert lines[1:4] == [
+        "split|the data|--output|ROOT/folds/split.csv|",
+        "simulate|ROOT/runs/simulated|--scenes|32|--size|1600|1600|--seed|1000|",
+        "train-coarse|the data|--simulated|ROOT/runs/simulated|--folds|ROOT/folds|--replace|",
+    ]
+    assert lines[-1] == "score-folds|the data|--folds|ROOT/folds|" and any("train-reranker" in line for line in lines)
+
+
+def test_train_writes_where_it_is_told_and_no_more_than_it_is_told(train_script):
+    lines = train_script("data", "--folds", "my folds", "--simulated", "mine", "--scenes", "2", "--steps", "5")
+    assert not any("ROOT" in line for line in lines)
+    assert "simulate|mine|--scenes|2|--size|1600|1600|--seed|1000|" in lines
+    stages = [
+        line for line in lines if line.startswith(("train-coarse", "train-flow", "train-translator", "train-matcher"))
+    ]
+    assert [line.partition("|")[2] for line in stages] == [
+        "data|--simulated|mine|--folds|my folds|--replace|--steps|5|"
+    ] * 4
+
+
+def test_a_smoke_run_touches_no_real_weights(train_script):
+    lines = train_script("data", "--smoke")
+    assert not any("ROOT/folds" in line or "train-reranker" in line for line in lines)
+    assert "propose|data|--folds|ROOT/runs/smoke|--finest|8|" in lines
 
 
 def test_test_without_an_output_says_how():

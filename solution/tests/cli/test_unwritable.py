@@ -31,6 +31,7 @@ WRITERS = (
     "verdicts DATA --out PLACE --folds FOLDS",
     "trunks DATA --out PLACE",
     "benchmark-tiles --out PLACE",
+    "rehearse PLACE --scale small",
     "train-base --simulated DATA --folds PLACE",
     "train-coarse DATA --folds PLACE",
     "train-flow DATA --folds PLACE",

@@ -33,6 +33,7 @@ VERBS = (
     "verdicts",
     "trunks",
     "benchmark-tiles",
+    "rehearse",
     "train-base",
     "train-coarse",
     "train-flow",
