@@ -14,6 +14,7 @@ from solution.cli import (
     drawing,
     exporting,
     fitting,
+    planning,
     predicting,
     proposing,
     scoring,
@@ -42,7 +43,7 @@ _TOPICS = {
     "Data and scores": (data, scoring, proposing),
     "Simulated scenes": (simulating,),
     "Methods beside each other": (benchmarking,),
-    "Training": (training,),
+    "Training": (planning, training),
 }
 for _panel, _topics in _TOPICS.items():
     for _topic in _topics:

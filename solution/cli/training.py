@@ -13,6 +13,7 @@ from solution.cli.shared import (
     FOLDS_SHOWN,
     Exclude,
     Folds,
+    From,
     Init,
     InitOrChance,
     InitWeights,
@@ -69,6 +70,7 @@ def train_base(
     from solution.core.outputs import check_folder
     from solution.teams.team import BASE
     from solution.training import run, stages
+    from solution.training.observers import observers
 
     check_folder(folds)
     _one_start(init, init_weights)
@@ -78,10 +80,9 @@ def train_base(
         config, init = config.official(), _published(init_weights, folds)
     elif init is not None:
         config = stages.sized_like(config, chosen, init)
-    sources = shared_images(simulated, pairs, exclude)
-    say(
-        run.train_stage(chosen, sources, config, folds / BASE / chosen.file, -1, 0, folds / WORK, init, device, replace)
-    )
+    sources, out = shared_images(simulated, pairs, exclude), folds / BASE / chosen.file
+    look = observers(chosen, -1, out, say)
+    say(run.train_stage(chosen, sources, config, out, -1, 0, folds / WORK, init, device, replace, callbacks=look))
 
 
 def _matching_stage(stage: str, translator: Path | None, init_weights: Path | None) -> Stage:
@@ -121,7 +122,7 @@ def _add_training(family: str, what: str) -> None:
         f"train-{family}",
         help=f"Train {what} of every team; finished teams are skipped, a killed run goes on.",
         epilog=examples(
-            f"train-{family} data/train --simulated scenes", f"train-{family} data/train --team 0 --device cuda"
+            f"train-{family} data/train --simulated scenes", f"train-{family} my_pairs --from folds --folds my_folds"
         ),
     )
     def train(
@@ -131,6 +132,7 @@ def _add_training(family: str, what: str) -> None:
         exclude: Exclude = [],
         folds: Folds = FOLDS,
         init: Init = None,
+        start_from: From = None,
         team: Team = [],
         device: TrainingDevice = "auto",
         steps: Steps = None,
@@ -138,15 +140,21 @@ def _add_training(family: str, what: str) -> None:
         replace: Replace = False,
     ) -> None:
         from solution.core.outputs import check_folder
-        from solution.teams import training
+        from solution.teams import starting, training
         from solution.training import stages
 
         check_folder(folds)
+        if init and start_from:
+            raise InputError("--init and --from: both say where to start from; pass one of them")
         stage = {"coarse": stages.COARSE, "flow": stages.FLOW}[family]
-        start = init or _base(stage, folds, smoke)
-        config = stages.chosen_config(stage, steps, smoke, fine_tune=start is not None)
-        shared = partial(shared_images, simulated, pairs, exclude)
         scenes = scenes_and_split(folder, folds)
+        if start_from is not None:
+            start = starting.start_from(start_from, family, set(scenes[1]["scene"]), folds, replace, say)
+            config = stages.sized_like(stages.chosen_config(stage, steps, smoke, True, adapt=True), stage, start)
+        else:
+            start = init or _base(stage, folds, smoke)
+            config = stages.chosen_config(stage, steps, smoke, fine_tune=start is not None)
+        shared = partial(shared_images, simulated, pairs, exclude)
         training.train_teams(lambda _: stage, *scenes, folds, config, shared, start, device, replace, say, team)
 
 

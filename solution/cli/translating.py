@@ -97,6 +97,7 @@ def translate_train(
     from solution.data.registered import parted
     from solution.samples.images import registered_image
     from solution.training import run, stages
+    from solution.training.observers import observers
 
     check_outputs([out], [init, *split])
     parts = parted(folders, split, exclude)
@@ -105,7 +106,18 @@ def translate_train(
     watched = [registered_image(pair) for pair in parts["val"]]
     say(
         run.train_stage(
-            stages.TRANSLATOR, sources, config, out, -1, 0, out.parent / WORK, init, device, replace, watched
+            stages.TRANSLATOR,
+            sources,
+            config,
+            out,
+            -1,
+            0,
+            out.parent / WORK,
+            init,
+            device,
+            replace,
+            watched,
+            observers(stages.TRANSLATOR, -1, out, say),
         )
     )
 

@@ -14,6 +14,8 @@ from solution.samples.tiles import TilePairs
 from solution.training.stage import Samples
 
 STEPS_PER_EPOCH = 50
+_EPOCHS = 5  # that a short run has at least, so that its curve and its end have something to go by
+_LEAST_STEPS = 10  # of an epoch
 _VALIDATION_TILES = 48
 
 
@@ -45,13 +47,18 @@ class TileData(Samples):
         self.workers = default_workers() if workers is None else workers
 
     @property
+    def epoch_steps(self) -> int:
+        """Steps of an epoch."""
+        return min(STEPS_PER_EPOCH, max(_LEAST_STEPS, self.config.steps // _EPOCHS))
+
+    @property
     def epochs(self) -> int:
         """As many as hold the steps; the last one may be shorter."""
-        return -(-self.config.steps // STEPS_PER_EPOCH)
+        return -(-self.config.steps // self.epoch_steps)
 
     def train_dataloader(self) -> DataLoader:
         """The stretch of the current epoch."""
-        stretch = STEPS_PER_EPOCH * self.config.batch_size
+        stretch = self.epoch_steps * self.config.batch_size
         first = self.trainer.current_epoch * stretch
         tiles = Subset(self.train_tiles, range(first, min(first + stretch, len(self.train_tiles))))
         return DataLoader(tiles, self.config.batch_size, num_workers=self.workers, pin_memory=torch.cuda.is_available())

@@ -31,6 +31,7 @@ VERBS = (
     "steep",
     "speed",
     "verdicts",
+    "train-plan",
     "train-base",
     "train-coarse",
     "train-flow",
