@@ -2,47 +2,59 @@
 # ./train.sh DATA [OPTIONS]: trains every fold's team on the labelled scenes of DATA. Killed and run again, it goes on where it was.
 #   --smoke          minutes instead of hours, into runs/smoke
 #   --folds DIR      where the teams go instead of folds/; they start from DIR/base where there is one
+#   --from FOLDS     a new sensor: three teams that start from the trained ones of FOLDS (folds = the shipped ones), in minutes
+#   --teams N        so many teams at most, instead of five (three with --from)
 #   --simulated DIR  where the simulated scenes go instead of runs/simulated
-#   --scenes N       so many of them instead of 32
+#   --scenes N       so many of them instead of 32 (8 small ones with --from)
 #   --steps N        so many optimisation steps a team and model instead of the configured ones
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 usage() {
-  echo "usage: ./train.sh DATA [--smoke] [--folds DIR] [--simulated DIR] [--scenes N] [--steps N];" \
-    "DATA holds AA_optical_NAME.tif, AA_sar_NAME.tif and AA_tiepoints_NAME.csv" >&2
+  echo "usage: ./train.sh DATA [--smoke] [--folds DIR] [--from FOLDS] [--teams N] [--simulated DIR] [--scenes N] [--steps N];" \
+    "DATA holds AA_optical_NAME.tif, AA_sar_NAME.tif and AA_tiepoints_NAME.csv; --from wants --folds" >&2
   exit 2
 }
 (($#)) && [[ $1 != -* ]] || usage
-data=$1 folds=$root/folds simulated=$root/runs/simulated smoke=() fast=() steps=() scenes=(--scenes 32 --size 1600 1600)
+data=$1 folds='' from=() teams=() simulated='' count='' size=(1600 1600) steps=() smoke=() fast=() stages=(coarse flow translator matcher)
 while shift && (($#)); do
-  if [[ $1 == --smoke ]]; then # never in the place of real weights
-    folds=$root/runs/smoke simulated=$root/runs/smoke_simulated smoke=(--smoke) fast=(--finest 8) scenes=(--scenes 2 --size 256 256)
+  if [[ $1 == --smoke ]]; then
+    smoke=(--smoke) fast=(--finest 8)
     continue
   fi
   (($# > 1)) || usage
   case $1 in
     --folds) folds=$2 ;;
+    --from) from=(--from "$2") stages=(coarse flow) size=(800 800) ;;
+    --teams) teams=(--teams "$2") ;;
     --simulated) simulated=$2 ;;
-    --scenes) scenes[1]=$2 ;;
+    --scenes) count=$2 ;;
     --steps) steps=(--steps "$2") ;;
     *) usage ;;
   esac
   shift
 done
+if ((${#from[@]})); then
+  [[ -n $folds ]] || usage # never in the place of what it starts from
+  ((${#teams[@]})) || teams=(--teams 3)
+  : "${count:=8}" "${simulated:=$root/runs/simulated_small}"
+fi
+if ((${#smoke[@]})); then # never in the place of real weights
+  size=(256 256)
+  : "${count:=2}" "${folds:=$root/runs/smoke}" "${simulated:=$root/runs/smoke_simulated}"
+fi
+: "${count:=32}" "${folds:=$root/folds}" "${simulated:=$root/runs/simulated}"
 "$root/solution/setup.sh"
 set -a; . "$root/solution/environment"; set +a # -a: exported, so that the commands below get them
 export PYTHONPATH=$root
 run() { echo "== $*" && "$root/.venv/bin/python" -P -m solution "$@"; }
-train() { run "train-$1" "$data" --simulated "$simulated" --folds "$folds" --replace "${smoke[@]}" "${steps[@]}"; }
+how=(--folds "$folds" "${from[@]}" "${steps[@]}" "${smoke[@]}")
 
 run data "$data"
-run split "$data" --output "$folds/split.csv"
-run simulate "$simulated" "${scenes[@]}" --seed 1000
-train coarse
-train flow
-train translator
-train matcher
+run split "$data" --output "$folds/split.csv" "${teams[@]}"
+run train-plan "$data" "${how[@]}" --scenes "$count" --size "${size[@]}" "${stages[@]/#/--stage=}"
+run simulate "$simulated" --scenes "$count" --size "${size[@]}" --seed 1000
+for stage in "${stages[@]}"; do run "train-$stage" "$data" --simulated "$simulated" "${how[@]}" --replace; done
 run propose "$data" --folds "$folds" "${fast[@]}"
-((${#smoke[@]})) || run train-reranker "$data" --folds "$folds" # a smoke run's few matches teach it nothing
+((${#smoke[@]} + ${#from[@]})) || run train-reranker "$data" --folds "$folds" # few matches teach it nothing
 run score-folds "$data" --folds "$folds"

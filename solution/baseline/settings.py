@@ -42,6 +42,8 @@ class BaselineConfig:
         "decoder_channels",
     )
     """Settings that a run takes over from the network that it continues."""
+    start_share: ClassVar[float] = 0.0
+    patience: ClassVar[float] = 0.0
 
     crop_px: int = 256
     factor: int = 1

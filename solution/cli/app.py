@@ -16,6 +16,7 @@ from solution.cli import (
     drawing,
     exporting,
     fitting,
+    planning,
     predicting,
     proposing,
     rehearsing,
@@ -46,7 +47,7 @@ _TOPICS = {
     "Data and scores": (data, scoring, proposing),
     "Simulated scenes": (simulating,),
     "Methods beside each other": (benchmarking, rehearsing),
-    "Training": (training,),
+    "Training": (planning, training),
 }
 for _panel, _topics in _TOPICS.items():
     for _topic in _topics:

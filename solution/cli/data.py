@@ -59,12 +59,15 @@ def data(
 @app.command(
     epilog=examples(
         "split data/train",
-        "split data/train --output my_folds/split.csv",
+        "split my_pairs --teams 3 --output my_folds/split.csv",
     ),
 )
 def split(
     folder: Labelled,
     output: Path | None = typer.Option(None, help="Default: folds/split.csv beside the package."),
+    teams: int | None = typer.Option(
+        None, min=2, metavar="N", help="Folds, and so teams, of a new split at most; default: 5."
+    ),
 ) -> None:
     """Say which fold holds which scene out: the present split where it names every labelled scene, and else a new
     one."""
@@ -74,7 +77,7 @@ def split(
 
     path = output or splits.FOLDS / splits.SPLIT
     check_outputs([path], [])
-    table, new = splits.split_for(discover(folder), path)
+    table, new = splits.split_for(discover(folder), path, teams)
     if new:
         splits.write_split(table, path)
     say(f"{path}: {'made' if new else 'kept'}, {table['fold'].nunique()} folds")

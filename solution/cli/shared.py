@@ -57,6 +57,15 @@ Init = Annotated[
     Path | None,
     typer.Option(help="Weights to start from; default: those of the stage in base/ below --folds, where present."),
 ]
+From = Annotated[
+    Path | None,
+    typer.Option(
+        "--from",
+        metavar="FOLDS",
+        help="Folder of trained teams to start from (for a new sensor): their mean, or their base where they saw scenes"
+        " that are held out here. It goes into base/ below --folds.",
+    ),
+]
 InitOrChance = Annotated[Path | None, typer.Option(help="Weights to start from; default: chance.")]
 InitWeights = Annotated[
     Path | None,

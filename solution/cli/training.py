@@ -16,6 +16,7 @@ from solution.cli.shared import (
     DeviceCount,
     Exclude,
     Folds,
+    From,
     ImageMemory,
     Init,
     InitOrChance,
@@ -84,6 +85,7 @@ def train_base(
     from solution.core.outputs import check_folder
     from solution.teams.team import BASE
     from solution.training import run, stages
+    from solution.training.observers import observers
 
     check_folder(folds)
     _one_start(init, init_weights)
@@ -95,8 +97,9 @@ def train_base(
         config = stages.sized_like(config, chosen, init)
     chosen, config = stages.with_trunk(chosen, config, trunk, trunk_weights, init)
     on, store = training_means(folds / WORK, device, devices, accumulate, shards, memory)
-    sources = shared_images(store, simulated, pairs, exclude)
-    say(run.train_stage(chosen, sources, config, folds / BASE / chosen.file, -1, 0, folds / WORK, init, on, replace))
+    sources, out = shared_images(store, simulated, pairs, exclude), folds / BASE / chosen.file
+    look = observers(chosen, -1, out, say)
+    say(run.train_stage(chosen, sources, config, out, -1, 0, folds / WORK, init, on, replace, callbacks=look))
 
 
 def _matching_stage(stage: str, translator: Path | None, init_weights: Path | None) -> Stage:
@@ -136,7 +139,7 @@ def _add_training(family: str, what: str) -> None:
         f"train-{family}",
         help=f"Train {what} of every team; finished teams are skipped, a killed run goes on.",
         epilog=examples(
-            f"train-{family} data/train --simulated scenes", f"train-{family} data/train --team 0 --device cuda"
+            f"train-{family} data/train --simulated scenes", f"train-{family} my_pairs --from folds --folds my_folds"
         ),
     )
     def train(
@@ -146,6 +149,7 @@ def _add_training(family: str, what: str) -> None:
         exclude: Exclude = [],
         folds: Folds = FOLDS,
         init: Init = None,
+        start_from: From = None,
         trunk: Trunk = None,
         trunk_weights: TrunkWeights = None,
         team: Team = [],
@@ -160,17 +164,23 @@ def _add_training(family: str, what: str) -> None:
     ) -> None:
         from solution.core.artefact import WORK
         from solution.core.outputs import check_folder
-        from solution.teams import training
+        from solution.teams import starting, training
         from solution.training import stages
 
         check_folder(folds)
+        if init and start_from:
+            raise InputError("--init and --from: both say where to start from; pass one of them")
         stage = {"coarse": stages.COARSE, "flow": stages.FLOW}[family]
-        start = init or _base(stage, folds, smoke)
-        config = stages.chosen_config(stage, steps, smoke, fine_tune=start is not None)
+        scenes = unopened_and_split(folder, folds)
+        if start_from is not None:
+            start = starting.start_from(start_from, family, set(scenes[1]["scene"]), folds, replace, say)
+            config = stages.chosen_config(stage, steps, smoke, True, adapt=True)
+        else:
+            start = init or _base(stage, folds, smoke)
+            config = stages.chosen_config(stage, steps, smoke, fine_tune=start is not None)
         stage, config = stages.with_trunk(stage, config, trunk, trunk_weights, start)
         on, store = training_means(folds / WORK, device, devices, accumulate, shards, memory)
         shared = partial(shared_images, store, simulated, pairs, exclude)
-        scenes = unopened_and_split(folder, folds)
         training.train_teams(lambda _: stage, *scenes, folds, config, shared, start, on, replace, say, team, store)
 
 

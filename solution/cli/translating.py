@@ -106,6 +106,7 @@ def translate_train(
     from solution.core.outputs import check_outputs
     from solution.data.registered import parted
     from solution.training import run, stages
+    from solution.training.observers import observers
 
     check_outputs([out], [init, *split])
     parts = parted(folders, split, exclude)
@@ -113,7 +114,9 @@ def translate_train(
     sources = store.registered(parts["train"]) + shared_images(store, simulated, [], [])
     config = stages.chosen_config(stages.TRANSLATOR, steps, smoke, fine_tune=False)
     watched = store.registered(parts["val"])
-    say(run.train_stage(stages.TRANSLATOR, sources, config, out, -1, 0, out.parent / WORK, init, on, replace, watched))
+    look = observers(stages.TRANSLATOR, -1, out, say)
+    work = out.parent / WORK
+    say(run.train_stage(stages.TRANSLATOR, sources, config, out, -1, 0, work, init, on, replace, watched, look))
 
 
 @app.command(

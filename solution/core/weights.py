@@ -20,8 +20,12 @@ Settings = TypeVar("Settings")
 
 def compact(net: nn.Module) -> dict[str, np.ndarray]:
     """Weights for the artefact: matrices in half precision, vectors (biases, normalisation) as they are."""
-    state = {name: value.detach().cpu() for name, value in net.state_dict().items()}
-    return {name: (value.half() if value.ndim >= 2 else value).numpy() for name, value in state.items()}
+    return halved({name: value.detach().cpu().numpy() for name, value in net.state_dict().items()})
+
+
+def halved(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Weights by name, matrices in half precision, vectors as they are."""
+    return {name: value.astype(np.float16) if value.ndim >= 2 else value for name, value in tensors.items()}
 
 
 def load_network(net: nn.Module, tensors: dict[str, np.ndarray], path: Path) -> None:

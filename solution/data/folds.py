@@ -19,11 +19,14 @@ COLUMNS = ("scene", "aoi", "fold")
 MAX_FOLDS = 5
 
 
-def make_split(pairs: Iterable[ScenePair]) -> pd.DataFrame:
+def make_split(pairs: Iterable[ScenePair], most: int = MAX_FOLDS) -> pd.DataFrame:
     """A fold for every labelled scene, the same for the same names.
 
-    Up to `MAX_FOLDS` scenes: leave one scene out. More: at most `MAX_FOLDS` folds of about equal size, made of whole
-    AOIs where there are three or more of them, and else of neighbours in the order of their names.
+    Up to `most` scenes: leave one scene out. More: at most `most` folds of about equal size, made of whole AOIs where
+    there are three or more of them (or `most`, where that is less), and else of neighbours in the order of their names.
+
+    Args:
+        most: folds, two or more.
 
     Returns:
         Columns scene, aoi, fold; sorted by scene.
@@ -39,26 +42,38 @@ def make_split(pairs: Iterable[ScenePair]) -> pd.DataFrame:
         )
     table = pd.DataFrame(scenes, columns=["scene", "aoi"])
     aois = sorted(table["aoi"].unique())
-    if len(table) > MAX_FOLDS and len(aois) > 2:
-        table["fold"] = table["aoi"].map(_whole_groups(table["aoi"].value_counts().to_dict()))
+    if len(table) > most and len(aois) >= min(3, most):
+        table["fold"] = table["aoi"].map(_whole_groups(table["aoi"].value_counts().to_dict(), most))
     else:
-        table["fold"] = _even_runs(len(table))
+        table["fold"] = _even_runs(len(table), most)
     return table
 
 
-def split_for(pairs: Iterable[ScenePair], path: Path) -> tuple[pd.DataFrame, bool]:
+def split_for(pairs: Iterable[ScenePair], path: Path, most: int | None = None) -> tuple[pd.DataFrame, bool]:
     """The split of a data set: the file's, where that names all its labelled scenes, and else a new one.
+
+    Args:
+        most: folds that a new one may have; None = `MAX_FOLDS`.
 
     Returns:
         The table, and whether it was made anew.
+
+    Raises:
+        InputError: the file's split names all scenes, but has more folds than `most`.
     """
     pairs = list(pairs)
     names = {pair.name for pair in pairs if pair.tiepoints_csv is not None}
     if path.is_file() and names:
         table = read_split(path)
         if names <= set(table["scene"]):
+            found = table["fold"].nunique()
+            if most is not None and found > most:
+                raise InputError(
+                    f"{path}: has {found} folds, and no more than {most} are asked for; remove it with the teams beside it,"
+                    " or choose another place"
+                )
             return table, False
-    return make_split(pairs), True
+    return make_split(pairs, most or MAX_FOLDS), True
 
 
 def read_split(path: Path) -> pd.DataFrame:
@@ -95,19 +110,19 @@ def write_split(table: pd.DataFrame, path: Path) -> None:
     write_text(path, table[list(COLUMNS)].to_csv(index=False, lineterminator="\n"))
 
 
-def _whole_groups(sizes: dict[str, int]) -> dict[str, int]:
-    """Group -> fold: the largest group first, each to the fold that holds least.
+def _whole_groups(sizes: dict[str, int], most: int) -> dict[str, int]:
+    """Group -> fold, `most` of them: the largest group first, each to the fold that holds least.
 
     The folds are then numbered by their first group.
     """
-    folds: list[list[str]] = [[] for _ in range(min(MAX_FOLDS, len(sizes)))]
+    folds: list[list[str]] = [[] for _ in range(min(most, len(sizes)))]
     for group in sorted(sizes, key=lambda name: (-sizes[name], name)):
         min(folds, key=lambda members: sum(sizes[member] for member in members)).append(group)
     ordered = sorted(folds, key=min)
     return {group: number for number, members in enumerate(ordered) for group in members}
 
 
-def _even_runs(count: int) -> np.ndarray:
-    """Fold of each of `count` scenes in order: runs that differ by one scene at most."""
-    runs = np.array_split(np.arange(count), min(MAX_FOLDS, count))
+def _even_runs(count: int, most: int) -> np.ndarray:
+    """Fold of each of `count` scenes in order: `most` runs that differ by one scene at most."""
+    runs = np.array_split(np.arange(count), min(most, count))
     return np.repeat(np.arange(len(runs)), [len(run) for run in runs])

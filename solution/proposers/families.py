@@ -20,6 +20,7 @@ from solution.proposers.translator.settings import TranslatorConfig
 from solution.samples.settings import TileConfig
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
 
 
@@ -90,19 +91,28 @@ def load_family(family: Family, paths: Sequence[Path]) -> torch.nn.Module:
     one (Wortsman et al. 2022).
 
     Raises:
-        InputError: a file holds another family's weights, or those of a network of another size.
+        InputError: as `mean_weights`.
     """
     from solution.core.weights import built
 
+    manifest = artefact.read_manifest(paths[0])
+    return built(paths[0], manifest, family.config_type, family.build, mean_weights(family, paths))
+
+
+def mean_weights(family: Family, paths: Sequence[Path]) -> dict[str, np.ndarray]:
+    """The weights of one file, or the mean of those of several, float32 by name.
+
+    Raises:
+        InputError: a file holds another family's weights, or those of a network of another size.
+    """
     loaded = [artefact.load_weights(path, family.name) for path in paths]
-    first, manifest = loaded[0]
+    first, _ = loaded[0]
     for path, (tensors, _) in zip(paths, loaded, strict=True):
         if {name: value.shape for name, value in tensors.items()} != {name: one.shape for name, one in first.items()}:
             raise InputError(
                 f"{path}: holds another network than {paths[0]}, with which it cannot be averaged; pass one of them with --team"
             )
-    mean = {name: sum(tensors[name].astype("float32") / len(loaded) for tensors, _ in loaded) for name in first}
-    return built(paths[0], manifest, family.config_type, family.build, mean)
+    return {name: sum(tensors[name].astype("float32") / len(loaded) for tensors, _ in loaded) for name in first}
 
 
 def one_start(family: Family, paths: Sequence[Path]) -> bool:

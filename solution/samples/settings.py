@@ -34,6 +34,10 @@ class TileConfig:
             are, relative to each other.
         steps, batch_size, learning_rate, weight_decay, warmup_steps: optimisation.
         ema_decay: decay of the exponential moving average of the weights, which is what a run keeps.
+        start_share: share of the weights that a run started from in those that it keeps: what the start knew is
+            forgotten less (Wortsman et al. 2022, Robust fine-tuning of zero-shot models).
+        patience: a run ends when its development error was lowest this share of its steps ago; 0 = it never ends early,
+            keeps its last weights, and no image is kept apart for that error.
     """
 
     SIZES: ClassVar[tuple[str, ...]] = ()
@@ -57,6 +61,8 @@ class TileConfig:
     weight_decay: float = 1e-2
     warmup_steps: int = 100
     ema_decay: float = 0.995
+    start_share: float = 0.0
+    patience: float = 0.4
 
     @property
     def reach_px(self) -> float:

@@ -15,6 +15,7 @@ from solution.data.scene import ScenePair
 from solution.samples.sources import labels_beside
 from solution.samples.store import ImageStore, SomeImage
 from solution.teams.team import Team, aoi_teams, fold_teams
+from solution.training.observers import observers
 from solution.training.run import train_stage
 from solution.training.stage import Config, Stage
 
@@ -63,7 +64,9 @@ def train_teams(
         stage = stage_of(folds / team.name)
         _guard_seen(team, stage, init)
         out = folds / team.name / stage.file
-        say(train_stage(stage, images, config, out, team.number, 0, folds / artefact.WORK, init, device, replace))
+        look = observers(stage, team.number, out, say)
+        work = folds / artefact.WORK
+        say(train_stage(stage, images, config, out, team.number, 0, work, init, device, replace, callbacks=look))
 
 
 def _guard_seen(team: Team, stage: Stage, init: Path | None) -> None:

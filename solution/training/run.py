@@ -12,7 +12,7 @@ from pathlib import Path
 import lightning
 import numpy as np
 import torch
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint, TQDMProgressBar, WeightAveraging
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint, TQDMProgressBar
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.plugins.environments import LightningEnvironment
 from lightning.pytorch.strategies import DDPStrategy
@@ -30,6 +30,7 @@ from solution.core.refusals import refusals_named
 from solution.core.weights import compact, load_network
 from solution.samples.images import TrainingImage
 from solution.training.stage import Config, Stage
+from solution.training.stopping import MixedAverage, Watch, copied, kept_apart
 
 
 def train_stage(
@@ -44,6 +45,7 @@ def train_stage(
     device: str | Devices = "auto",
     replace: bool = False,
     validation: Sequence[TrainingImage] = (),
+    callbacks: Sequence[Callback] = (),
 ) -> str:
     """Train one model and write its weights.
 
@@ -56,7 +58,9 @@ def train_stage(
         init: weights to start from; what they were trained on is inherited.
         device: what to work on; the result does not depend on it but for rounding, so that a run may go on elsewhere.
         replace: overwrite an artefact that was made with other settings, data or code.
-        validation: images to watch the training on, which it does not learn from; default: its own.
+        validation: images to watch the training on, which it does not learn from; default: those that
+            `stopping.kept_apart` takes out of `images`, and where it takes none, `images`.
+        callbacks: of Lightning, that look on; they must not change what is trained.
 
     Returns:
         One line that says what was done.
@@ -66,14 +70,22 @@ def train_stage(
     if init is not None:
         start, init_manifest = artefact.load_weights(init)
         inherited = init_manifest.trained_on
-    trained_on = tuple(sorted({image.name for image in images} | set(inherited) | set(stage.seen)))
+    if config.patience and not validation:
+        images, validation = kept_apart(images, seed)
+    all_images = [*images, *validation]
+    trained_on = tuple(sorted({image.name for image in all_images} | set(inherited) | set(stage.seen)))
     manifest = Manifest(
         stage.name,
         fold,
         trained_on,
-        {**dataclasses.asdict(config), **dict(stage.facts), "init": init_manifest.digest() if init else None},
+        {
+            **dataclasses.asdict(config),
+            **dict(stage.facts),
+            "init": init_manifest.digest() if init else None,
+            "kept_apart": sorted(image.name for image in validation),
+        },
         seed,
-        data=artefact.digest(sorted((image.name, image.data) for image in images)),
+        data=artefact.digest(sorted((image.name, image.data) for image in all_images)),
         code=code_digest(train_stage, stage.module, stage.samples),
     )
     if not needs_work(out, manifest, replace):
@@ -89,19 +101,18 @@ def train_stage(
     run = work / f"{stage.name}_{fold}_{manifest.digest()}"
     last = run / "last.ckpt"
     samples = stage.samples(images, config, seed, validation)
+    watch = _watch(stage, config, len(validation))
+    averaging = _averaging(config, module.net)
     devices = Devices.of(device)
-    trainer = _trainer(config, samples.epochs, run, devices, module)
+    trainer = _trainer([*averaging, watch, *callbacks], config, samples.epochs, run, devices, module)
     with refusals_named(run), devices.memory_told(config.batch_size):
         trainer.fit(module, datamodule=samples, ckpt_path=last if last.is_file() else None, weights_only=True)
     if trainer.is_global_zero:
-        # A run that was killed after its last epoch has nothing left to fit, so Lightning does not put the averaged
-        # weights in place.
-        module.load_state_dict(torch.load(last, map_location="cpu", weights_only=True)["state_dict"])
+        module.net.load_state_dict(watch.kept)
         artefact.save_weights(out, compact(module.net), manifest)
         shutil.rmtree(run, ignore_errors=True)
     trainer.strategy.barrier()  # what comes next may look for the weights
-    metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
-    return f"{stage.name} fold {fold}: wrote {out}, {module.headline.format_map(_Metrics(metrics))}"
+    return f"{stage.name} fold {fold}: wrote {out}, {module.headline.format_map(watch.rows[watch.at])} {watch.told()}"
 
 
 def _begin_with(stage: Stage, net: nn.Module, tensors: dict[str, np.ndarray], manifest: Manifest, path: Path) -> None:
@@ -113,15 +124,25 @@ def _begin_with(stage: Stage, net: nn.Module, tensors: dict[str, np.ndarray], ma
     load_network(net, tensors, path)
 
 
-class _Metrics(dict):
-    """A run that was killed after its last epoch knows no metrics any more."""
+def _watch(stage: Stage, config: Config, apart: int) -> Watch:
+    decides = stage.watched is not None and config.patience > 0 and apart > 0
+    return Watch(f"val_{stage.watched[0]}", config.patience * config.steps, apart) if decides else Watch(None, 0, apart)
 
-    def __missing__(self, name: str) -> float:
-        return float("nan")
+
+def _averaging(config: Config, net: nn.Module) -> list[Callback]:
+    """What puts averaged weights, mixed with those that `net` starts from, in place for validation."""
+    if config.ema_decay is None:
+        return []
+    return [MixedAverage(copied(net), config.start_share, avg_fn=warm_average(config.ema_decay))]
 
 
 def _trainer(
-    config: Config, epochs: int, run: Path, devices: Devices, module: lightning.LightningModule
+    callbacks: Sequence[Callback],
+    config: Config,
+    epochs: int,
+    run: Path,
+    devices: Devices,
+    module: lightning.LightningModule,
 ) -> lightning.Trainer:
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # it lists absent devices and advertises services
     accelerator, chosen, count = devices.sharing(config.batch_size)
@@ -129,8 +150,6 @@ def _trainer(
     checkpoint = ModelCheckpoint(
         run, filename="last", every_n_epochs=1, save_on_train_epoch_end=True, enable_version_counter=False
     )
-    decay = config.ema_decay
-    averaging = [] if decay is None else [WeightAveraging(avg_fn=warm_average(decay))]
     return lightning.Trainer(
         accelerator=accelerator,
         devices=chosen,
@@ -140,12 +159,11 @@ def _trainer(
         accumulate_grad_batches=1 if module.manual else devices.accumulate,
         use_distributed_sampler=False,  # samples know whose part of a batch is whose
         reload_dataloaders_every_n_epochs=1,
-        check_val_every_n_epoch=min(4, epochs),
         num_sanity_val_steps=0,
         gradient_clip_val=None if module.manual else 1.0,
         logger=CSVLogger(run, name="", version=""),
         log_every_n_steps=10,
-        callbacks=[checkpoint, *averaging, TQDMProgressBar(refresh_rate=10), _Stopping()],
+        callbacks=[checkpoint, *callbacks, TQDMProgressBar(refresh_rate=10), _Stopping()],
         enable_model_summary=False,
     )
 

@@ -23,6 +23,14 @@ class Config(Protocol):
     def ema_decay(self) -> float | None:
         """Of the averaged weights that are kept; None = the last ones are."""
 
+    @property
+    def start_share(self) -> float:
+        """Of the weights that a run started from in those that it keeps."""
+
+    @property
+    def patience(self) -> float:
+        """Share of the steps after which a run ends whose development error does not fall; 0 = it never ends early."""
+
 
 class Samples(lightning.LightningDataModule, abc.ABC):
     """What a run learns from and is watched on, in epochs."""
@@ -48,6 +56,8 @@ class Stage:
         facts: more that the result depends on, for the manifest.
         seen: what frozen networks that help in training were trained on.
         begin: puts what a network knows before any training into it, where there is such a thing.
+        watched: the metric that is the development error (``val_`` is left out; less is better), and what people call
+            it; None where a run is not watched.
     """
 
     name: str
@@ -57,6 +67,7 @@ class Stage:
     facts: tuple[tuple[str, str], ...] = ()
     seen: tuple[str, ...] = ()
     begin: Callable[[nn.Module], None] | None = None
+    watched: tuple[str, str] | None = None
 
     @property
     def file(self) -> str:

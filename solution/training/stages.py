@@ -28,10 +28,13 @@ from solution.training.tile_data import TileData
 CHANCE = Path("none")
 """In the place of a file: the trunk begins with chance."""
 
-COARSE = Stage(*families.COARSE.identity, CoarseModule, TileData)
-FLOW = Stage(*families.FLOW.identity, FlowModule, TileData, begin=FlowNet.start)
-MATCHER = Stage(*families.MATCHER.identity, MatcherModule, TileData)
-TRANSLATOR = Stage(*families.TRANSLATOR.identity, TranslatorModule, TileData)
+_PLACE = ("place", "cross-entropy of the place")
+COARSE = Stage(*families.COARSE.identity, CoarseModule, TileData, watched=_PLACE)
+FLOW = Stage(
+    *families.FLOW.identity, FlowModule, TileData, begin=FlowNet.start, watched=("error_px", "median error, px")
+)
+MATCHER = Stage(*families.MATCHER.identity, MatcherModule, TileData, watched=_PLACE)
+TRANSLATOR = Stage(*families.TRANSLATOR.identity, TranslatorModule, TileData, watched=("l1", "mean absolute error"))
 
 
 def matcher_with(translator: Path | None) -> Stage:
@@ -45,9 +48,11 @@ def matcher_with(translator: Path | None) -> Stage:
     )
 
 
-def chosen_config(stage: Stage, steps: int | None, smoke: bool, fine_tune: bool) -> TileConfig:
-    """The stage's settings: the defaults, a fold's own run, or the smoke run; `steps` replaces the number of steps."""
-    config = stage.config_type().fine_tuned() if fine_tune else stage.config_type()
+def chosen_config(stage: Stage, steps: int | None, smoke: bool, fine_tune: bool, adapt: bool = False) -> TileConfig:
+    """The stage's settings: the defaults, a fold's own run from a base, a run from trained teams to other scenes
+    (`adapt`), or the smoke run; `steps` replaces the number of steps."""
+    config = stage.config_type()
+    config = config.adapted() if adapt else config.fine_tuned() if fine_tune else config
     config = config.smoke() if smoke else config
     return config if steps is None else dataclasses.replace(config, steps=steps)
 

@@ -15,6 +15,8 @@ from solution.samples.tiles import TilePairs
 from solution.training.stage import Samples
 
 STEPS_PER_EPOCH = 50
+_EPOCHS = 5  # that a short run has at least, so that its curve and its end have something to go by
+_LEAST_STEPS = 10  # of an epoch
 _VALIDATION_TILES = 48
 
 
@@ -48,13 +50,18 @@ class TileData(Samples):
         self._loader: DataLoader | None = None
 
     @property
+    def epoch_steps(self) -> int:
+        """Steps of an epoch."""
+        return min(STEPS_PER_EPOCH, max(_LEAST_STEPS, self.config.steps // _EPOCHS))
+
+    @property
     def epochs(self) -> int:
         """As many as hold the steps; the last one may be shorter."""
-        return -(-self.config.steps // STEPS_PER_EPOCH)
+        return -(-self.config.steps // self.epoch_steps)
 
     def train_dataloader(self) -> DataLoader:
         """This process's part of the stretch of the current epoch. Its workers stay, with what they have read."""
-        stretch = STEPS_PER_EPOCH * self.config.batch_size
+        stretch = self.epoch_steps * self.config.batch_size
         first = self.trainer.current_epoch * stretch
         last = min(first + stretch, len(self.train_tiles))
         self._drawn.batches = dealt(first, last, self.config.batch_size, self.trainer)

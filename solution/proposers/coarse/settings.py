@@ -45,6 +45,10 @@ class CoarseConfig(TileConfig):
         """A fold's own run, starting from the base model."""
         return replace(self, steps=100, learning_rate=3e-4, warmup_steps=20)
 
+    def adapted(self) -> CoarseConfig:
+        """A team's run on scenes of another kind, starting from trained teams."""
+        return replace(self, steps=60, learning_rate=3e-4, warmup_steps=10, start_share=0.3)
+
     def smoke(self) -> CoarseConfig:
         """Runs the whole way in seconds; its result is worthless."""
         return replace(

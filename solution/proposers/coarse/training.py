@@ -58,7 +58,7 @@ class CoarseModule(lightning.LightningModule):
     manual = False
     partial = False
     precision_cuda = "32-true"
-    headline = "{val_near:.0%} of the largest windows near on its own tiles"
+    headline = "{val_near:.0%} of the largest windows near"
 
     def __init__(self, config: CoarseConfig) -> None:
         super().__init__()

@@ -50,6 +50,10 @@ class FlowConfig(TileConfig):
         """A fold's own run, starting from the base model."""
         return replace(self, steps=160, learning_rate=5e-4, warmup_steps=20)
 
+    def adapted(self) -> FlowConfig:
+        """A team's run on scenes of another kind, starting from trained teams."""
+        return replace(self, steps=60, learning_rate=3e-4, warmup_steps=10, start_share=0.3)
+
     def smoke(self) -> FlowConfig:
         """Runs the whole way in seconds; its result is worthless."""
         return replace(self, steps=4, batch_size=2, tile_px=128, warmup_steps=1, windows_blocks=(1, 3), radius_cells=4)

@@ -84,7 +84,7 @@ class FlowModule(lightning.LightningModule):
     manual = False
     partial = False
     precision_cuda = "16-mixed"
-    headline = "median error {val_error_px:.2f} px on its own tiles"
+    headline = "median error {val_error_px:.2f} px"
 
     def __init__(self, config: FlowConfig) -> None:
         super().__init__()

@@ -188,7 +188,7 @@ class MatcherModule(lightning.LightningModule):
     manual = False
     partial = True
     precision_cuda = "32-true"  # positions are never in half precision
-    headline = "{val_right:.0%} of the matches within 3 px on its own tiles"
+    headline = "{val_right:.0%} of the matches within 3 px"
 
     def __init__(self, config: MatcherConfig, translate: Callable[[Tensor, Tensor], Tensor] | None = None) -> None:
         """`translate`: SAR (B, 1, H, W) and validity (B, H, W) -> optical-like (B, 3, H, W); it is not trained."""

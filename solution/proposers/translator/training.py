@@ -79,7 +79,7 @@ class TranslatorModule(lightning.LightningModule):
     partial = True
     pieces = 1
     precision_cuda = "16-mixed"
-    headline = "mean absolute error {val_l1:.3f} on validation tiles"
+    headline = "mean absolute error {val_l1:.3f}"
 
     def __init__(self, config: TranslatorConfig) -> None:
         super().__init__()

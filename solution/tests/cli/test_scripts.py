@@ -44,61 +44,87 @@ def test_a_script_is_executable_and_parses(script):
     subprocess.run(["bash", "-n", path], check=True)
 
 
-def test_train_is_one_stage_a_line_on_one_page():
-    assert len((ROOT / "train.sh").read_text().splitlines()) <= 50
-
-
-@pytest.mark.parametrize("arguments", ["", "--smoke", "DATA --folds", "DATA --steps", "DATA --unknown 3", "DATA more"])
-def test_train_with_other_arguments_says_how(arguments):
-    done = subprocess.run([ROOT / "train.sh", *arguments.split()], capture_output=True, text=True, check=False)
-    assert done.returncode == 2 and done.stderr.startswith("usage: ./train.sh DATA")
+def test_train_fits_on_one_page():
+    assert len((ROOT / "train.sh").read_text().splitlines()) <= 60
 
 
 @pytest.fixture
-def train_script(tmp_path):
-    """A function: arguments of train.sh, which lies in a folder of its own -> the commands that it gives, a line each."""
+def train(tmp_path):
+    """A function: arguments of train.sh -> exit code, and the command lines of the program that it called, with names
+    relative to its folder."""
     folder = tmp_path / "a project"
     (folder / "solution").mkdir(parents=True)
     (folder / ".venv/bin").mkdir(parents=True)
     shutil.copy(ROOT / "train.sh", folder)
     shutil.copy(ROOT / "solution/environment", folder / "solution")
-    for name, body in {"solution/setup.sh": "", ".venv/bin/python": 'printf "%s|" "${@:4}"; echo'}.items():
+    for name, body in {"solution/setup.sh": "", ".venv/bin/python": 'shift 3; echo "$@" >>"$LOG"'}.items():
         (folder / name).write_text(f"#!/usr/bin/env bash\n{body}\n")
         (folder / name).chmod(0o755)
 
-    def call(*arguments: str) -> list[str]:
-        done = subprocess.run([folder / "train.sh", *arguments], capture_output=True, text=True, check=True)
-        return [line.replace(str(folder), "ROOT") for line in done.stdout.splitlines() if not line.startswith("== ")]
+    def call(*arguments: str) -> tuple[int, list[str]]:
+        log = tmp_path / "log"
+        log.write_text("")
+        done = subprocess.run(
+            [folder / "train.sh", *arguments], capture_output=True, check=False, env={**os.environ, "LOG": str(log)}
+        )
+        return done.returncode, log.read_text().replace(f"{folder}/", "").splitlines()
 
     return call
 
 
-def test_train_writes_beside_itself(train_script):
-    lines = train_script("the data")
-    assert lines[1:4] == [
-        "split|the data|--output|ROOT/folds/split.csv|",
-        "simulate|ROOT/runs/simulated|--scenes|32|--size|1600|1600|--seed|1000|",
-        "train-coarse|the data|--simulated|ROOT/runs/simulated|--folds|ROOT/folds|--replace|",
+def verbs(lines: list[str]) -> list[str]:
+    return [line.split()[0] for line in lines]
+
+
+def test_train_runs_every_stage_into_the_folds(train):
+    code, lines = train("the data")
+    assert code == 0
+    assert verbs(lines) == [
+        *("data", "split", "train-plan", "simulate", "train-coarse", "train-flow", "train-translator", "train-matcher"),
+        *("propose", "train-reranker", "score-folds"),
     ]
-    assert lines[-1] == "score-folds|the data|--folds|ROOT/folds|" and any("train-reranker" in line for line in lines)
+    assert lines[1] == "split the data --output folds/split.csv"
+    assert lines[2].startswith("train-plan the data --folds folds --scenes 32 --size 1600 1600 --stage=coarse")
+    assert lines[3] == "simulate runs/simulated --scenes 32 --size 1600 1600 --seed 1000"
+    assert lines[5] == "train-flow the data --simulated runs/simulated --folds folds --replace"
 
 
-def test_train_writes_where_it_is_told_and_no_more_than_it_is_told(train_script):
-    lines = train_script("data", "--folds", "my folds", "--simulated", "mine", "--scenes", "2", "--steps", "5")
-    assert not any("ROOT" in line for line in lines)
-    assert "simulate|mine|--scenes|2|--size|1600|1600|--seed|1000|" in lines
-    stages = [
-        line for line in lines if line.startswith(("train-coarse", "train-flow", "train-translator", "train-matcher"))
-    ]
-    assert [line.partition("|")[2] for line in stages] == [
-        "data|--simulated|mine|--folds|my folds|--replace|--steps|5|"
-    ] * 4
+def test_train_from_trained_teams_makes_three_of_the_two_models_that_predict(train):
+    code, lines = train("pairs", "--from", "folds", "--folds", "mine")
+    assert code == 0
+    assert verbs(lines)[3:] == ["simulate", "train-coarse", "train-flow", "propose", "score-folds"]
+    assert lines[1] == "split pairs --output mine/split.csv --teams 3"
+    assert lines[2] == (
+        "train-plan pairs --folds mine --from folds --scenes 8 --size 800 800 --stage=coarse --stage=flow"
+    )
+    assert lines[3] == "simulate runs/simulated_small --scenes 8 --size 800 800 --seed 1000"
+    assert lines[5] == "train-flow pairs --simulated runs/simulated_small --folds mine --from folds --replace"
 
 
-def test_a_smoke_run_touches_no_real_weights(train_script):
-    lines = train_script("data", "--smoke")
-    assert not any("ROOT/folds" in line or "train-reranker" in line for line in lines)
-    assert "propose|data|--folds|ROOT/runs/smoke|--finest|8|" in lines
+@pytest.mark.parametrize("order", [("--smoke", "--folds", "mine"), ("--folds", "mine", "--smoke")])
+def test_train_goes_where_it_is_told_whatever_the_order(train, order):
+    code, lines = train("pairs", *order, "--steps", "7", "--scenes", "3", "--simulated", "here", "--teams", "4")
+    assert code == 0 and "train-reranker" not in verbs(lines)
+    assert lines[1] == "split pairs --output mine/split.csv --teams 4"
+    assert lines[3] == "simulate here --scenes 3 --size 256 256 --seed 1000"
+    assert lines[4] == "train-coarse pairs --simulated here --folds mine --steps 7 --smoke --replace"
+    assert "propose pairs --folds mine --finest 8" in lines
+
+
+def test_a_smoke_run_is_never_in_the_place_of_real_weights(train):
+    _, lines = train("pairs", "--smoke")
+    assert lines[4] == "train-coarse pairs --simulated runs/smoke_simulated --folds runs/smoke --smoke --replace"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["--smoke"], ["data", "--steps"], ["data", "more"], ["data", "--no-such", "1"], ["data", "--from", "folds"]],
+    ids=" ".join,
+)
+def test_train_says_how_and_does_nothing_where_the_arguments_are_wrong(train, arguments):
+    assert train(*arguments) == (2, [])
+    done = subprocess.run([ROOT / "train.sh", *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and done.stderr.startswith("usage: ./train.sh DATA")
 
 
 def test_test_without_an_output_says_how():
@@ -144,9 +170,8 @@ def test_set_up_does_nothing_where_all_is_ready(project):
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "") and not (project / ".venv").exists()
 
 
-@pytest.mark.parametrize("name", ["requirements.txt", "requirements-benchmark.txt", "requirements-terratorch.txt"])
-def test_every_requirement_is_pinned(name):
-    lines = [line for line in (ROOT / name).read_text().splitlines() if line and not line.startswith("#")]
+def test_every_requirement_is_pinned():
+    lines = [line for line in (ROOT / "requirements.txt").read_text().splitlines() if line and not line.startswith("#")]
     assert lines and all(re.fullmatch(r"[A-Za-z0-9._-]+(\[[a-z]+\])?==[0-9][A-Za-z0-9.]*", line) for line in lines)
 
 

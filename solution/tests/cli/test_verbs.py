@@ -34,6 +34,7 @@ VERBS = (
     "trunks",
     "benchmark-tiles",
     "rehearse",
+    "train-plan",
     "train-base",
     "train-coarse",
     "train-flow",

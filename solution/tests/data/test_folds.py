@@ -53,6 +53,36 @@ def test_many_aois_are_never_cut():
     assert table.equals(folds.make_split(pairs(*reversed(names))))
 
 
+@pytest.mark.parametrize("most", [2, 3, 4])
+@pytest.mark.parametrize("aois", [("50",), ("50", "51"), ("50", "51", "52", "53", "54")])
+def test_ten_scenes_make_as_many_teams_as_are_asked_for(most, aois):
+    names = [f"{aois[number % len(aois)]}_own_{number:02d}" for number in range(10)]
+    table = folds.make_split(pairs(*names), most)
+    sizes = table["fold"].value_counts()
+    assert sorted(table["scene"]) == sorted(names) and sorted(sizes.index) == list(range(most))
+    assert sizes.max() - sizes.min() <= (1 if len(aois) < 3 else 2)
+    if len(aois) >= min(3, most):
+        assert (table.groupby("aoi")["fold"].nunique() == 1).all()
+
+
+def test_no_more_teams_than_scenes():
+    assert folds.make_split(pairs("50_a", "50_b"), 3)["fold"].tolist() == [0, 1]
+
+
+def test_a_kept_split_with_more_teams_than_asked_for_is_refused(make_scene, run, tmp_path):
+    path = tmp_path / "folds" / "split.csv"
+    for number in range(4):
+        folder = make_scene(f"50_own_{number}", shape=(32, 40)).folder
+    code, out, _ = run("split", folder, "--output", path, "--teams", 3)
+    assert code == 0 and "made, 3 folds" in out
+    before = path.read_text()
+    assert [row[-1] for row in before.splitlines()[1:]] == ["0", "0", "1", "2"]
+    assert "kept, 3 folds" in run("split", folder, "--output", path, "--teams", 4)[1]
+    code, _, err = run("split", folder, "--output", path, "--teams", 2)
+    assert code == 2 and f"{path}: has 3 folds, and no more than 2 are asked for" in err
+    assert path.read_text() == before
+
+
 @pytest.mark.parametrize("names", [(), ("02_train_01",)])
 def test_folds_need_two_labelled_scenes(names):
     with pytest.raises(InputError, match="two scenes"):

@@ -79,7 +79,7 @@ def test_training_hands_every_team_what_it_may_see(trained, make_scene, monkeypa
     for seed, name in enumerate(SN9["scene"]):
         make_scene(name, seed=seed)
 
-    def note(stage, sources, config, out, fold, seed, work, init, device, replace):
+    def note(stage, sources, config, out, fold, seed, work, init, device, replace, callbacks):
         seen[out.parent.name] = (fold, sorted(source.name for source in sources), replace)
         assert stage is FLOW
         return "done"

@@ -25,6 +25,7 @@ from solution.samples.truth import RegisteredField
 from solution.training import run as train
 from solution.training import stages, tile_data
 
+RUN_FILES = (".curve.csv", ".curve.png", ".safetensors")
 SMOKE = dataclasses.replace(FlowConfig().smoke(), batch_size=1)
 
 
@@ -72,13 +73,8 @@ def test_every_team_saw_the_other_scenes_only(trained):
             assert stages.config_of(manifest, stage) == stage.config_type().smoke()
             assert manifest.config["init"] is None
     assert trained.output.count("flow.safetensors, ") == trained.output.count("coarse.safetensors, ") == 2
-    assert sorted(contents(trained.folds)) == [
-        "0/coarse.safetensors",
-        "0/flow.safetensors",
-        "1/coarse.safetensors",
-        "1/flow.safetensors",
-        "split.csv",
-    ]
+    files = [f"{team}/{stage}{kind}" for team in "01" for stage in ("coarse", "flow") for kind in RUN_FILES]
+    assert sorted(contents(trained.folds)) == [*files, "split.csv"]
 
 
 def test_weights_are_small_and_load_again(trained):
@@ -110,8 +106,9 @@ def test_one_team_can_be_trained_alone_and_comes_out_the_same(trained, tmp_path,
     code, _, err = run(*arguments, "7")
     assert code == 2 and "--team 7: is none of 0, 1" in err
     assert run(*arguments, "1")[0] == 0
-    assert sorted(contents(folds)) == ["1/flow.safetensors", "split.csv"]
-    assert contents(folds)["1/flow.safetensors"] == contents(trained.folds)["1/flow.safetensors"]
+    files = [f"1/flow{kind}" for kind in RUN_FILES]
+    assert sorted(contents(folds)) == [*files, "split.csv"]
+    assert all(contents(folds)[name] == contents(trained.folds)[name] for name in files)
 
 
 def test_only_what_is_missing_is_trained_and_comes_out_the_same(trained, folds, run):
@@ -340,6 +337,7 @@ def test_the_settings_come_back_from_a_manifest():
 def test_settings_follow_the_arguments():
     assert stages.chosen_config(stages.FLOW, None, False, False) == FlowConfig()
     assert stages.chosen_config(stages.FLOW, None, False, True) == FlowConfig().fine_tuned()
+    assert stages.chosen_config(stages.FLOW, None, False, True, adapt=True) == FlowConfig().adapted()
     assert stages.chosen_config(stages.FLOW, 7, True, False) == dataclasses.replace(FlowConfig().smoke(), steps=7)
 
 
