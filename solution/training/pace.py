@@ -28,13 +28,14 @@ class Pace(Callback):
     def on_train_batch_end(self, trainer: lightning.Trainer, module: lightning.LightningModule, *_: object) -> None:
         """Say it where it is due."""
         self._done += 1
-        steps = getattr(module.config, "steps", trainer.num_training_batches * trainer.max_epochs)
-        left = steps - trainer.fit_loop.total_batch_idx - 1
+        pieces = trainer.accumulate_grad_batches  # of a step, each of which this is called after
+        steps = getattr(module.config, "steps", trainer.num_training_batches // pieces * trainer.max_epochs)
+        left = steps * pieces - trainer.fit_loop.total_batch_idx - 1
         if self._done < self._next or left <= 0 or not trainer.is_global_zero:
             return
         self._next *= 2
         each = (self._clock() - self._since) / self._done
-        self._say(f"{self._name}: {steps} steps, about {duration(each * steps)}, ends {_at(each * left)}")
+        self._say(f"{self._name}: {steps} steps, about {duration(each * steps * pieces)}, ends {_at(each * left)}")
 
 
 def duration(seconds: float) -> str:

@@ -60,6 +60,7 @@ class Encoder(nn.Module):
         self.project = nn.Sequential(
             nn.Conv2d(width, width, 3, padding=1), nn.ReLU(inplace=True), nn.Conv2d(width, channels, 1)
         )
+        self.train()  # Lightning leaves modules in the mode in which they were made
 
     def start(self, weights: Path | None = None) -> None:
         """Begin with the trunk's weights, of a file or its package. Raises `InputError` where they are missing."""
