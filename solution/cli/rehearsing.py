@@ -38,11 +38,13 @@ def rehearse(
     contest allows, or a submission would be refused.
     """
     from solution.benchmark.rehearsal import rehearse as rehearsals
-    from solution.benchmark.rehearsal import table
-    from solution.scoring import score_tables
 
     stages = rehearsals.chosen(only)
     found = rehearsals.rehearse(rehearsals.planned(folder, scale, steps), stages, say)
+
+    from solution.benchmark.rehearsal import table
+    from solution.scoring import score_tables
+
     score_tables.show(table.printed(found), [])
     for line in table.words(found):
         say(line)

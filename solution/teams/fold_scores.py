@@ -22,9 +22,8 @@ from solution.scoring import score
 from solution.surface.ground import Ground
 from solution.teams import stamps
 from solution.teams.out_of_fold import CANDIDATES, proposing_code
+from solution.teams.team import SCORES as SCORES
 from solution.teams.team import team_of
-
-SCORES = "score.json"
 
 
 def score_folds(pairs: Sequence[ScenePair], split: pd.DataFrame, folds: Path) -> dict:

@@ -18,6 +18,8 @@ from solution.data.folds import SPLIT, read_split
 from solution.data.scene import ScenePair
 
 BASE = Path("base")
+SCORES = "score.json"
+"""File name of the out-of-fold scores in a folder of teams."""
 _AOI_TEAM = 1000  # fold number, in manifests and tables, of a team that holds out an AOI: this plus the AOI
 
 

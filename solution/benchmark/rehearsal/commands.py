@@ -17,8 +17,7 @@ from solution.core.code import PACKAGE, code_digest
 from solution.core.errors import InputError
 from solution.core.writing import atomic_folder
 from solution.data.naming import FOLDS
-from solution.teams.fold_scores import SCORES
-from solution.teams.team import BASE
+from solution.teams.team import BASE, SCORES
 
 SIMULATE = "scenes"
 STAGES = (SIMULATE, *PARTS)

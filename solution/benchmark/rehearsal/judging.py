@@ -13,7 +13,7 @@ from solution.data import naming
 from solution.data.finding import discover
 from solution.data.scene import ScenePair
 from solution.scoring import admission, score
-from solution.teams.fold_scores import SCORES
+from solution.teams.team import SCORES
 
 _PROTOCOL = "leave_one_scene_out"
 

@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from solution.benchmark.rehearsal import commands, layout, table
+from solution.benchmark.rehearsal import commands, layout
 from solution.benchmark.rehearsal.commands import SIMULATE, STAGES, Rehearsal
-from solution.benchmark.rehearsal.found import Found, collect
 from solution.benchmark.rehearsal.scenes import of_scale
 from solution.core.artefact import read_noted
 from solution.core.errors import InputError
 from solution.core.outputs import check_folder
 from solution.core.writing import write_text
+
+if TYPE_CHECKING:
+    from solution.benchmark.rehearsal.found import Found
 
 RESULT, TABLE = "rehearsal.json", "rehearsal.md"
 
@@ -60,6 +63,10 @@ def rehearse(plan: Rehearsal, stages: Sequence[str], say: Callable[[str], None])
         if stage != SIMULATE:
             layout.lay_out(plan.root)
         commands.ensure(plan, stage, say)
+    # Imported when the scripts are done: with the networks' libraries this process would hold a gigabyte beside them
+    from solution.benchmark.rehearsal import table
+    from solution.benchmark.rehearsal.found import collect
+
     found = collect(plan)
     write_text(plan.root / RESULT, json.dumps(found.to_json(), indent=1) + "\n")
     write_text(plan.root / TABLE, table.markdown(found))

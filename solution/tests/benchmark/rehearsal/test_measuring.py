@@ -50,12 +50,11 @@ def test_memory_of_a_child_and_of_its_child_counts(measure):
 
 def test_time_and_processors_are_told_apart(measure):
     waits = measure("import time; time.sleep(1.6)")[0]
-    assert 1.6 <= waits.wall_s < 20 and waits.cpu_s < 1.0
     work = "import time\nwhile time.process_time() < 1.5: pass\n"
-    busy = measure(f"import subprocess, sys, time\nsubprocess.run([sys.executable, '-c', {work!r}])\ntime.sleep(0.8)")[
-        0
-    ]
-    assert 1.4 <= busy.cpu_s < 3.0 and busy.wall_s >= 2.2
+    program = f"import subprocess, sys, time\nsubprocess.run([sys.executable, '-c', {work!r}])\ntime.sleep(0.8)"
+    busy = measure(program)[0]
+    assert waits.wall_s >= 1.6 and busy.wall_s >= 2.2
+    assert waits.cpu_s < 1.0 < 1.4 <= busy.cpu_s  # of a child that ended, too
 
 
 def test_disk_counts_what_was_written_and_is_gone_again(measure, tmp_path):
@@ -82,10 +81,12 @@ print("02_publictest: 3 inliers", flush=True)
 """
     found, said = measure(program)
     assert list(found.parts) == ["start", "train-flow", "02_publictest"]
-    assert found.parts["train-flow"].wall_s == pytest.approx(1.0, abs=0.4)
-    assert found.parts["02_publictest"].wall_s == pytest.approx(0.6, abs=0.4)
+    assert found.parts["train-flow"].wall_s > 0.9 and found.parts["02_publictest"].wall_s > 0.5
     assert sum(part.wall_s for part in found.parts.values()) == pytest.approx(found.wall_s, abs=0.01)
-    assert found.parts["train-flow"].models_s == [pytest.approx(0.7, abs=0.3)]
+    (between,) = found.parts[
+        "train-flow"
+    ].models_s  # neither the first, which reads the images too, nor what was skipped
+    assert 0.6 < between < found.parts["train-flow"].wall_s - 0.2
     assert [line.partition(":")[0] for line in said] == ["start", "train-flow", "02_publictest"]
 
 
