@@ -6,7 +6,6 @@ It saves a pass over memory for every convolution, which is what depthwise netwo
 from __future__ import annotations
 
 import torch
-from timm.layers import BatchNormAct2d
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
@@ -17,6 +16,8 @@ def fold(trunk: nn.Module) -> None:
     Args:
         trunk: in evaluation mode, which it never leaves again.
     """
+    from timm.layers import BatchNormAct2d  # not above: see `trunk.bare_trunk`
+
     # timm's EfficientNets name their layers in the order in which they work.
     for parent in list(trunk.modules()):
         before: tuple[str, nn.Conv2d] | None = None

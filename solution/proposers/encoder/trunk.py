@@ -9,7 +9,6 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
-import timm
 import torch
 from torch import Tensor, nn
 
@@ -37,6 +36,8 @@ def bare_trunk(name: str, strides: tuple[int, ...]) -> nn.Module:
     """
     if name not in _PACKAGES:
         raise InputError(f"trunk {name}: has no package with ImageNet weights; choose one of {', '.join(_PACKAGES)}")
+    import timm  # takes half as long as all other imports, and only whoever makes a network needs it
+
     indices = tuple(STRIDES.index(stride) for stride in strides)
     trunk = timm.create_model(name, pretrained=False, features_only=True, out_indices=indices)
     last = max(int(info["module"].split(".")[1]) for info in trunk.feature_info.get_dicts())
