@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import timm
 import torch
 from torch import Tensor, nn
 
@@ -61,6 +60,8 @@ class PatchClassifier(nn.Module):
     """uint8 pixels in, one logit a class out."""
 
     def __init__(self, config: SurfaceConfig) -> None:
+        import timm  # not above: see `proposers.encoder.trunk.bare_trunk`
+
         super().__init__()
         self.channels = config.channels
         self.trunk = timm.create_model(

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from contextlib import ExitStack
 
 import torch
-from timm.layers import BatchNormAct2d, Conv2dSame
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
@@ -48,6 +47,8 @@ def fold(trunk: nn.Module) -> int:
 
 def _neighbours(trunk: nn.Module, image: Tensor) -> tuple[list[tuple[str, str]], list[Tensor]]:
     """Names of the convolutions and the normalisations that take what those give, each at work once; and the maps."""
+    from timm.layers import BatchNormAct2d, Conv2dSame  # not above: see `trunk`
+
     given: list[tuple[str, Tensor]] = []
     taken: list[tuple[str, Tensor]] = []
     with ExitStack() as hooks:
@@ -87,6 +88,8 @@ def _alike(before: list[Tensor], after: list[Tensor]) -> bool:
 
 def _rest(normalisation: nn.BatchNorm2d) -> nn.Module:
     """What a normalisation does besides."""
+    from timm.layers import BatchNormAct2d
+
     if isinstance(normalisation, BatchNormAct2d):
         return nn.Sequential(normalisation.drop, normalisation.act)
     return nn.Identity()

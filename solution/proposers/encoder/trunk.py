@@ -10,7 +10,7 @@ from types import ModuleType
 
 from torch import Tensor, nn
 
-from solution.proposers.encoder import terratorch_trunk, timm_trunk
+from solution.proposers.encoder import terratorch_trunk
 from solution.proposers.encoder.adapted import AdaptedTrunk, Plan
 
 _SHIPPED = "tf_efficientnet_lite0"
@@ -45,7 +45,12 @@ def centred(image: Tensor) -> Tensor:
 
 
 def _maker(name: str) -> ModuleType:
-    return terratorch_trunk if name.startswith(terratorch_trunk.PREFIX) else timm_trunk
+    if name.startswith(terratorch_trunk.PREFIX):
+        return terratorch_trunk
+    # timm takes half as long to import as all else, and only whoever makes a network needs it
+    from solution.proposers.encoder import timm_trunk
+
+    return timm_trunk
 
 
 def _plan(name: str, strides: tuple[int, ...]) -> Plan:
