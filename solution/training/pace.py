@@ -9,6 +9,8 @@ from datetime import datetime, timedelta
 import lightning
 from lightning.pytorch.callbacks import Callback
 
+from solution.training.stopping import steps_done
+
 FIRST_STEPS = 20
 """Steps that are measured before anything is said."""
 
@@ -19,23 +21,23 @@ class Pace(Callback):
     def __init__(self, name: str, say: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> None:
         """A run's name, for people, and what gives the time in seconds."""
         self._name, self._say, self._clock = name, say, clock
-        self._since, self._done, self._next = 0.0, 0, FIRST_STEPS
+        self._since, self._before, self._next = 0.0, 0, FIRST_STEPS
 
     def on_train_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
-        """The clock starts."""
-        self._since = self._clock()
+        """The clock starts; steps that an earlier process did do not count."""
+        self._since, self._before = self._clock(), steps_done(trainer)
 
     def on_train_batch_end(self, trainer: lightning.Trainer, module: lightning.LightningModule, *_: object) -> None:
         """Say it where it is due."""
-        self._done += 1
-        pieces = trainer.accumulate_grad_batches  # of a step, each of which this is called after
-        steps = getattr(module.config, "steps", trainer.num_training_batches // pieces * trainer.max_epochs)
-        left = steps * pieces - trainer.fit_loop.total_batch_idx - 1
-        if self._done < self._next or left <= 0 or not trainer.is_global_zero:
+        if not trainer.is_global_zero:
+            return
+        steps = getattr(module.config, "steps", trainer.num_training_batches * trainer.max_epochs)
+        done, left = steps_done(trainer) - self._before, steps - steps_done(trainer)
+        if done < self._next or left <= 0:
             return
         self._next *= 2
-        each = (self._clock() - self._since) / self._done
-        self._say(f"{self._name}: {steps} steps, about {duration(each * steps * pieces)}, ends {_at(each * left)}")
+        each = (self._clock() - self._since) / done
+        self._say(f"{self._name}: {steps} steps, about {duration(each * steps)}, ends {_at(each * left)}")
 
 
 def duration(seconds: float) -> str:

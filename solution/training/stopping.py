@@ -77,6 +77,11 @@ def copied(net: nn.Module) -> dict[str, Tensor]:
     return {name: value.detach().cpu().clone() for name, value in net.state_dict().items()}
 
 
+def steps_done(trainer: lightning.Trainer) -> int:
+    """Optimisation steps of a run so far, those before a kill included."""
+    return (trainer.fit_loop.total_batch_idx + 1) // trainer.accumulate_grad_batches
+
+
 class Watch(Callback):
     """Notes the metrics of every epoch, keeps the weights that shall be written, and ends the run.
 
@@ -120,10 +125,10 @@ class Watch(Callback):
         self._validated = copied(module.net)
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
-        """Note the epoch's metrics, and decide."""
-        metrics = {name: float(value) for name, value in sorted(trainer.callback_metrics.items())}
-        steps = (trainer.fit_loop.total_batch_idx + 1) // trainer.accumulate_grad_batches
-        self.rows.append({"step": float(steps), **metrics})
+        """Note the epoch's metrics, the mean over all devices, and decide."""
+        found = sorted(trainer.callback_metrics.items())
+        metrics = {name: float(trainer.strategy.reduce(value, reduce_op="mean")) for name, value in found}
+        self.rows.append({"step": float(steps_done(trainer)), **metrics})
         if self.watched is None or len(self.rows) == 1 or metrics[self.watched] < self.rows[self.at][self.watched]:
             self.kept, self.at = self._validated, len(self.rows) - 1
         trainer.should_stop = trainer.strategy.reduce_boolean_decision(trainer.should_stop or self.over, all=False)

@@ -232,7 +232,9 @@ def paced(first: int, seconds: float) -> tuple[list[str], list[int]]:
     said, at, now = [], [], [0.0]
     pace = Pace("flow fold 1", said.append, lambda: now[0])
     loop, module = SimpleNamespace(total_batch_idx=first - 1), SimpleNamespace(config=SimpleNamespace(steps=80))
-    trainer = SimpleNamespace(fit_loop=loop, is_global_zero=True, num_training_batches=16, max_epochs=5)
+    trainer = SimpleNamespace(
+        fit_loop=loop, is_global_zero=True, num_training_batches=16, max_epochs=5, accumulate_grad_batches=1
+    )
     pace.on_train_start(trainer, module)
     for step in range(first, 80):
         now[0] += seconds
