@@ -61,7 +61,7 @@ def fill_of(path: Path) -> Fill | None:
     return _fill_of(str(path), state.st_mtime_ns, state.st_size, state.st_ino)
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=65_536)  # a few numbers each; to look again is to read the image
 def _fill_of(path: str, *_state: int) -> Fill | None:
     with open_raster(Path(path)) as dataset:
         if dataset.dtypes[0].startswith("complex"):

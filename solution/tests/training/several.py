@@ -16,16 +16,16 @@ import torch
 
 from solution.core import ranks
 from solution.core.devices import Devices
-from solution.proposers.flow.settings import FlowConfig
-from solution.proposers.flow.training import FlowModule
+from solution.proposers.coarse.settings import CoarseConfig
+from solution.proposers.coarse.training import CoarseModule
 from solution.samples import images
 from solution.samples.images import TrainingImage
 from solution.samples.truth import RegisteredField
 from solution.training import run, stages, tile_data
 
-CONFIG = dataclasses.replace(FlowConfig().smoke(), batch_size=4, steps=6, tile_px=96)
+CONFIG = dataclasses.replace(CoarseConfig().smoke(), batch_size=4, steps=6)
 STEPS_PER_EPOCH = 3
-WEIGHTS = "flow.safetensors"
+WEIGHTS = "coarse.safetensors"
 
 
 def source() -> TrainingImage:
@@ -38,7 +38,7 @@ def source() -> TrainingImage:
 
 def train(out: Path, devices: Devices, killed_at: int | None = None) -> str:
     """Train; ``RANK.jsonl`` gets a line for every piece of a step. At a step the process is killed, if so told."""
-    whole, place = FlowModule.training_step, out / f"{os.environ.get('LOCAL_RANK', '0')}.jsonl"
+    whole, place = CoarseModule.training_step, out / f"{os.environ.get('LOCAL_RANK', '0')}.jsonl"
 
     def noting(self, sample, index):
         if self.trainer.global_step == killed_at:
@@ -54,12 +54,12 @@ def train(out: Path, devices: Devices, killed_at: int | None = None) -> str:
             file.write(json.dumps(line) + "\n")
         return loss
 
-    before = FlowModule.training_step, tile_data.STEPS_PER_EPOCH
-    FlowModule.training_step, tile_data.STEPS_PER_EPOCH = noting, STEPS_PER_EPOCH
+    before = CoarseModule.training_step, tile_data.STEPS_PER_EPOCH
+    CoarseModule.training_step, tile_data.STEPS_PER_EPOCH = noting, STEPS_PER_EPOCH
     try:
-        return run.train_stage(stages.FLOW, [source()], CONFIG, out / WEIGHTS, 0, 0, out / "work", device=devices)
+        return run.train_stage(stages.COARSE, [source()], CONFIG, out / WEIGHTS, 0, 0, out / "work", device=devices)
     finally:
-        FlowModule.training_step, tile_data.STEPS_PER_EPOCH = before
+        CoarseModule.training_step, tile_data.STEPS_PER_EPOCH = before
 
 
 if __name__ == "__main__":

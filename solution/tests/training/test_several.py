@@ -129,7 +129,7 @@ def test_two_processes_see_the_tiles_of_one_and_learn_as_it_does(whole, tmp_path
     for number, (alone, shared) in enumerate(zip(one, both, strict=True)):
         first, second = shared["tiles"]
         assert [first + second] == alone["tiles"] == [list(range(4 * number, 4 * number + 4))]
-        assert shared["loss"] == pytest.approx(alone["loss"], rel=0.02)
+        assert shared["loss"] == pytest.approx(alone["loss"], rel=1e-3)
     names = artefact.load_weights(whole / WEIGHTS)[0], artefact.load_weights(tmp_path / WEIGHTS)[0]
     assert names[0].keys() == names[1].keys()
     manifests = [artefact.read_manifest(folder / WEIGHTS) for folder in (whole, tmp_path)]
@@ -171,11 +171,11 @@ def test_the_command_line_trains_all_teams_on_two_processes(trained, tmp_path):
         "--folds",
         str(tmp_path),
     ]
-    command = [sys.executable, "-P", "-m", "solution", "train-flow", str(trained.data), *options]
+    command = [sys.executable, "-P", "-m", "solution", "train-coarse", str(trained.data), *options]
     done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
-    assert [line.split(":")[0] for line in lines if "wrote" in line] == ["flow fold 0", "flow fold 1"], lines
+    assert [line.split(":")[0] for line in lines if "wrote" in line] == ["coarse fold 0", "coarse fold 1"], lines
     assert sum("images.parquet: 2 images" in line for line in lines) == 1
     assert all((tmp_path / fold / WEIGHTS).is_file() for fold in "01")
 
@@ -184,7 +184,7 @@ def test_the_command_line_trains_all_teams_on_two_processes(trained, tmp_path):
 def test_a_stopped_run_of_two_processes_says_so_once_and_leaves_none_behind(trained, tmp_path):
     (tmp_path / "split.csv").write_bytes((trained.folds / "split.csv").read_bytes())
     options = ["--smoke", "--steps", "5000", "--device", "cpu", "--devices", "2", "--folds", str(tmp_path)]
-    command = [sys.executable, "-P", "-m", "solution", "train-flow", str(trained.data), "--team", "0", *options]
+    command = [sys.executable, "-P", "-m", "solution", "train-coarse", str(trained.data), "--team", "0", *options]
     process = subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     while process.poll() is None and not list(tmp_path.glob("**/last.ckpt")):
         time.sleep(0.1)
@@ -199,7 +199,7 @@ def test_a_stopped_run_of_two_processes_says_so_once_and_leaves_none_behind(trai
 def test_a_batch_that_does_not_divide_is_refused_before_any_work(trained, tmp_path, run):
     (tmp_path / "split.csv").write_bytes((trained.folds / "split.csv").read_bytes())
     options = ("--smoke", "--folds", tmp_path, "--device", "cpu", "--devices", 3)
-    code, _, err = run("train-flow", trained.data, *options)
+    code, _, err = run("train-coarse", trained.data, *options)
     assert code == 2 and err.splitlines()[-1].startswith(
         "error: --devices 3 --accumulate 1: a batch of 2 cannot be cut"
     )
