@@ -38,6 +38,7 @@ def source() -> TrainingImage:
 
 def train(out: Path, devices: Devices, killed_at: int | None = None) -> str:
     """Train; ``RANK.jsonl`` gets a line for every piece of a step. At a step the process is killed, if so told."""
+    out.mkdir(exist_ok=True)
     whole, place = CoarseModule.training_step, out / f"{os.environ.get('LOCAL_RANK', '0')}.jsonl"
 
     def noting(self, sample, index):
