@@ -47,6 +47,7 @@ class ToyConfig:
     SIZES: ClassVar[tuple[str, ...]] = ()
 
     steps: int = 2 * len(RISES_AT_THE_END)
+    batch_size: int = 1
     ema_decay: float | None = None
     start_share: float = 0.0
     patience: float = 1 / 3
