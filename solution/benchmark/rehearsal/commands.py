@@ -89,14 +89,8 @@ class Rehearsal:
     def command(self, stage: str) -> list[str | Path]:
         """What a stage runs."""
         if stage == SIMULATE:
-            return [
-                sys.executable,
-                "-P",
-                "-m",
-                "solution.benchmark.rehearsal.scenes",
-                *self.writes(stage),
-                self.scale.name,
-            ]
+            program = [sys.executable, "-P", "-m", "solution.benchmark.rehearsal.scenes"]
+            return [*program, *self.writes(stage), self.scale.name]
         if stage == TRAIN:
             places = ["--folds", self.folds, "--simulated", self.simulated]
             return [script("train.sh"), self.handed(TRAIN), *places, *self._shortened()]
@@ -137,7 +131,10 @@ def ensure(plan: Rehearsal, stage: str, say: Callable[[str], None]) -> Record:
         if before.done and all(path.is_file() for path in plan.leaves(stage)):
             say(f"{stage}: done already, {before.measured.wall_s:.0f} s")
             return before
+        before.done = False
     else:
+        if before is not None:
+            say(f"{stage}: its inputs, options or code changed, so it begins anew")
         before = Record(key)
         _begin_anew(plan, stage)
 

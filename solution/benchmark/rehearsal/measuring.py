@@ -1,5 +1,5 @@
-"""A command run as the contest would run it, and what it took: time, memory of all its processes, disk; as a whole and part
-by part, as it says itself where it is."""
+"""A command run as the contest would run it, and what it took: time, memory of all its processes, disk; as a whole and
+part by part, as it says itself where it is."""
 
 from __future__ import annotations
 
@@ -10,15 +10,18 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 import psutil
 
 from solution.core import environment
 from solution.core.code import PACKAGE
 from solution.core.errors import InputError
+from solution.core.refusals import refusal
 
 _LOOK_S = 0.5  # between looks at the processes
 _NOTE_S = 10.0  # between looks at the disk, after which what is known so far is noted
@@ -37,7 +40,7 @@ class Part:
 
     Attributes:
         wall_s: time in it, all attempts together.
-        cpu_s: time of processors in it, which other work on the machine hardly changes.
+        cpu_s: time of processors in it, which other work on the machine changes less.
         peak_gb: memory of all processes, 1e9 bytes.
         models_s: time from one finished model to the next one, without the first, which reads the images too.
     """
@@ -96,32 +99,35 @@ def run(
         say: gets a line for every part.
 
     Raises:
-        InputError: it cannot be started, or ends with another code than 0.
+        InputError: it cannot be started, or ends with another code than 0; or the disk refuses the log.
     """
-    watch = _Watch(before, say)
+    watch = _Watch(before)
     log.parent.mkdir(parents=True, exist_ok=True)
-    with _started(command) as process, log.open("a", errors="backslashreplace") as sink:
+    with _started(command) as process, log.open("ab", buffering=0) as sink:
         reader = threading.Thread(target=watch.read, args=(process.stdout, sink), daemon=True)
         reader.start()
         try:
-            _watch(process, watch, lambda: watch.account(folders, note))
+            _follow(process, watch, lambda: watch.account(folders, note), say)
             reader.join(_PATIENCE_S)
         finally:  # what a stopped attempt took counts too
             watch.look()
             watch.account(folders, note)
-        watch.end_part()
+    watch.end_part()
+    watch.pass_on(say)
     if process.returncode != 0:
         raise InputError(
-            f"{log}: {Path(command[0]).name} ended with code {process.returncode} ({watch.last[:200]}); mend it, then give the same command again to go on"
+            f"{log}: {Path(command[0]).name} ended with code {process.returncode} ({watch.last[:200]});"
+            " mend it, then give the same command again to go on"
         )
     return watch.measured
 
 
-def _watch(process: subprocess.Popen, watch: _Watch, account: Callable[[], None]) -> None:
-    """Look at a process until it ends, and give account now and then."""
+def _follow(process: subprocess.Popen, watch: _Watch, account: Callable[[], None], say: Callable[[str], None]) -> None:
+    """Look at a process until it ends, pass on what it says, and give account now and then."""
     told = -_NOTE_S
     while process.poll() is None:
         watch.look(held(process.pid))
+        watch.pass_on(say)
         if watch.seconds - told >= _NOTE_S:
             told = watch.seconds
             account()
@@ -130,7 +136,7 @@ def _watch(process: subprocess.Popen, watch: _Watch, account: Callable[[], None]
 
 
 @contextlib.contextmanager
-def _started(command: Sequence[str | Path]):
+def _started(command: Sequence[str | Path]) -> Iterator[subprocess.Popen]:
     """The process, in a group of its own, which is ended with the block."""
     try:
         process = subprocess.Popen(
@@ -148,7 +154,6 @@ def _started(command: Sequence[str | Path]):
     finally:
         if process.poll() is None:
             _stop(process)
-        process.stdout.close()
 
 
 def _stop(process: subprocess.Popen) -> None:
@@ -161,13 +166,15 @@ def _stop(process: subprocess.Popen) -> None:
 
 
 class _Watch:
-    """Keeps the account of a running command, and follows what it says."""
+    """Keeps the account of a running command. One thread listens to what it says, another looks at its processes."""
 
-    def __init__(self, measured: Measured, say: Callable[[str], None]) -> None:
+    def __init__(self, measured: Measured) -> None:
         measured.attempts += 1
         self.measured, self.last = measured, "it said nothing"
-        self._say, self._began, self._looked, self._worked = say, time.monotonic(), 0.0, 0.0
+        self._began, self._looked, self._worked = time.monotonic(), 0.0, 0.0
         self._name, self._model_began = START, None
+        self._told: deque[str] = deque()
+        self._failure: OSError | None = None
         self._lock = threading.Lock()
 
     @property
@@ -191,19 +198,34 @@ class _Watch:
 
     def account(self, folders: Sequence[Path], note: Callable[[Measured], None]) -> None:
         """Look how much lies in the folders, and pass on what is known so far."""
-        self.measured.disk_gb = round(max(self.measured.disk_gb, sum(map(disk_gb, folders))), 4)
-        note(self.measured)
+        disk = sum(map(disk_gb, folders))
+        with self._lock:
+            self.measured.disk_gb = round(max(self.measured.disk_gb, disk), 4)
+            note(self.measured)
 
-    def read(self, stream, sink) -> None:
-        """Everything that the command prints, until it closes its output."""
+    def pass_on(self, say: Callable[[str], None]) -> None:
+        """Say what the parts took that ended. Raises `InputError` where what the command said cannot be kept."""
+        while self._told:
+            say(self._told.popleft())
+        if self._failure is not None:
+            raise refusal(self._failure, Path(self._failure.filename or "log"))
+
+    def read(self, stream: BinaryIO, sink: BinaryIO) -> None:
+        """Everything that the command prints, until it closes its output; read on even where it cannot be kept, for the
+        command would wait otherwise."""
         for raw in stream:
             line = raw.decode(errors="backslashreplace").rstrip("\r\n").rpartition("\r")[2]  # of a bar, its last state
-            sink.write(f"{self.seconds:9.1f} {line}\n")
-            sink.flush()
             self.last = line.strip() or self.last
-            self._follow(line)
+            try:
+                sink.write(f"{self.seconds:9.1f} {line}\n".encode())
+            except OSError as error:
+                error.filename = sink.name
+                self._failure = error
+            except ValueError:
+                pass  # it is closed, for the command was stopped
+            self._listen(line)
 
-    def _follow(self, line: str) -> None:
+    def _listen(self, line: str) -> None:
         found = _PART.match(line)
         if found:
             self.end_part()
@@ -211,15 +233,16 @@ class _Watch:
                 self._count(Held(0.0, self._worked))
                 self._name, self._model_began = found["verb"] or found["scene"], None
         elif _MODEL.match(line):
-            part = self.measured.parts.setdefault(self._name, Part())
-            if self._model_began is not None:
-                part.models_s.append(round(self.seconds - self._model_began, 2))
-            self._model_began = self.seconds
+            with self._lock:
+                part = self.measured.parts.setdefault(self._name, Part())
+                if self._model_began is not None:
+                    part.models_s.append(round(self.seconds - self._model_began, 2))
+                self._model_began = self.seconds
 
     def end_part(self) -> None:
-        """Say what the part took that ends here."""
+        """What the part took that ends here is to be said."""
         part = self.measured.parts.get(self._name, Part())
-        self._say(f"{self._name}: {part.wall_s:.0f} s, {part.peak_gb:.1f} GB")
+        self._told.append(f"{self._name}: {part.wall_s:.0f} s, {part.peak_gb:.1f} GB")
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ class Simulated:
     preset: str
 
 
-_SQUARE, _STRIP = ((13_000, 13_000), (640, 640)), ((3990, 10_155), (512, 768))
+_SQUARE, _STRIP = ((13_000, 13_000), (512, 512)), ((3990, 10_155), (512, 640))
 SCENES = (
     Simulated("01_privatetest", PRIVATE, *_SQUARE, 7006, "city"),
     Simulated("03_train_01", TRAIN, *_SQUARE, 7003, "suburb"),

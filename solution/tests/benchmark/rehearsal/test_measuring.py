@@ -115,6 +115,14 @@ def test_a_command_that_fails_ends_in_one_sentence(measure, tmp_path):
         measuring.run([tmp_path / "nothing"], tmp_path / "log", [], Measured(), print, print)
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_a_log_that_the_disk_refuses_ends_it_in_one_sentence(measure):
+    began = time.monotonic()
+    with pytest.raises(InputError, match="/dev/full: disk full"):
+        measure("import time; print('begun', flush=True); time.sleep(600)", log=Path("/dev/full"))
+    assert time.monotonic() - began < 300
+
+
 def test_when_it_is_stopped_all_processes_of_the_command_end(measure, tmp_path):
     ids = tmp_path / "ids"
     child = "import time; time.sleep(60)"
