@@ -17,6 +17,7 @@ from solution.cli import (
     fitting,
     predicting,
     proposing,
+    runtimes,
     scoring,
     simulating,
     stopping,
@@ -42,7 +43,7 @@ app = typer.Typer(
 )
 # The order of ``--help``, by panel.
 _TOPICS = {
-    "Offset maps": (predicting, batching, exporting, fitting, drawing),
+    "Offset maps": (predicting, batching, exporting, runtimes, fitting, drawing),
     "Data and scores": (data, scoring, proposing),
     "Simulated scenes": (simulating,),
     "Methods beside each other": (benchmarking,),

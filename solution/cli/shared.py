@@ -83,6 +83,13 @@ Tiepoints = Annotated[
     ),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N.", rich_help_panel=ADVANCED)]
+Runtime = Annotated[
+    str,
+    typer.Option(
+        help="What computes the features: torch; onnx or openvino, on the CPU, which need packages of their own.",
+        rich_help_panel=ADVANCED,
+    ),
+]
 TrainingDevice = Annotated[str, typer.Option(help="auto, cpu, cuda (all GPUs), cuda:N.")]
 Steps = Annotated[int | None, typer.Option(help="Optimisation steps instead of the configured number.")]
 Smoke = Annotated[bool, typer.Option("--smoke", help="Seconds instead of hours; the result is worthless.")]
