@@ -14,9 +14,8 @@ import torch
 
 from solution.batch.listing import Listed
 from solution.batch.table import BAD_INPUT, ERROR, LOST, Row
-from solution.core.artefact import digest, read_noted
+from solution.core.artefact import WORK, digest, read_noted
 from solution.core.code import code_digest
-from solution.core.devices import torch_device
 from solution.core.errors import InputError
 from solution.core.memory import forget_peak, peak_gb
 from solution.core.refusals import refusals_named
@@ -24,6 +23,7 @@ from solution.data.opening import open_raster
 from solution.data.scene import open_pair
 from solution.products.outputs import Outputs
 from solution.products.predict import outputs_of, predict_pair
+from solution.products.proposals import networks_of
 from solution.products.settings import Settings
 from solution.teams.propose import Networks
 
@@ -116,16 +116,17 @@ def lost(tries: int) -> dict:
     return {"verdict": LOST, "error": f"{what}; give workers more memory: --workers 1, or --memory GB", "tries": tries}
 
 
-def networks(settings: Settings) -> Networks:
-    """Those of the settings' weights and device, loaded once in this process; other weights, or changed ones, replace
-    them."""
+def networks(job: Job) -> Networks:
+    """Those of the settings' weights, device and runtime, loaded once in this process; other weights, or changed ones,
+    replace them."""
+    settings = job.settings
     facts = digest([settings.proposing.facts(voice) for voice in settings.voices])
-    return _networks(settings.device, facts)
+    return _networks(settings, job.folder / WORK, facts)
 
 
 @lru_cache(maxsize=1)
-def _networks(device: str, _weights: str) -> Networks:
-    return Networks(torch_device(device))
+def _networks(settings: Settings, work: Path, _weights: str) -> Networks:
+    return networks_of(settings, work)
 
 
 def _predicted(job: Job) -> dict:
@@ -134,7 +135,7 @@ def _predicted(job: Job) -> dict:
     if job.threads is not None:
         torch.set_num_threads(job.threads)
     pair = open_pair(job.pair.optical, job.pair.sar, name=job.pair.name)
-    made = predict_pair(pair, job.map, job.settings, None, _nobody, networks(job.settings))
+    made = predict_pair(pair, job.map, job.settings, None, _nobody, networks(job))
     return {**_of_report(read_noted(job.outputs.report)), **_of_map(job.map), **_files(job), "kept": made.skipped}
 
 

@@ -21,6 +21,7 @@ from solution.cli import (
     predicting,
     proposing,
     rehearsing,
+    runtimes,
     scoring,
     simulating,
     stopping,
@@ -47,7 +48,7 @@ app = typer.Typer(
 )
 # The order of ``--help``, by panel.
 _TOPICS = {
-    "Offset maps": (predicting, batching, exporting, fitting, drawing),
+    "Offset maps": (predicting, batching, exporting, runtimes, fitting, drawing),
     "Data and scores": (data, scoring, proposing),
     "Simulated scenes": (simulating,),
     "Methods beside each other": (benchmarking, rehearsing),

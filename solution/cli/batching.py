@@ -7,7 +7,8 @@ from pathlib import Path
 
 import typer
 
-from solution.cli.shared import FOLDS, Device, Source, TeamFolders, examples, progress_bars, say
+from solution.cli.shared import FOLDS, Device, Runtime, Source, TeamFolders, examples, progress_bars, say
+from solution.proposers.runtimes.every import DEFAULT as RUNTIME
 
 app = typer.Typer()
 
@@ -36,6 +37,7 @@ def batch(
     ),
     folds: TeamFolders = FOLDS,
     device: Device = "auto",
+    runtime: Runtime = RUNTIME,
     finest: int | None = typer.Option(
         None, min=1, max=8, help="Finest level: 1 every pixel, 2 or 4 faster. Default: by the scene's size."
     ),
@@ -68,6 +70,7 @@ def batch(
         proposing=Proposing(tuple(source), finest),
         report=report,
         stac=stac,
+        runtime=runtime,
     )
     with progress_bars() as progress:
         code = batches.run(pairs, out, settings, batches.Asked(workers, memory, scheduler), progress, say)

@@ -121,6 +121,40 @@ def speed(
 
 
 @app.command(
+    "benchmark-runtimes",
+    epilog=examples(
+        "benchmark-runtimes",
+        "benchmark-runtimes --size 1000 --row onnx --row openvino",
+    ),
+)
+def benchmark_runtimes(
+    size: list[int] = typer.Option(
+        [], min=256, help="Side of a scene in px; may be given again. [default: 1000, 3000]"
+    ),
+    row: list[str] = typer.Option(
+        [], help="Only this row, beside torch; may be given again. Default: all, see docs/runtimes.md."
+    ),
+    out: Path = typer.Option(
+        Path("runs/runtimes"), help="Gets the simulated scenes, the maps and the results; a killed run goes on there."
+    ),
+    folds: SplitAndTeams = FOLDS,
+    fresh: bool = typer.Option(False, "--fresh", help="Measure finished cells again."),
+) -> None:
+    """Compare what computes the features on the CPU (--runtime of predict, and torch in other ways): seconds of the
+    features and of whole predictions, and how far maps and verdicts differ from those of torch."""
+    from solution.benchmark import runtimes
+    from solution.core.outputs import check_folder
+    from solution.scoring import score_tables
+
+    check_folder(out)
+    plan = runtimes.Plan(runtimes.chosen(row), tuple(size or runtimes.SIZES_PX), folds, out)
+    found = runtimes.run(plan, fresh, say)
+    score_tables.show(runtimes.table(found, plan.sizes), [])
+    for line in runtimes.problems(found):
+        say(line)
+
+
+@app.command(
     epilog=examples(
         "verdicts data/train",
         "verdicts data/train --source flow --out runs/flow_verdicts",

@@ -13,6 +13,7 @@ from solution.cli.shared import (
     JsonLines,
     Layout,
     Quiet,
+    Runtime,
     SarResampling,
     Source,
     Speech,
@@ -23,6 +24,7 @@ from solution.cli.shared import (
     print_json,
     say,
 )
+from solution.proposers.runtimes.every import DEFAULT as RUNTIME
 
 app = typer.Typer()
 
@@ -52,6 +54,7 @@ def predict(
         [], help="Only this team; may be given again. Default: all.", rich_help_panel=ADVANCED
     ),
     device: Device = "auto",
+    runtime: Runtime = RUNTIME,
     finest: int | None = typer.Option(
         None,
         min=1,
@@ -117,6 +120,7 @@ def predict(
         layout=layout,
         resampling=resampling,
         tiepoints=tuple(tiepoints),
+        runtime=runtime,
     )
     speech = Speech.of(json_lines, quiet)
     with speech.progress_bars() as progress:

@@ -94,6 +94,13 @@ Tiepoints = Annotated[
     ),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N.", rich_help_panel=ADVANCED)]
+Runtime = Annotated[
+    str,
+    typer.Option(
+        help="What computes the features: torch; onnx or openvino, on the CPU, which need packages of their own.",
+        rich_help_panel=ADVANCED,
+    ),
+]
 TrainingDevice = Annotated[str, typer.Option(help="auto, cpu, cuda (all GPUs), cuda:N.")]
 Trunk = Annotated[
     str | None,

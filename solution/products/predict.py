@@ -33,6 +33,7 @@ from solution.products.outputs import Outputs
 from solution.products.proposals import Proposals
 from solution.products.settings import Settings
 from solution.products.tiepoints.files import is_format
+from solution.proposers.runtimes import every as runtimes
 from solution.reranker.model import FILE as RERANKER
 from solution.reranker.model import Reranker
 from solution.scoring import score, score_tables
@@ -159,6 +160,7 @@ def _about(pair: ScenePair, settings: Settings, key: str) -> dict:
         "warped_sar": settings.warped_sar,
         "uncertainty": settings.uncertainty,
         "gcps": settings.gcps,
+        "runtime": settings.runtime,
     }
     teams = [folder.name for folder in settings.folders()]
     return {"scene": pair.name, "inputs": pair.inputs(), "teams": teams, **extras, "key": key}
@@ -209,6 +211,7 @@ def _key(pair: ScenePair, settings: Settings, judges: Mapping[Voice, Reranker]) 
         facts.append(file_hash(settings.surface_model))
     if settings.keep_water:
         facts.append("keep_water")
+    facts += runtimes.facts(settings.runtime)
     return digest(facts)
 
 

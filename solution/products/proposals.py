@@ -17,10 +17,27 @@ from solution.field import candidates
 from solution.field.contrast import Contrast
 from solution.field.shiftfield import Fit
 from solution.products.settings import Settings
+from solution.proposers.runtimes.every import runtime
 from solution.reranker.model import Reranker, rank
 from solution.surface.ground import Ground
 from solution.teams.propose import JointField, Networks, ProposingVoice
 from solution.teams.voice import Voice
+
+RUNTIMES = "runtimes"
+"""Name of the folder, in a folder of unfinished work, that keeps what runtimes other than torch run."""
+
+
+def networks_of(settings: Settings, work: Path) -> Networks:
+    """What a prediction takes, not loaded yet.
+
+    Args:
+        work: folder that lies beside the map and outlives the run.
+
+    Raises:
+        InputError: the device or the runtime is not there.
+    """
+    device = torch_device(settings.device)
+    return Networks(device, runtime(settings.runtime, device, work / RUNTIMES))
 
 
 @dataclass(frozen=True)
@@ -67,7 +84,7 @@ class Proposals:
 
     @cached_property
     def _networks(self) -> Networks:
-        return self.networks or Networks(torch_device(self.settings.device))
+        return self.networks or networks_of(self.settings, self.work.parent)
 
     def _kept(self, voice: str, source: str, make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
         part = self.work / f"{source}_{voice}.parquet"

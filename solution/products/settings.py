@@ -11,6 +11,7 @@ from solution.field.rasters import COG, check_layout
 from solution.field.warped_sar import BILINEAR, check_resampling
 from solution.proposers.every import LEARNED
 from solution.proposers.families import FLOW
+from solution.proposers.runtimes import every as runtimes
 from solution.teams.propose import Proposing
 from solution.teams.team import folder_of
 from solution.teams.voice import Voice, each, together
@@ -36,6 +37,7 @@ class Settings:
         layout: of the map; None = what suits the form of the command, a COG for a pair.
         resampling: of the SAR image on the optical grid.
         tiepoints: what to write the candidates to for other programs: names of files, or formats.
+        runtime: what computes the features, a key of `runtimes.PACKAGES`.
     """
 
     folds: Path
@@ -53,10 +55,12 @@ class Settings:
     layout: str | None = None
     resampling: str = BILINEAR
     tiepoints: tuple[str, ...] = ()
+    runtime: str = runtimes.DEFAULT
 
     def __post_init__(self) -> None:
         check_resampling(self.resampling)
         check_layout(self.layout or COG)
+        runtimes.check(self.runtime)
 
     def folders(self) -> list[Path]:
         """The folders of the teams. Raises `InputError` where there are none."""

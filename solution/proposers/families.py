@@ -33,12 +33,14 @@ class Family:
         config_type: its settings.
         build: makes the network from them, without weights.
         prepare: makes a loaded network faster, after which it can only predict; None = it stays as it is.
+        part: what the names of those tensors of the file begin with that are loaded.
     """
 
     name: str
     config_type: type[TileConfig]
     build: Callable[[TileConfig], torch.nn.Module]
     prepare: Callable[[torch.nn.Module], None] | None = None
+    part: str = ""
 
     @property
     def identity(self) -> tuple[str, type[TileConfig]]:
@@ -55,6 +57,14 @@ def _flow(config: FlowConfig) -> torch.nn.Module:
     from solution.proposers.flow.network import FlowNet
 
     return FlowNet(config)
+
+
+def _flow_head(config: FlowConfig) -> torch.nn.Module:
+    import torch
+
+    from solution.proposers.flow.network import FlowNet
+
+    return FlowNet(config, encoder=torch.nn.Identity())
 
 
 def _coarse(config: CoarseConfig) -> torch.nn.Module:
@@ -78,6 +88,8 @@ def _translator(config: TranslatorConfig) -> torch.nn.Module:
 
 
 FLOW = Family("flow", FlowConfig, _flow, prepare=lambda net: net.prepare())
+FLOW_HEAD = Family("flow", FlowConfig, _flow_head, part="head.")
+"""Flow without an encoder, for features that come from elsewhere."""
 COARSE = Family("coarse", CoarseConfig, _coarse)
 MATCHER = Family("matcher", MatcherConfig, _matcher)
 TRANSLATOR = Family("translator", TranslatorConfig, _translator)
@@ -112,7 +124,8 @@ def mean_weights(family: Family, paths: Sequence[Path]) -> dict[str, np.ndarray]
             raise InputError(
                 f"{path}: holds another network than {paths[0]}, with which it cannot be averaged; pass one of them with --team"
             )
-    return {name: sum(tensors[name].astype("float32") / len(loaded) for tensors, _ in loaded) for name in first}
+    wanted = [name for name in first if name.startswith(family.part)]
+    return {name: sum(tensors[name].astype("float32") / len(loaded) for tensors, _ in loaded) for name in wanted}
 
 
 def one_start(family: Family, paths: Sequence[Path]) -> bool:

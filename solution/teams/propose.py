@@ -22,16 +22,16 @@ from solution.data.scene import ScenePair
 from solution.field import candidates, fitting
 from solution.field.fitting import Fit
 from solution.proposers import every
-from solution.proposers.families import COARSE, FAMILIES, FLOW, load_family
+from solution.proposers.families import COARSE, FAMILIES, FLOW, FLOW_HEAD, Family, load_family
 from solution.proposers.proposer import Context, Proposer
 from solution.proposers.warped import finest_level
 from solution.teams.voice import Voice
 
 if TYPE_CHECKING:
     from solution.field.contrast import Contrast
-    from solution.proposers.coarse.network import CoarseFeatures
     from solution.proposers.flow.search import Search
     from solution.proposers.flow.settings import FineConfig
+    from solution.proposers.runtimes.runtime import Features, Runtime
 
 
 @dataclass(frozen=True)
@@ -114,23 +114,43 @@ class Networks:
     """What teams predict with, on one device; loaded when it is needed, and kept. Raises `InputError` for missing or
     foreign weights."""
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self, device: torch.device, runtime: Runtime | None = None) -> None:
+        """Nothing is loaded yet.
+
+        Args:
+            runtime: computes the features; None = torch, on the device.
+        """
         self.device = device
+        self._runtime = runtime
         self._voices: dict[tuple[Voice, str], torch.nn.Module] = {}
         self._frozen: dict[tuple[str, Voice | None], torch.nn.Module] = {}
+        self._coarse: dict[Voice, Features] = {}
 
     def of(self, voice: Voice, family: str) -> torch.nn.Module:
         """A voice's network of a family, by that family's name; ready to predict and nothing else."""
         if (voice, family) not in self._voices:
-            kind = FAMILIES[family]
-            net = load_family(kind, voice.weights(family))
-            if kind.prepare is not None:
-                kind.prepare(net)
-            self._voices[voice, family] = net.to(self.device)
+            self._voices[voice, family] = self._loaded(FAMILIES[family], voice.weights(family)).to(self.device)
         return self._voices[voice, family]
 
-    def coarse(self, voice: Voice) -> CoarseFeatures:
+    def coarse(self, voice: Voice) -> Features:
         """A voice's coarse features."""
+        if voice not in self._coarse:
+            self._coarse[voice] = self._coarse_features(voice)
+        return self._coarse[voice]
+
+    def _loaded(self, kind: Family, weights: Sequence[Path]) -> torch.nn.Module:
+        if self._runtime is not None and kind is FLOW:
+            net = load_family(FLOW_HEAD, weights)
+            net.encoder = self._runtime.features(FLOW, weights)
+            return net
+        net = load_family(kind, weights)
+        if kind.prepare is not None:
+            kind.prepare(net)
+        return net
+
+    def _coarse_features(self, voice: Voice) -> Features:
+        if self._runtime is not None:
+            return self._runtime.features(COARSE, voice.weights(COARSE.name))
         from solution.proposers.coarse.network import CoarseFeatures
 
         head = self.of(voice, COARSE.name)

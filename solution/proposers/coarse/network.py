@@ -60,12 +60,12 @@ class CoarseFeatures:
     """The frozen trunk and a head, as makers of features."""
 
     def __init__(self, frozen: FrozenMaps, head: CoarseHead) -> None:
-        self._frozen, self._head = frozen, head
+        self.frozen, self.head = frozen, head
 
     def optical(self, image: Tensor, valid: Tensor) -> Tensor:
         """(B, 3, H, W) in [0, 1], validity (B, H, W) -> (B, C, H / 8, W / 8) unit features; H, W multiples of 16."""
-        return self._head.features(self._frozen.optical(image, valid), self._head.optical)
+        return self.head.features(self.frozen.optical(image, valid), self.head.optical)
 
     def sar(self, image: Tensor, valid: Tensor) -> Tensor:
         """(B, 1, H, W) in [0, 1], validity (B, H, W) -> (B, C, H / 8, W / 8) unit features; H, W multiples of 16."""
-        return self._head.features(self._frozen.sar(image, valid), self._head.sar)
+        return self.head.features(self.frozen.sar(image, valid), self.head.sar)

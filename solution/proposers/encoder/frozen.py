@@ -65,7 +65,11 @@ class FrozenMaps(nn.Module):
 
     def sar(self, image: Tensor, valid: Tensor) -> Tensor:
         """(B, 1, H, W) in [0, 1], validity (B, H, W) -> (B, C, H / 8, W / 8) maps; H, W multiples of 16."""
-        return self._maps(despeckled(image), valid)
+        return self.sar_despeckled(despeckled(image), valid)
+
+    def sar_despeckled(self, image: Tensor, valid: Tensor) -> Tensor:
+        """As `sar`, of what `despeckled` made of the image."""
+        return self._maps(image, valid)
 
     def _maps(self, grey: Tensor, valid: Tensor) -> Tensor:
         size = (grey.shape[-2] // FROZEN_PX, grey.shape[-1] // FROZEN_PX)

@@ -123,12 +123,16 @@ def peak_position(logits: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 
 
 class FlowNet(nn.Module):
-    """Encoder, block correlation and head. Built without any download."""
+    """Encoder, block correlation and head. Built without any download.
 
-    def __init__(self, config: FlowConfig) -> None:
+    Args:
+        encoder: makes the features; None = one of its own.
+    """
+
+    def __init__(self, config: FlowConfig, encoder: nn.Module | None = None) -> None:
         super().__init__()
         self.config = config
-        self.encoder = Encoder(config.trunk, config.width, config.feature_channels)
+        self.encoder = encoder or Encoder(config.trunk, config.width, config.feature_channels)
         self.head = Head(config)
 
     def start(self, weights: Path | None = None) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property, partial
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -24,19 +23,13 @@ from solution.proposers.encoder.cells import STRIDE_PX
 from solution.proposers.encoder.frozen import FROZEN_PX
 from solution.proposers.encoder.gradients import gradients
 from solution.proposers.flow.decoys import DECOYS
-from solution.proposers.flow.gathering import Maker, Source, gather
+from solution.proposers.flow.gathering import Source, gather
 from solution.proposers.flow.settings import SearchConfig
+from solution.proposers.runtimes.runtime import Features
 from solution.proposers.warped import read_sar
 
 _REACH_SHARE = 0.4  # of the scene's longer side: no larger shift is looked for, whatever the settings say
 _LEVELS = (1, 2, 4, 8, 16)
-
-
-class Features(Protocol):
-    """What makes the features of either image."""
-
-    optical: Maker
-    sar: Maker
 
 
 def levels(shape: tuple[int, int], finest: int, config: SearchConfig) -> list[int]:

@@ -44,9 +44,9 @@ def test_three_pairs_load_the_networks_once_and_changed_weights_again(job, monke
     for one in jobs:
         assert work.work(one)["verdict"] in ("ok", "weak", "failed")
     assert len(loaded) == len(set(loaded)) > 0
-    before = work.networks(jobs[0].settings)
+    before = work.networks(jobs[0])
     monkeypatch.setattr(propose, "file_hash", lambda path: "of other weights")
-    assert work.networks(jobs[0].settings) is not before
+    assert work.networks(jobs[0]) is not before
 
 
 @pytest.mark.slow
