@@ -70,10 +70,11 @@ def train_stage(
     if init is not None:
         start, init_manifest = artefact.load_weights(init)
         inherited = init_manifest.trained_on
+    seen = {image.name for image in images}  # those among them that are only watched decide on the weights, too
     if config.patience and not validation:
         images, validation = kept_apart(images, seed)
     all_images = [*images, *validation]
-    trained_on = tuple(sorted({image.name for image in all_images} | set(inherited) | set(stage.seen)))
+    trained_on = tuple(sorted(seen | set(inherited) | set(stage.seen)))
     manifest = Manifest(
         stage.name,
         fold,

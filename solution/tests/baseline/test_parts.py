@@ -4,6 +4,7 @@ the networks, and the affine."""
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -240,7 +241,7 @@ def test_the_learning_rate_drops_once():
 def test_a_fifth_of_the_tie_points_is_only_watched():
     anchors = [(x, y) for x in range(10, 150, 14) for y in range(10, 110, 10)]
     data = CropData([dotted(anchors=anchors)], replace(FULL, turns=True), 0)
-    data.trainer = type("Trainer", (), {"current_epoch": 0})
+    data.trainer = SimpleNamespace(current_epoch=0, world_size=1, global_rank=0, accumulate_grad_batches=1)
     learned = data.train_dataloader().dataset.indices
     watched = data.val_dataloader().dataset.indices
     assert len(watched) == 20 and sorted([*learned, *watched]) == list(range(100))

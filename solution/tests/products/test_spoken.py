@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
+import rasterio
 
 from solution.tests.products.conftest import SHAPE, slanted
 
@@ -36,6 +38,8 @@ def test_quiet_says_nothing_of_a_good_map(scene, go, tmp_path):
 
 
 def test_quiet_warns_of_a_bad_map_and_tells_errors(scene, go, tmp_path):
+    with rasterio.open(scene.sar, "r+") as sar:  # what cannot match
+        sar.write(np.random.default_rng(0).permutation(sar.read(), axis=2))
     code, printed, err = go(scene.optical, scene.sar, tmp_path / "map.tif", "--quiet", "--team", "0")
     assert code in (3, 4) and printed == "" and err.startswith("WARNING: a map ") and len(err.splitlines()) == 1
     code, printed, err = go(scene.optical, tmp_path / "no.tif", tmp_path / "map.tif", "--quiet")
