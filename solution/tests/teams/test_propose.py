@@ -23,7 +23,14 @@ from solution.teams import propose
 from solution.teams.propose import Proposing
 from solution.teams.voice import Voice
 from solution.tests.conftest import Scene, invoke
-from solution.tests.handmade import QUICK_FLOW, coarse_features, handmade_matcher, handmade_net, proposers_with
+from solution.tests.handmade import (
+    QUICK_FLOW,
+    GradientDirections,
+    coarse_features,
+    handmade_matcher,
+    handmade_net,
+    proposers_with,
+)
 from solution.training import stages
 
 TEAM_0 = ("--device", "cpu", "--team", "0")
@@ -248,3 +255,23 @@ def test_no_team_begins_with_what_saw_its_scenes(whole, tmp_path, run):
 def test_weights_of_another_family_are_refused(whole, tmp_path):
     with pytest.raises(InputError, match="holds the weights of a translator, not of a matcher"):
         stages.load_stage(stages.MATCHER, whole.folds / "0" / "translator.safetensors")
+
+
+def test_the_runtime_makes_the_features_and_nothing_else(trained):
+    """Flow and the coarse features see by it; the head stays the team's own."""
+    made = []
+
+    class Elsewhere:
+        def features(self, family, weights):
+            made.append((family.name, tuple(weights)))
+            return GradientDirections()
+
+    voice, device = Voice((trained.folds / "0",)), torch.device("cpu")
+    networks, plain = propose.Networks(device, Elsewhere()), propose.Networks(device)
+    flow, coarse = networks.of(voice, "flow"), networks.coarse(voice)
+    assert isinstance(flow.encoder, GradientDirections) and isinstance(coarse, GradientDirections)
+    assert networks.of(voice, "flow") is flow and networks.coarse(voice) is coarse
+    assert made == [("flow", voice.weights("flow")), ("coarse", voice.weights("coarse"))]
+    wanted = plain.of(voice, "flow").head.state_dict()
+    assert all(torch.equal(value, wanted[name]) for name, value in flow.head.state_dict().items())
+    assert not isinstance(plain.of(voice, "flow").encoder, GradientDirections)
