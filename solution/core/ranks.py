@@ -6,6 +6,7 @@ which alone writes files and speaks.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import threading
@@ -28,6 +29,18 @@ def begin() -> None:
 def is_helper() -> bool:
     """Whether this process was started to help another one."""
     return _MAIN in os.environ and os.environ.get(_RANK, "0") != "0"
+
+
+def end_helpers() -> None:
+    """End the helpers of this process, where it has any."""
+    if os.environ.get(_MAIN) != str(os.getpid()):
+        return
+    import psutil  # not at the top, for every command imports this file
+
+    for child in psutil.Process().children():
+        with contextlib.suppress(psutil.Error):
+            if child.environ().get(_MAIN) == str(os.getpid()):
+                child.kill()
 
 
 def end_with_main() -> None:

@@ -106,8 +106,12 @@ def train_stage(
     averaging = _averaging(config, module.net)
     devices = Devices.of(device)
     trainer = _trainer([*averaging, watch, *callbacks], config, samples.epochs, run, devices, module)
-    with refusals_named(run), devices.memory_told(config.batch_size):
-        trainer.fit(module, datamodule=samples, ckpt_path=last if last.is_file() else None, weights_only=True)
+    try:
+        with refusals_named(run), devices.memory_told(config.batch_size):
+            trainer.fit(module, datamodule=samples, ckpt_path=last if last.is_file() else None, weights_only=True)
+    except BaseException:
+        ranks.end_helpers()  # they would wait for this process in vain, and it, before it ends, for them
+        raise
     if trainer.is_global_zero:
         module.net.load_state_dict(watch.kept)
         artefact.save_weights(out, compact(module.net), manifest)
@@ -195,7 +199,7 @@ class _Stopping(Callback):
     def __init__(self) -> None:
         self._meant = signal.getsignal(signal.SIGTERM)
 
-    def on_fit_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Called after Lightning's own was put in place."""
         if trainer.world_size > 1 and self._meant is not None:
             signal.signal(signal.SIGTERM, self._meant)
