@@ -30,8 +30,8 @@ START = "start"
 """What a command does before the first part that it announces."""
 _PART = re.compile(r"== (?P<verb>\S+)|(?P<scene>\S+): scene \d+ of \d+$")
 """How train.sh announces a stage, and predict a scene."""
-_MODEL = re.compile(r"\S+ fold -?\d+: (?!.*skipped$)")
-"""What a training stage says when the model of a team is finished."""
+_MODEL = re.compile(r"\S+ fold -?\d+: wrote ")
+"""What a training stage says when the model of a team is finished; neither one that is skipped, nor how long it takes."""
 
 
 @dataclass

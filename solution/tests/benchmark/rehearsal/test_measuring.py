@@ -74,6 +74,7 @@ import time
 print("setting up", flush=True); time.sleep(0.3)
 print("== train-flow DATA --steps 1", flush=True); time.sleep(0.3)
 print("flow fold 0: wrote a file", flush=True); time.sleep(0.7)
+print("flow fold 1: 160 steps, about 4 min, ends 14:20", flush=True)
 print("flow fold 1: wrote a file", flush=True)
 print("flow fold 2: a file is up to date, skipped", flush=True)
 print("02_publictest: scene 1 of 2", flush=True); time.sleep(0.6)

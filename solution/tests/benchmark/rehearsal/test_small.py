@@ -53,10 +53,8 @@ def test_all_of_it(run, tmp_path, monkeypatch):
     _check_teams(root / "folds")
     result = json.loads((root / "rehearsal.json").read_text())
     assert sorted(result["measured"]) == ["private", "public", "scenes", "train"] and result["refused"] == []
-    assert list(result["measured"]["train"]["parts"]) == [
-        *("start", "data", "split", "simulate", *found.FAMILIES),
-        *("propose", "train-reranker", "score-folds"),
-    ]
+    stages = ["start", "data", "split", "simulate", *found.FAMILIES, "propose", "train-reranker", "score-folds"]
+    assert [name for name in result["measured"]["train"]["parts"] if name in stages] == stages
     for name in found.FAMILIES:
         assert len(result["measured"]["train"]["parts"][name]["models_s"]) == len(TEAMS) - 1
     assert result["teams"] == len(TEAMS) and sorted(result["out_of_fold"]) == [
