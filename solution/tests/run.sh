@@ -8,6 +8,8 @@ set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 "$root/solution/setup.sh"
 cd "$root"
+# Tests run side by side already: threads of theirs would wait for each other, for up to four times as long.
+export OMP_NUM_THREADS=1
 .venv/bin/ruff check solution
 .venv/bin/ruff format --check solution
 exec .venv/bin/python -m pytest --durations=10 --numprocesses=auto --maxprocesses=4 --dist=loadfile "$@"

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import rasterio
 import torch
 from packaging.requirements import Requirement
 
@@ -136,6 +137,25 @@ def test_a_head_without_its_encoder_is_that_of_the_whole_network(trained):
     assert head.state_dict().keys() == {name for name in whole.state_dict() if name.startswith("head.")}
     assert all(torch.equal(value, whole.state_dict()[name]) for name, value in head.state_dict().items())
     assert "encoder.adapter.layers.0.weight" in load_weights(path)[0]
+
+
+@pytest.mark.parametrize("name", [every.ONNX, every.OPENVINO])
+def test_a_pair_is_predicted_with_a_runtime(name, run, tmp_path):
+    installed(name)
+    assert run("simulate", tmp_path / "scenes", "--scenes", 1, "--size", 384, 384)[0] == 0
+    scene = [next((tmp_path / "scenes").glob(f"*_{kind}_*.tif")) for kind in ("optical", "sar")]
+    shifts, reports = {}, {}
+    for each in (every.TORCH, name):
+        out = tmp_path / f"{each}.tif"
+        code, _, err = run("predict", *scene, out, "--runtime", each)
+        assert code in (0, 3, 4), err
+        with rasterio.open(out) as map_:
+            shifts[each] = map_.read()
+        reports[each] = json.loads(out.with_suffix(".report.json").read_text())
+    apart = np.hypot(*(shifts[name] - shifts[every.TORCH]))
+    assert 0 < apart.mean() < 0.2 and apart.max() < 1
+    assert reports[name]["runtime"] == name
+    assert reports[name]["verdict"] == reports[every.TORCH]["verdict"]
 
 
 @pytest.mark.parametrize("name", [every.ONNX, every.OPENVINO])

@@ -140,7 +140,7 @@ def test_a_test_needs_teams(go):
 
 
 def test_limits_that_are_exceeded_are_said(go, stage, monkeypatch):
-    monkeypatch.setattr(found, "LIMITS_S", {"train": 0.01, "public": 600.0, "private": 0.02})
+    monkeypatch.setattr(found, "LIMITS_S", {"train": -1.0, "public": 600.0, "private": -1.0})
     code, out, _ = go()
     over = [line for line in out.splitlines() if line.startswith("OVER THE LIMIT")]
     assert code == 1 and len(over) == 2
