@@ -135,3 +135,19 @@ def window_means(volume: Tensor, weight: Tensor, windows: tuple[int, ...]) -> Te
         means.append(total / count.clamp_min(1.0))
     stacked = torch.stack(means, dim=1)
     return stacked.permute(0, 3, 4, 1, 2).reshape(batch, rows, columns, len(windows), span, span)
+
+
+def agreement(means: Tensor) -> float:
+    """How well two images agree where a shift that all blocks share has brought them together, by the largest windows: what
+    that shift gives on average, less what all displacements give, in standard deviations; 0 where nothing is seen.
+
+    Args:
+        means: (B, h, w, windows, D, D) window means, 0 where there is no data.
+    """
+    planes = means[..., -1, :, :].flatten(3)
+    planes = planes[planes.any(dim=-1)]
+    if not len(planes):
+        return 0.0
+    centred = planes - planes.mean(dim=1, keepdim=True)
+    deviation = float(centred.square().mean().sqrt())
+    return float(centred.mean(dim=0).max()) / deviation if deviation > 0 else 0.0

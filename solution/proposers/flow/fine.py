@@ -1,7 +1,8 @@
 """The fine stage: every block of the finest level says what is left of the joint field's error there.
 
 The SAR image is read through the joint field; a block may move only as far as its evidence outweighs the belief that the
-field was right. Its matches become `Candidates`.
+field was right. That belief is the firmer, the less the features agree along the field: where they were never at home, they
+would drag a good field away. Its matches become `Candidates`.
 """
 
 from __future__ import annotations
@@ -21,11 +22,13 @@ from solution.data.scene import ScenePair
 from solution.field import candidates
 from solution.field.shiftfield import Fit
 from solution.proposers.encoder.cells import STRIDE_PX, cell_valid
+from solution.proposers.flow.correlation import agreement
 from solution.proposers.flow.network import FlowNet
 from solution.proposers.flow.settings import FineConfig
 from solution.proposers.warped import read_tile
 from solution.samples.settings import CELL_PX
 
+_LEAST_PRIOR = 0.2  # as a share of what is believed where the features agree well
 _LEAST_TILE_BLOCKS = 4  # on a side of a tile within its margin, however wide the margin is
 
 
@@ -156,15 +159,16 @@ def _match_arrays(
     valid = tensor(optical_valid), tensor(sar_valid)
     features = net.encoder.optical(tensor(optical), valid[0]), net.encoder.sar(tensor(sar), valid[1])
     cells = cell_valid(valid[0]), cell_valid(valid[1])
-    radius, prior = config.radius_cells, config.prior_px / STRIDE_PX
-    forward = net.match(*features, *cells, radius, prior)
+    means = net.volume(*features, *cells, config.radius_cells)
+    prior = config.prior_px / STRIDE_PX * max(_LEAST_PRIOR, min(1.0, agreement(means) / config.trust))
+    forward = net.head(means, prior)
     block = net.config.block_cells * CELL_PX
     shift = forward.shift[0].double().cpu().numpy()
     rows, columns = shift.shape[:2]
     centre = np.stack(
         np.meshgrid((np.arange(columns) + 0.5) * block - 0.5, (np.arange(rows) + 0.5) * block - 0.5), axis=-1
     )
-    backward = net.match(features[1], features[0], cells[1], cells[0], radius, prior)
+    backward = net.head(net.volume(features[1], features[0], cells[1], cells[0], config.radius_cells), prior)
     returned = _at_blocks(backward.shift[0].double().cpu().numpy(), centre + shift, block)
     cycle = np.hypot(*np.moveaxis(shift + returned, -1, 0))
     share = torch.nn.functional.avg_pool2d(valid[0][:, None], block)[0, 0]

@@ -66,7 +66,11 @@ class Head(nn.Module):
         self.spread = nn.Sequential(nn.Linear(3 + windows, 32), nn.ReLU(inplace=True), nn.Linear(32, 1))
 
     def forward(self, means: Tensor, prior_cells: float = math.inf) -> FlowOutput:
-        """(B, h, w, windows, D, D), and as `FlowNet.match` -> FlowOutput."""
+        """Window means (B, h, w, windows, D, D) -> FlowOutput.
+
+        Args:
+            prior_cells: standard deviation per axis of the shift that is believed in beforehand; inf = all are alike.
+        """
         batch, rows, columns, windows, span, _ = means.shape
         flat = means.reshape(-1, windows, span, span)
         # The hidden layers are wide; without gradients to keep, a few blocks at a time are enough.
@@ -165,15 +169,13 @@ class FlowNet(nn.Module):
         optical_valid: Tensor,
         sar_valid: Tensor,
         radius: int,
-        prior_cells: float = math.inf,
     ) -> FlowOutput:
         """From features (B, C, H, W) and validity (B, 1, H, W) in cells; SAR cells beyond the border are invalid.
 
         Args:
             radius: of the search, cells.
-            prior_cells: standard deviation per axis of the shift that is believed in beforehand; inf = all are alike.
         """
-        return self.head(self.volume(optical, sar, optical_valid, sar_valid, radius), prior_cells)
+        return self.head(self.volume(optical, sar, optical_valid, sar_valid, radius))
 
     def volume(self, optical: Tensor, sar: Tensor, optical_valid: Tensor, sar_valid: Tensor, radius: int) -> Tensor:
         """Window means (B, h, w, windows, D, D), in float32."""

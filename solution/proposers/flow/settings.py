@@ -114,6 +114,8 @@ class FineConfig:
         margin_px: border of a tile whose blocks are left to its neighbours, level px; no less than the search radius.
         prior_px: standard deviation per axis of what is believed to be left of the joint field's error, level px:
             where the images say little, the field stays where it is.
+        trust: agreement of the features along the joint field, over a tile, from which on all of `prior_px` is left to
+            them; below, in proportion less.
         min_confidence: blocks below are not proposed.
         min_valid: share of valid px that a block needs.
         search: how the joint field is found.
@@ -124,6 +126,7 @@ class FineConfig:
     tile_px: int = 1024
     margin_px: int = 64
     prior_px: float = 8.0
+    trust: float = 1.6  # chosen on: vhr_check, simulated
     min_confidence: float = 0.05
     min_valid: float = 0.5
     search: SearchConfig = field(default_factory=SearchConfig)

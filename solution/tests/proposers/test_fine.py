@@ -180,3 +180,15 @@ def test_a_scene_of_a_few_blocks_is_valid_input(make_scene, net, shape):
     table = propose_flow(without_labels(pair), net, 0, None, SMALL, 1)
     assert np.isfinite(table[["dx", "dy", "sigma_px", "cycle_px"]].to_numpy()).all()
     assert (table["x"] < shape[1]).all() and (table["y"] < shape[0]).all()
+
+
+def test_a_field_is_left_the_less_the_less_the_features_agree_along_it(make_scene, net):
+    """Features that are trusted follow the images; the same ones, not trusted, stay where the field was."""
+    scene = scene_of(make_scene, displacement=(31.0, -18.0))
+    right = np.array([31.0, -18.0]) - scene.open().centre_offset_px
+    before = field_to((right[0] - 6.0,) * 2, (right[1],) * 2)
+    moved = {}
+    for trust in (1e-3, 50.0):
+        table = propose_flow(scene.open(), net, 0, before, replace(SMALL, trust=trust), 1)
+        moved[trust] = float((table["dx"] - (right[0] - 6.0)).median())
+    assert moved[1e-3] == pytest.approx(6.0, abs=0.5) and abs(moved[50.0]) < 0.8 * moved[1e-3]
