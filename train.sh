@@ -4,24 +4,21 @@
 #   --folds DIR      where the teams go instead of folds/; they start from DIR/base where there is one
 #   --from FOLDS     a new sensor: three teams that start from the trained ones of FOLDS (folds = the shipped ones), in minutes
 #   --teams N        so many teams at most, instead of five (three with --from)
-#   --simulated DIR  where the simulated scenes go instead of runs/simulated
-#   --scenes N       so many of them instead of 32 (8 small ones with --from)
+#   --simulated DIR, --scenes N   where simulated scenes go instead of runs/simulated, and how many instead of 32 (8 small ones with --from)
+#   --stages LIST    only these models, such as coarse,flow: all that predict uses unless it is asked for more
 #   --steps N        so many optimisation steps a team and model instead of the configured ones
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 usage() {
-  echo "usage: ./train.sh DATA [--smoke] [--folds DIR] [--from FOLDS] [--teams N] [--simulated DIR] [--scenes N] [--steps N];" \
+  echo "usage: ./train.sh DATA [--smoke] [--folds DIR] [--from FOLDS] [--teams N] [--simulated DIR] [--scenes N] [--stages LIST] [--steps N];" \
     "DATA holds AA_optical_NAME.tif, AA_sar_NAME.tif and AA_tiepoints_NAME.csv; --from wants --folds" >&2
   exit 2
 }
 (($#)) && [[ $1 != -* ]] || usage
-data=$1 folds='' from=() teams=() simulated='' count='' size=(1600 1600) steps=() smoke=() fast=() stages=(coarse flow translator matcher)
+data=$1 folds='' from=() teams=() simulated='' count='' size=(1600 1600) wanted=() steps=() smoke=() fast=() stages=(coarse flow translator matcher)
 while shift && (($#)); do
-  if [[ $1 == --smoke ]]; then
-    smoke=(--smoke) fast=(--finest 8)
-    continue
-  fi
+  [[ $1 != --smoke ]] || { smoke=(--smoke) fast=(--finest 8) && continue; }
   (($# > 1)) || usage
   case $1 in
     --folds) folds=$2 ;;
@@ -29,6 +26,7 @@ while shift && (($#)); do
     --teams) teams=(--teams "$2") ;;
     --simulated) simulated=$2 ;;
     --scenes) count=$2 ;;
+    --stages) IFS=, read -ra wanted <<<"$2" ;;
     --steps) steps=(--steps "$2") ;;
     *) usage ;;
   esac
@@ -44,6 +42,7 @@ if ((${#smoke[@]})); then # never in the place of real weights
   : "${count:=2}" "${folds:=$root/runs/smoke}" "${simulated:=$root/runs/smoke_simulated}"
 fi
 : "${count:=32}" "${folds:=$root/folds}" "${simulated:=$root/runs/simulated}"
+((${#wanted[@]})) && stages=("${wanted[@]}")
 "$root/solution/setup.sh"
 set -a; . "$root/solution/environment"; set +a # -a: exported, so that the commands below get them
 export PYTHONPATH=$root

@@ -14,7 +14,7 @@ app = typer.Typer()
 @app.command(
     epilog=examples(
         "rehearse runs/rehearsal --scale small",
-        "rehearse runs/rehearsal_full --steps 20",
+        "rehearse runs/rehearsal_full --steps 20 --model coarse --model flow",
     ),
 )
 def rehearse(
@@ -26,6 +26,9 @@ def rehearse(
         None,
         min=1,
         help="Optimisation steps of every training run. Default: the configured ones; with --scale small, 1.",
+    ),
+    model: list[str] = typer.Option(
+        [], help="Train only this model: coarse, flow, translator or matcher; may be given again. Default: all."
     ),
     only: list[str] = typer.Option(
         [], help="Only this stage: scenes, train, public or private; may be given again. Default: all."
@@ -40,7 +43,7 @@ def rehearse(
     from solution.benchmark.rehearsal import rehearse as rehearsals
 
     stages = rehearsals.chosen(only)
-    found = rehearsals.rehearse(rehearsals.planned(folder, scale, steps), stages, say)
+    found = rehearsals.rehearse(rehearsals.planned(folder, scale, steps, model), stages, say)
 
     from solution.benchmark.rehearsal import table
     from solution.scoring import score_tables

@@ -42,11 +42,13 @@ class Rehearsal:
         root: folder of all that it writes.
         scale: how large.
         steps: of every training run; None = the configured ones.
+        models: that are trained; empty = all.
     """
 
     root: Path
     scale: Scale
     steps: int | None
+    models: tuple[str, ...] = ()
 
     def handed(self, part: str) -> Path:
         """The folder of a part that the contest hands out."""
@@ -97,7 +99,7 @@ class Rehearsal:
         return [script("test.sh"), self.handed(stage), self.submission(stage) / ZIP, "--folds", self.folds]
 
     def _shortened(self) -> list[str]:
-        given = {"--steps": self.steps, "--scenes": self.scale.simulated}
+        given = {"--steps": self.steps, "--scenes": self.scale.simulated, "--stages": ",".join(self.models) or None}
         return [word for option, value in given.items() if value is not None for word in (option, str(value))]
 
     def key(self, stage: str) -> str:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 RESULT, TABLE = "rehearsal.json", "rehearsal.md"
 
 
-def planned(root: Path, scale: str, steps: int | None) -> Rehearsal:
+def planned(root: Path, scale: str, steps: int | None, models: Sequence[str] = ()) -> Rehearsal:
     """A rehearsal in a folder that is empty, holds simulated scenes alone, or an earlier rehearsal of this scale.
 
     Raises:
@@ -37,7 +37,7 @@ def planned(root: Path, scale: str, steps: int | None) -> Rehearsal:
         )
     if earlier not in (None, scale):
         raise InputError(f"{root}: holds a rehearsal of --scale {earlier}; choose another folder, or that scale")
-    return Rehearsal(root.absolute(), chosen, chosen.steps if steps is None else steps)
+    return Rehearsal(root.absolute(), chosen, chosen.steps if steps is None else steps, tuple(models))
 
 
 def chosen(only: Sequence[str]) -> tuple[str, ...]:

@@ -101,6 +101,13 @@ def test_train_from_trained_teams_makes_three_of_the_two_models_that_predict(tra
     assert lines[5] == "train-flow pairs --simulated runs/simulated_small --folds mine --from folds --replace"
 
 
+@pytest.mark.parametrize("start", [(), ("--from", "folds")])
+def test_train_makes_only_the_models_that_are_wanted(train, start):
+    code, lines = train("pairs", "--stages", "flow", *start, "--folds", "mine")
+    assert code == 0 and [verb for verb in verbs(lines) if verb.startswith("train-")][:2] == ["train-plan", "train-flow"]
+    assert lines[2].endswith(" --stage=flow") and not {"train-coarse", "train-matcher"} & set(verbs(lines))
+
+
 @pytest.mark.parametrize("order", [("--smoke", "--folds", "mine"), ("--folds", "mine", "--smoke")])
 def test_train_goes_where_it_is_told_whatever_the_order(train, order):
     code, lines = train("pairs", *order, "--steps", "7", "--scenes", "3", "--simulated", "here", "--teams", "4")

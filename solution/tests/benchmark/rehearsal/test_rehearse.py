@@ -80,6 +80,14 @@ def test_other_steps_train_anew_and_what_depends_on_them_is_predicted_anew(go, s
     assert not (stage.root / "folds/0/of_before").exists()  # weights are the same bytes, so no prediction is stale
 
 
+def test_only_some_models_are_another_training(go, stage):
+    go()
+    go("--model", "coarse", "--model", "flow")
+    trainings = [call for call in stage.calls() if call[0] == "train.sh"]
+    assert len(trainings) == 2 and "--stages" not in trainings[0]
+    assert trainings[1][trainings[1].index("--stages") + 1] == "coarse,flow"
+
+
 def test_other_weights_are_predicted_with_anew(go, stage):
     go()
     (stage.root / "folds/0/flow.safetensors").write_text("others")
