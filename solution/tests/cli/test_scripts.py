@@ -104,7 +104,10 @@ def test_train_from_trained_teams_makes_three_of_the_two_models_that_predict(tra
 @pytest.mark.parametrize("start", [(), ("--from", "folds")])
 def test_train_makes_only_the_models_that_are_wanted(train, start):
     code, lines = train("pairs", "--stages", "flow", *start, "--folds", "mine")
-    assert code == 0 and [verb for verb in verbs(lines) if verb.startswith("train-")][:2] == ["train-plan", "train-flow"]
+    assert code == 0 and [verb for verb in verbs(lines) if verb.startswith("train-")][:2] == [
+        "train-plan",
+        "train-flow",
+    ]
     assert lines[2].endswith(" --stage=flow") and not {"train-coarse", "train-matcher"} & set(verbs(lines))
 
 
