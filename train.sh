@@ -6,17 +6,17 @@
 #   --teams N        so many teams at most, instead of five (three with --from)
 #   --simulated DIR, --scenes N   where simulated scenes go instead of runs/simulated, and how many instead of 32 (8 small ones with --from)
 #   --stages LIST    only these models, such as coarse,flow: all that predict uses unless it is asked for more
-#   --steps N        so many optimisation steps a team and model instead of the configured ones
+#   --steps N        so many optimisation steps a team and model instead of the configured ones; --device cuda: on GPUs
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 usage() {
-  echo "usage: ./train.sh DATA [--smoke] [--folds DIR] [--from FOLDS] [--teams N] [--simulated DIR] [--scenes N] [--stages LIST] [--steps N];" \
+  echo "usage: ./train.sh DATA [--smoke] [--folds DIR] [--from FOLDS] [--teams N] [--simulated DIR] [--scenes N] [--stages LIST] [--steps N] [--device D];" \
     "DATA holds AA_optical_NAME.tif, AA_sar_NAME.tif and AA_tiepoints_NAME.csv; --from wants --folds" >&2
   exit 2
 }
 (($#)) && [[ $1 != -* ]] || usage
-data=$1 folds='' from=() teams=() simulated='' count='' size=(1600 1600) wanted=() steps=() smoke=() fast=() stages=(coarse flow translator matcher)
+data=$1 folds='' from=() teams=() simulated='' count='' size=(1600 1600) wanted=() device=() steps=() smoke=() fast=() stages=(coarse flow translator matcher)
 while shift && (($#)); do
   [[ $1 != --smoke ]] || { smoke=(--smoke) fast=(--finest 8) && continue; }
   (($# > 1)) || usage
@@ -27,6 +27,7 @@ while shift && (($#)); do
     --simulated) simulated=$2 ;;
     --scenes) count=$2 ;;
     --stages) IFS=, read -ra wanted <<<"$2" ;;
+    --device) device=(--device "$2") ;;
     --steps) steps=(--steps "$2") ;;
     *) usage ;;
   esac
@@ -53,7 +54,7 @@ run data "$data"
 run split "$data" --output "$folds/split.csv" "${teams[@]}"
 run train-plan "$data" "${how[@]}" --scenes "$count" --size "${size[@]}" "${stages[@]/#/--stage=}"
 run simulate "$simulated" --scenes "$count" --size "${size[@]}" --seed 1000
-for stage in "${stages[@]}"; do run "train-$stage" "$data" --simulated "$simulated" "${how[@]}" --replace; done
-run propose "$data" --folds "$folds" "${fast[@]}"
+for stage in "${stages[@]}"; do run "train-$stage" "$data" --simulated "$simulated" "${how[@]}" "${device[@]}" --replace; done
+run propose "$data" --folds "$folds" "${fast[@]}" "${device[@]}"
 ((${#smoke[@]} + ${#from[@]})) || run train-reranker "$data" --folds "$folds" # few matches teach it nothing
 run score-folds "$data" --folds "$folds"

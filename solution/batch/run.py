@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from solution.batch import cluster, running
 from solution.batch.listing import Listed, files_of, read_list
@@ -22,6 +23,9 @@ from solution.core.progress import Progress
 from solution.core.writing import clear_leftovers, scratch_folder
 from solution.data.scene import ScenePair, open_pair
 from solution.products.settings import Settings
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 FILES = ("batch.parquet", "batch.csv", "index.html")
 """What is written beside the maps."""
@@ -111,11 +115,10 @@ def run(
         todo = [job for job in jobs if not job.pair.fault]
         workers = _workers(asked, len(todo), megapixels, settings, say)
         jobs = [replace(job, threads=workers.threads) for job in todo]
-        book.write()
-        try:
-            if jobs:
-                _work(jobs, book, workers, scratch, progress, say)
-        finally:
+        if jobs:
+            with cluster.client_of(workers, scratch) as client:  # before anything is written: an address may be wrong
+                _work(client, jobs, book, progress, say)
+        else:
             book.write()
     say(f"{folder / 'index.html'}: {told(totals(book.rows))}")
     return exit_code(book.rows)
@@ -127,20 +130,22 @@ def _first_row(job: Job) -> Row:
 
 
 def _work(
+    client: Client,
     jobs: Sequence[Job],
     book: Book,
-    workers: cluster.Workers,
-    scratch: Path,
     progress: Progress | None,
     say: Callable[[str], None],
 ) -> None:
-    with cluster.client_of(workers, scratch) as client:
+    book.write()
+    try:
         for number, (job, found) in enumerate(running.results(client, work, jobs), 1):
             row = replace(job.blank, **found)
             book.enter(row)
             say(f"{number} of {len(jobs)}: {_line(row)} ({told(totals(book.rows))})")
             if progress:
                 progress("pairs", number, len(jobs))
+    finally:
+        book.write()
 
 
 def _line(row: Row) -> str:

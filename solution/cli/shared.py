@@ -177,7 +177,9 @@ SarResampling = Annotated[
         rich_help_panel=ADVANCED,
     ),
 ]
-JsonFile = Annotated[Path | None, typer.Option("--json", help="All numbers, for machines.")]
+JsonFile = Annotated[
+    Path | None, typer.Option("--json", metavar="FILE", help="Write all numbers to this file, for machines.")
+]
 JsonLines = Annotated[
     bool, typer.Option("--json", help="Print the report, and nothing else, on stdout; lines for people go to stderr.")
 ]

@@ -153,12 +153,21 @@ def check_real(dataset: rasterio.io.DatasetReader, path: Path) -> None:
         )
 
 
-def check_bands(path: Path, bands: int) -> None:
-    """Raise `InputError` where a SAR image has more than one band."""
-    if bands != 1:
+def check_bands(path: Path, bands: int, optical: tuple[Path, int] | None = None) -> None:
+    """Raise `InputError` where a SAR image has more than one band.
+
+    Args:
+        optical: the image that goes with it, and how many bands that has.
+    """
+    if bands == 1:
+        return
+    if optical and optical[1] == 1:
         raise InputError(
-            f"{path}: has {bands} bands where a SAR image has 1; pick one, for example: gdal_translate -b 1 {path.name} one_band.tif"
+            f"{path}: has {bands} bands where a SAR image has 1, and the optical image {optical[0].name} has 1; name the optical image first"
         )
+    raise InputError(
+        f"{path}: has {bands} bands where a SAR image has 1; pick one, for example: gdal_translate -b 1 {path.name} one_band.tif"
+    )
 
 
 def check_sar(dataset: rasterio.io.DatasetReader, path: Path) -> None:

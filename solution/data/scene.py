@@ -323,7 +323,7 @@ def open_pair(optical: Path, sar: Path, tiepoints_csv: Path | None = None, name:
     header = read_header(optical, "optical")
     sar_header = read_header(sar, "SAR", points_suffice=True)
     check_different(optical, sar, sar_header.bands)
-    check_bands(sar, sar_header.bands)
+    check_bands(sar, sar_header.bands, (optical, header.bands))
     if _is_rotated(header.matrix):
         raise InputError(
             f"{optical}: is rotated against its CRS; write it north up first, for example: gdalwarp {optical.name} north_up.tif"

@@ -43,6 +43,7 @@ from solution.surface.network import PatchClassifier, load_classifier
 from solution.teams.propose import Networks
 from solution.teams.voice import Voice
 
+_FORMS = "predict takes nothing, DATA_DIR, or OPTICAL SAR OUTPUT"
 _AS_FITTED = fitting.FitConfig(unseen_m=0.0)
 """How the map stands out from decoys says better what all sources get wrong alike."""
 
@@ -248,11 +249,13 @@ def run(
         say(result.line)
         return [result]
     if len(inputs) > 1:
-        raise InputError("predict: takes nothing, DATA_DIR, or OPTICAL SAR OUTPUT")
+        raise InputError(f"{inputs[-1]}: {_FORMS}")
     if not all(map(is_format, settings.tiepoints)):
         raise InputError(
             f"{settings.tiepoints[0]}: is one file for the tie-points of all scenes; name a format alone, for example: --tiepoints gpkg"
         )
+    if inputs and inputs[0].is_file():
+        raise InputError(f"{inputs[0]}: is a file alone; {_FORMS}")
     folder = inputs[0] if inputs else embedded.make(out / "sample", say)
     found = discover(folder)
     pairs = list(found) if every or not inputs else submission_pairs(found, folder)

@@ -34,6 +34,10 @@ if TYPE_CHECKING:
     from solution.proposers.runtimes.runtime import Features, Runtime
 
 
+COARSEST = 8
+"""The coarsest level that may be asked for as the finest one."""
+
+
 @dataclass(frozen=True)
 class Proposing:
     """How teams propose.
@@ -51,6 +55,8 @@ class Proposing:
     proposers: tuple[Proposer, ...] = field(default_factory=lambda: every.PROPOSERS)
 
     def __post_init__(self) -> None:
+        if self.finest is not None and not 1 <= self.finest <= COARSEST:
+            raise InputError(f"finest level {self.finest}: is none of 1 (every pixel) to {COARSEST}")
         names = [proposer.name for proposer in self.proposers]
         unknown = [source for source in self.sources if source not in names]
         if unknown:

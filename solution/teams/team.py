@@ -66,6 +66,9 @@ def folder_of(name: str, folds: Path) -> Path:
         raise InputError(
             f"--team {name}: is no name of a folder below {folds}; pass 0, 1, ..., and the folder that holds it with --folds"
         )
+    if not (folds / name).is_dir():
+        there = sorted(path.name for path in folds.glob("*") if path.is_dir() and not path.name.startswith("."))
+        raise InputError(f"--team {name}: is none of {', '.join(there) or 'the teams'} in {folds}")
     return folds / name
 
 

@@ -298,7 +298,7 @@ def test_the_shipped_teams_never_saw_what_they_hold_out():
         (["train", "DATA", "--team", "base"], "add --simulated DIR"),
         (["train", "DATA", "--setting", "large"], "--setting large"),
         (["predict", "DATA", "x.tif"], "takes DATA_DIR, or OPTICAL SAR OUT.tif"),
-        (["predict", "DATA", "--team", "9"], "no such weights"),
+        (["predict", "DATA", "--team", "9"], "--team 9: is none of "),
         (["predict", "OPTICAL", "SAR", "x.png"], "ends in .tif"),
         (["predict", "OPTICAL", "SAR", "x.tif", "--folds", "EMPTY"], "no team of the baseline is trained"),
         (["picture", "DATA", "x.txt"], "neither PNG nor JPEG"),

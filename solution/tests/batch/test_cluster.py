@@ -85,3 +85,10 @@ def test_nothing_answers(tmp_path, monkeypatch, address):
 def reach(address: str, folder: Path) -> None:
     with cluster.client_of(cluster.Workers(scheduler=address), folder):
         pass
+
+
+def test_a_wrong_address_leaves_nothing(run, trained, listed, tmp_path):
+    out = tmp_path / "out"
+    code, _, err = run("batch", listed(1), "--out", out, "--folds", trained.folds, "--scheduler", "nobody")
+    assert code == 2 and "no Dask scheduler answers there" in err and len(err.splitlines()) == 1
+    assert not out.exists() or not list(out.iterdir())

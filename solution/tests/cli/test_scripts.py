@@ -229,3 +229,10 @@ def test_set_up_without_a_python_says_so(project, tmp_path):
     done = set_up(project, PATH=str(tools), PYTHON="")
     assert done.returncode == 2
     assert done.stderr.startswith("error: no Python >= 3.11") and not (project / ".venv").exists()
+
+
+def test_train_takes_a_device_to_whatever_computes(train):
+    code, lines = train("pairs", "--device", "cuda")
+    assert code == 0
+    with_device = {line.split()[0] for line in lines if line.endswith(" --device cuda") or " --device cuda " in line}
+    assert with_device == {"train-coarse", "train-flow", "train-translator", "train-matcher", "propose"}

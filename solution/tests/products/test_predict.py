@@ -248,6 +248,7 @@ def test_bad_images_end_in_a_sentence_and_leave_nothing(scene, make_scene, go, t
         (scene.optical, tmp_path / "none.tif", "no such file"),
         (scene.optical, cut, "unreadable or truncated"),
         (scene.optical, scene.optical, "bands where a SAR image has"),
+        (scene.sar, scene.optical, "name the optical image first"),
         (scene.optical, far.sar, "does not overlap"),
     ):
         check_refusal(go(optical, sar, out / "map.tif"), out, message)
@@ -258,7 +259,10 @@ def test_bad_arguments_end_in_a_sentence_and_leave_nothing(scene, go, run, tmp_p
     pair = (scene.optical, scene.sar)
     check_refusal(go(*pair, out / "map.png"), out, "give it a name that ends in .tif")
     check_refusal(go(*pair), out, "takes nothing, DATA_DIR, or OPTICAL SAR OUTPUT")
-    check_refusal(go(*pair, out / "map.tif", "--team", "9"), out, "no such weights")
+    check_refusal(go(*pair, out / "map.tif", "--team", "9"), out, "--team 9: is none of ")
+    check_refusal(
+        go(scene.optical, "--out", out), out, "is a file alone; predict takes nothing, DATA_DIR, or OPTICAL SAR"
+    )
     check_refusal(go(tmp_path / "nowhere", "--out", out), out, "no such folder")
     check_refusal(run("predict", *pair, out / "map.tif", "--folds", tmp_path), out, "holds no team")
     check_refusal(run("predict", *pair, out / "map.tif", "--device", "gpu", "--folds", tmp_path), out, "holds no team")

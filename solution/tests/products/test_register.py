@@ -164,6 +164,9 @@ def test_bad_input_is_one_sentence(registered, scene, tmp_path):
         registered(None, None, tmp_path / "map.png")
     with pytest.raises(InputError, match="is an input too"):
         registered(None, None, scene.optical)
+    for level in (0, 9):
+        with pytest.raises(InputError, match=f"^finest level {level}: is none of 1"):
+            registered(None, None, tmp_path / "map.tif", finest=level)
 
 
 def test_a_result_whose_files_were_changed_is_not_written(registered, tmp_path):
