@@ -16,17 +16,17 @@ usage() {
   exit 2
 }
 (($#)) && [[ $1 != -* ]] || usage
-data=$1 folds='' from=() teams=() simulated='' count='' size=(1600 1600) wanted=() device=() steps=() smoke=() fast=() stages=(coarse flow translator matcher)
+data=$1 folds='' from=() teams=() simulated='' count='' size=(1600 1600) device=() steps=() smoke=() fast=() stages=()
 while shift && (($#)); do
-  [[ $1 != --smoke ]] || { smoke=(--smoke) fast=(--finest 8) && continue; }
-  (($# > 1)) || usage
+  [[ $1 == --smoke ]] || (($# > 1)) || usage
   case $1 in
+    --smoke) smoke=(--smoke) fast=(--finest 8) && continue ;;
     --folds) folds=$2 ;;
-    --from) from=(--from "$2") stages=(coarse flow) size=(800 800) ;;
+    --from) from=(--from "$2") size=(800 800) ;;
     --teams) teams=(--teams "$2") ;;
     --simulated) simulated=$2 ;;
     --scenes) count=$2 ;;
-    --stages) IFS=, read -ra wanted <<<"$2" ;;
+    --stages) IFS=, read -ra stages <<<"$2" ;;
     --device) device=(--device "$2") ;;
     --steps) steps=(--steps "$2") ;;
     *) usage ;;
@@ -36,6 +36,7 @@ done
 if ((${#from[@]})); then
   [[ -n $folds ]] || usage # never in the place of what it starts from
   ((${#teams[@]})) || teams=(--teams 3)
+  ((${#stages[@]})) || stages=(coarse flow)
   : "${count:=8}" "${simulated:=$root/runs/simulated_small}"
 fi
 if ((${#smoke[@]})); then # never in the place of real weights
@@ -43,10 +44,9 @@ if ((${#smoke[@]})); then # never in the place of real weights
   : "${count:=2}" "${folds:=$root/runs/smoke}" "${simulated:=$root/runs/smoke_simulated}"
 fi
 : "${count:=32}" "${folds:=$root/folds}" "${simulated:=$root/runs/simulated}"
-((${#wanted[@]})) && stages=("${wanted[@]}")
+((${#stages[@]})) || stages=(coarse flow translator matcher)
 "$root/solution/setup.sh"
-set -a; . "$root/solution/environment"; set +a # -a: exported, so that the commands below get them
-export PYTHONPATH=$root
+set -a; . "$root/solution/environment"; PYTHONPATH=$root; set +a # -a: exported, so that the commands below get them
 run() { echo "== $*" && "$root/.venv/bin/python" -P -m solution "$@"; }
 how=(--folds "$folds" "${from[@]}" "${steps[@]}" "${smoke[@]}")
 

@@ -159,7 +159,8 @@ def _match_arrays(
     valid = tensor(optical_valid), tensor(sar_valid)
     features = net.encoder.optical(tensor(optical), valid[0]), net.encoder.sar(tensor(sar), valid[1])
     cells = cell_valid(valid[0]), cell_valid(valid[1])
-    means = net.volume(*features, *cells, config.radius_cells)
+    radius = config.radius_cells
+    means = net.volume(*features, *cells, radius)
     prior = config.prior_px / STRIDE_PX * max(_LEAST_PRIOR, min(1.0, agreement(means) / config.trust))
     forward = net.head(means, prior)
     block = net.config.block_cells * CELL_PX
@@ -168,7 +169,7 @@ def _match_arrays(
     centre = np.stack(
         np.meshgrid((np.arange(columns) + 0.5) * block - 0.5, (np.arange(rows) + 0.5) * block - 0.5), axis=-1
     )
-    backward = net.head(net.volume(features[1], features[0], cells[1], cells[0], config.radius_cells), prior)
+    backward = net.match(features[1], features[0], cells[1], cells[0], radius, prior)
     returned = _at_blocks(backward.shift[0].double().cpu().numpy(), centre + shift, block)
     cycle = np.hypot(*np.moveaxis(shift + returned, -1, 0))
     share = torch.nn.functional.avg_pool2d(valid[0][:, None], block)[0, 0]

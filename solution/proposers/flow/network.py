@@ -66,11 +66,7 @@ class Head(nn.Module):
         self.spread = nn.Sequential(nn.Linear(3 + windows, 32), nn.ReLU(inplace=True), nn.Linear(32, 1))
 
     def forward(self, means: Tensor, prior_cells: float = math.inf) -> FlowOutput:
-        """Window means (B, h, w, windows, D, D) -> FlowOutput.
-
-        Args:
-            prior_cells: standard deviation per axis of the shift that is believed in beforehand; inf = all are alike.
-        """
+        """Window means (B, h, w, windows, D, D), and a prior as `FlowNet.match` takes it -> FlowOutput."""
         batch, rows, columns, windows, span, _ = means.shape
         flat = means.reshape(-1, windows, span, span)
         # The hidden layers are wide; without gradients to keep, a few blocks at a time are enough.
@@ -169,13 +165,15 @@ class FlowNet(nn.Module):
         optical_valid: Tensor,
         sar_valid: Tensor,
         radius: int,
+        prior_cells: float = math.inf,
     ) -> FlowOutput:
         """From features (B, C, H, W) and validity (B, 1, H, W) in cells; SAR cells beyond the border are invalid.
 
         Args:
             radius: of the search, cells.
+            prior_cells: standard deviation per axis of the shift that is believed in beforehand; inf = all are alike.
         """
-        return self.head(self.volume(optical, sar, optical_valid, sar_valid, radius))
+        return self.head(self.volume(optical, sar, optical_valid, sar_valid, radius), prior_cells)
 
     def volume(self, optical: Tensor, sar: Tensor, optical_valid: Tensor, sar_valid: Tensor, radius: int) -> Tensor:
         """Window means (B, h, w, windows, D, D), in float32."""

@@ -111,6 +111,13 @@ def test_train_makes_only_the_models_that_are_wanted(train, start):
     assert lines[2].endswith(" --stage=flow") and not {"train-coarse", "train-matcher"} & set(verbs(lines))
 
 
+def test_train_takes_a_device_to_whatever_computes(train):
+    code, lines = train("pairs", "--device", "cuda")
+    assert code == 0
+    with_device = [line.split()[0] for line in lines if "--device cuda" in line]
+    assert with_device == ["train-coarse", "train-flow", "train-translator", "train-matcher", "propose"]
+
+
 @pytest.mark.parametrize("order", [("--smoke", "--folds", "mine"), ("--folds", "mine", "--smoke")])
 def test_train_goes_where_it_is_told_whatever_the_order(train, order):
     code, lines = train("pairs", *order, "--steps", "7", "--scenes", "3", "--simulated", "here", "--teams", "4")
@@ -229,10 +236,3 @@ def test_set_up_without_a_python_says_so(project, tmp_path):
     done = set_up(project, PATH=str(tools), PYTHON="")
     assert done.returncode == 2
     assert done.stderr.startswith("error: no Python >= 3.11") and not (project / ".venv").exists()
-
-
-def test_train_takes_a_device_to_whatever_computes(train):
-    code, lines = train("pairs", "--device", "cuda")
-    assert code == 0
-    with_device = {line.split()[0] for line in lines if line.endswith(" --device cuda") or " --device cuda " in line}
-    assert with_device == {"train-coarse", "train-flow", "train-translator", "train-matcher", "propose"}

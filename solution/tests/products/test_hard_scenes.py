@@ -169,7 +169,7 @@ def test_ground_that_the_optical_image_hides_is_spanned_and_spoils_no_other(scen
     assert error[~clear].mean() < before[~clear].mean() + 4.0
 
 
-@pytest.mark.parametrize("shift", [(290, 20), (-210, 210)])
+@pytest.mark.parametrize("shift", [(290, 20), (-290, -40), (30, -290), (-210, 210)])
 def test_shifts_of_nearly_300_px_are_found(scene, whole, truth, tmp_path, shift):
     """The same images, one of them georeferenced elsewhere."""
     more = np.array(shift) - np.rint(truth.mean(axis=(1, 2)))
