@@ -343,11 +343,17 @@ def train_reranker(
     """Train the rerankers on the candidates that propose left, judge each on the scenes its team never saw, and say
     what they are worth to the map."""
     from solution.core.outputs import check_folder
-    from solution.reranker.folds import FIGURE, REPORT, map_errors, predicted_tables, train_folds
+    from solution.reranker import worth
+    from solution.reranker.folds import FIGURE, map_errors, predicted_tables, train_folds
+    from solution.teams.team import fold_teams
 
     check_folder(folds)
     pairs, split = scenes_and_split(folder, folds)
     extra = predicted_tables(*predicted) if predicted else []
     train_folds(pairs, split, folds, extra, say=say)
-    map_errors(pairs, split, folds, say)
-    say(f"written to {folds / REPORT} and {folds / FIGURE}")
+    errors = map_errors(pairs, split, folds, say)
+    worth.note(folds, {scene: team.name for team in fold_teams(split) for scene in team.held_out}, errors)
+    say(f"written to {folds / worth.REPORT} and {folds / FIGURE}")
+    harm = worth.harm(errors)
+    if harm:
+        say(f"WARNING: {folds}: has {harm}; --rerank refuses them")

@@ -34,6 +34,7 @@ from solution.products.proposals import Proposals
 from solution.products.settings import Settings
 from solution.products.tiepoints.files import is_format
 from solution.proposers.runtimes import every as runtimes
+from solution.reranker import worth
 from solution.reranker.model import FILE as RERANKER
 from solution.reranker.model import Reranker
 from solution.scoring import score, score_tables
@@ -92,7 +93,7 @@ def predict_pair(
     files = outputs_of(out, settings)
     files.check(pair, [settings.surface_model])
     pair, watch = without_labels(pair), Stopwatch()
-    judges = {one: Reranker.load(one.folders[0] / RERANKER) for one in settings.voices} if settings.rerank else {}
+    judges = _judges(settings)
     surface = _surface_model(pair, settings)
     key = _key(pair, settings, judges)
     before = files.finished(key)
@@ -123,6 +124,14 @@ def predict_pair(
     say(f"{pair.name}: {fit.summary()}, {found.line()}")
     line = f"{files.map}: written in {watch.total_s:.0f} s ({watch.line()}; peak memory {peak_gb():.1f} GB)"
     return Prediction(files.map, found.word, line, False)
+
+
+def _judges(settings: Settings) -> dict[Voice, Reranker]:
+    """The rerankers that are asked for. Raises `InputError` where they are missing, or do harm."""
+    if not settings.rerank:
+        return {}
+    worth.check(settings.folds)
+    return {one: Reranker.load(one.folders[0] / RERANKER) for one in settings.voices}
 
 
 def outputs_of(out: Path, settings: Settings) -> Outputs:

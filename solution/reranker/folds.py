@@ -25,13 +25,13 @@ from solution.proposers.every import LEARNED
 from solution.reranker.features import candidate_features
 from solution.reranker.model import FILE, Labelled, Reranker, RerankerConfig, rank, train
 from solution.reranker.report import evaluate, line, save_figure
+from solution.reranker.worth import REPORT
 from solution.scoring import score
 from solution.scoring.submission import map_name
 from solution.surface.ground import Ground
 from solution.teams.out_of_fold import CANDIDATES, LABEL_RADIUS_PX
 from solution.teams.team import BASE, Team, aoi_teams, fold_teams
 
-REPORT = "reranker.json"
 FIGURE = "reranker.png"
 
 

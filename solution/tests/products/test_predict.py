@@ -115,6 +115,9 @@ def test_rerankers_judge_their_own_teams_candidates(scene, trained, run, tmp_pat
     spread = table.groupby("fold")["quality"].std()
     assert spread[0] != spread[1]
     assert ((table["outlier"] == "quality") == (table["quality"] < 0.5)).mean() > 0.9
+    (folds / "reranker.json").write_text(json.dumps({"0": {"map_px": {"02_a": {"confidence": 2.0, "reranker": 20.0}}}}))
+    code, _, err = run(*arguments)
+    assert code == 2 and "worse (20.00 px, 2.00 without them)" in err
 
 
 def test_the_whole_plan_writes_a_map_with_untrained_weights(scene, go, tmp_path, monkeypatch):

@@ -206,6 +206,8 @@ def test_the_command_trains_judges_and_weighs_them_against_an_oracle(make_scene,
             way: float(line.split(f"{way} ")[1].split()[0].rstrip(",")) for way in ("confidence", "reranker", "oracle")
         }
         assert error["oracle"] < 2 and error["reranker"] < error["confidence"] + 0.5
+    reports = json.loads((folds / "reranker.json").read_text())
+    assert [list(reports[team]["map_px"]) for team in "012"] == [[pair.name] for pair in pairs]
 
 
 def test_the_fit_sets_aside_what_the_reranker_doubts():
