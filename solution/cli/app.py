@@ -9,6 +9,7 @@ from pathlib import Path
 
 import typer
 
+from solution import __version__
 from solution.cli import (
     baseline,
     batching,
@@ -46,6 +47,23 @@ app = typer.Typer(
     help="SAR-to-optical registration (SpaceNet 9).",
     epilog=EXIT_CODES,
 )
+
+
+def _tell_version(wanted: bool) -> None:
+    if wanted:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: bool = typer.Option(
+        False, "--version", callback=_tell_version, is_eager=True, help="Show the version and exit."
+    ),
+) -> None:
+    pass
+
+
 # The order of ``--help``, by panel.
 _TOPICS = {
     "Offset maps": (predicting, batching, exporting, runtimes, fitting, drawing),

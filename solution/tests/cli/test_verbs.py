@@ -8,6 +8,7 @@ import sys
 import pytest
 import typer
 
+from solution import __version__
 from solution.cli.app import app
 from solution.tests.conftest import invoke
 
@@ -100,6 +101,10 @@ def test_help_imports_nothing_heavy(arguments):
 def test_the_package_is_the_command_line():
     done = subprocess.run([sys.executable, "-m", "solution", "--help"], capture_output=True, text=True, check=False)
     assert done.returncode == 0 and "python -m solution [OPTIONS] COMMAND" in done.stdout
+
+
+def test_the_version_is_that_of_the_package(run):
+    assert run("--version") == (0, f"{__version__}\n", "")
 
 
 def test_bad_input_is_one_sentence_and_code_2(run, tmp_path):
