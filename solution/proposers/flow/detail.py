@@ -24,6 +24,7 @@ from solution.field.shiftfield import Fit
 from solution.proposers.encoder.cells import STRIDE_PX
 from solution.proposers.flow.gathering import Source, all_nodes, gather
 from solution.proposers.flow.network import FlowNet
+from solution.proposers.flow.pieces import piecewise
 from solution.proposers.flow.search import onto
 from solution.proposers.flow.settings import DetailConfig
 
@@ -51,30 +52,28 @@ def detailed(
         return fit
     sources = [Source(net.encoder.optical, net.encoder.sar, STRIDE_PX) for net in nets]
     nodes = all_nodes(pair.shape, finest, config.node_px)
-    total, weights = np.zeros((nodes.height, nodes.width, 2)), np.zeros((nodes.height, nodes.width, 1))
-    tiles = _tiles(nodes, config)
-    for number, tile in enumerate(tiles, 1):
-        told = f"detail: level {finest}, part {number} of {len(tiles)}"
+
+    def left(piece: Window, part: str) -> np.ndarray:
         (evidence,) = gather(
             pair,
             finest,
             config.radius_px,
             fit,
             sources,
-            told=told,
+            told=f"detail: level {finest}{part}",
             progress=progress,
             device=device,
             node_px=config.node_px,
-            within=tile,
+            within=piece,
         )
-        place, weight = (slice(tile.y, tile.stop[1]), slice(tile.x, tile.stop[0])), _weight(tile, config)
-        total[place] += weight * left_of(evidence, config.trust)
-        weights[place] += weight
+        return left_of(evidence, config.trust)
+
+    found = piecewise(nodes, config.tile_px // config.node_px, config.overlap_px // config.node_px, left)
     pitch = float(config.node_px * finest)
     origin = ((pitch - 1) / 2,) * 2
-    xy = geometry.lattice(origin, (pitch, pitch), total.shape[:2])
-    moved = np.moveaxis(onto(fit, xy, total / weights), -1, 0)
-    sigma = None if fit.sigma is None else fit.sigma_at(xy.reshape(-1, 2)).reshape(total.shape[:2])
+    xy = geometry.lattice(origin, (pitch, pitch), found.shape[:2])
+    moved = np.moveaxis(onto(fit, xy, found), -1, 0)
+    sigma = None if fit.sigma is None else fit.sigma_at(xy.reshape(-1, 2)).reshape(found.shape[:2])
     return replace(fit, nodes=moved, origin=origin, step=(pitch, pitch), sigma=sigma)
 
 
@@ -88,28 +87,3 @@ def left_of(evidence: Evidence, trust: float) -> np.ndarray:
         return nothing
     stiffness = _STIFFNESS * max(1.0, (trust / agreement) ** _FALL)
     return joint_field(evidence, tuple(Stage(pitch, blur, stiffness) for pitch, blur in _LATTICES)).shift
-
-
-def _tiles(nodes: Window, config: DetailConfig) -> list[Window]:
-    """Overlapping windows of nodes that cover all of them."""
-    side, overlap = config.tile_px // config.node_px, config.overlap_px // config.node_px
-    spans = [_spans(count, side, overlap) for count in (nodes.height, nodes.width)]
-    return [Window(x, y, width, height) for y, height in spans[0] for x, width in spans[1]]
-
-
-def _spans(count: int, side: int, overlap: int) -> list[tuple[int, int]]:
-    """(first, number) of overlapping pieces of `count` nodes; none is so short that it is mostly overlap."""
-    starts = range(0, max(count - 2 * overlap, 1), side)
-    stops = [*(start + side + overlap for start in starts[:-1]), count]
-    firsts = [max(start - overlap, 0) for start in starts]
-    return [(first, stop - first) for first, stop in zip(firsts, stops, strict=True)]
-
-
-def _weight(tile: Window, config: DetailConfig) -> np.ndarray:
-    """(rows, columns, 1) falling towards the borders, so that no seam shows where tiles overlap."""
-    ramp = 2 * config.overlap_px / config.node_px
-    along = [
-        np.minimum(np.arange(size) + 0.5, np.arange(size)[::-1] + 0.5).clip(max=ramp)
-        for size in (tile.height, tile.width)
-    ]
-    return (along[0][:, None] * along[1])[..., None]

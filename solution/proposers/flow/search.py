@@ -12,18 +12,20 @@ from functools import cached_property, partial
 import numpy as np
 import torch
 
+from solution.core import geometry
+from solution.core.geometry import Window
 from solution.core.parallel import mapped
 from solution.core.progress import Progress
 from solution.data.scene import ScenePair
 from solution.field.contrast import Contrast
-from solution.field.evidence import Evidence
-from solution.field.joint import SEARCH, Joint, evidence_of, joint_field, refinements
+from solution.field.joint import SEARCH, Joint, Stage, evidence_of, joint_field, refinements
 from solution.field.shiftfield import Fit
 from solution.proposers.encoder.cells import STRIDE_PX
 from solution.proposers.encoder.frozen import FROZEN_PX
 from solution.proposers.encoder.gradients import gradients
 from solution.proposers.flow.decoys import DECOYS
-from solution.proposers.flow.gathering import Source, gather
+from solution.proposers.flow.gathering import NODE_PX, Source, all_nodes, gather
+from solution.proposers.flow.pieces import piecewise
 from solution.proposers.flow.settings import SearchConfig
 from solution.proposers.runtimes.runtime import Features
 from solution.proposers.warped import read_sar
@@ -36,8 +38,7 @@ def levels(shape: tuple[int, int], finest: int, config: SearchConfig) -> list[in
     """The levels that the search works on, optical px per level px, coarse to fine."""
     size = shape[0] * shape[1]
     first = next((factor for factor in _LEVELS if size <= config.first_px * factor**2), _LEVELS[-1])
-    last = 1 if size <= config.whole_px else 2
-    return [factor for factor in reversed(_LEVELS) if max(finest, last) <= factor <= max(finest, first)]
+    return [factor for factor in reversed(_LEVELS) if finest <= factor <= max(finest, first)]
 
 
 class Search:
@@ -69,15 +70,19 @@ class Search:
         ]
         self._gather = partial(gather, pair, sources=sources, tile_px=config.tile_px, progress=progress, device=device)
 
-    @property
+    @cached_property
     def field(self) -> Fit:
         """The joint field."""
-        return self._all[0]
+        joint, _ = self._first
+        field = composed(joint.shift, self._first_level, None)
+        for level, stages in zip(self._finer, refinements(len(self._finer)), strict=True):
+            field = self._refined(field, level, stages)
+        return field
 
     @property
-    def joints(self) -> list[Joint]:
-        """How it was found, level by level."""
-        return self._all[1]
+    def start(self) -> tuple[float, float]:
+        """(x, y) shift that the field of the first level began with, optical px."""
+        return self._first[0].start
 
     @property
     def contrast(self) -> Contrast:
@@ -94,21 +99,29 @@ class Search:
         along = zip(found[1:], decoys, strict=True)
         return joint, Contrast(found[0], tuple(evidence_of(evidence, decoy.shift) for evidence, decoy in along))
 
-    @cached_property
-    def _all(self) -> tuple[Fit, list[Joint]]:
-        joint, contrast = self._first
-        field, joints = composed(contrast.evidence, joint, None), [joint]
-        for level, stages in zip(self._finer, refinements(len(self._finer)), strict=True):
-            (evidence,) = self._gather(level, self._config.refine_radius_px, field, told=f"field: level {level}")
-            joints.append(joint_field(evidence, stages))
-            field = composed(evidence, joints[-1], field)
-        return field, joints
+    def _refined(self, field: Fit, level: int, stages: tuple[Stage, ...]) -> Fit:
+        """A field with what the evidence of a level, around it, sees of its error."""
+        nodes = all_nodes(self._pair.shape, level, NODE_PX)
+
+        def left(piece: Window, part: str) -> np.ndarray:
+            told, reach = f"field: level {level}{part}", self._config.refine_radius_px
+            (evidence,) = self._gather(level, reach, field, told=told, within=piece)
+            return joint_field(evidence, stages).shift
+
+        config, side = self._config, max(nodes.height, nodes.width)
+        if nodes.height * nodes.width * NODE_PX**2 > config.whole_px:
+            side = config.piece_px // NODE_PX
+        return composed(piecewise(nodes, side, config.overlap_px // NODE_PX, left), level, field)
 
 
-def composed(evidence: Evidence, joint: Joint, before: Fit | None) -> Fit:
-    """What is left, and what the SAR image was read through, as one field."""
-    shift = joint.shift if before is None else onto(before, evidence.nodes(), joint.shift)
-    return Fit("field", np.moveaxis(shift, -1, 0), evidence.origin, (evidence.step,) * 2, shift[..., 0].size, np.nan)
+def composed(left: np.ndarray, level: int, before: Fit | None) -> Fit:
+    """What is left, (rows, columns, 2) at all nodes of a level, and what the SAR image was read through, as one field."""
+    pitch = float(NODE_PX * level)
+    origin = ((pitch - 1) / 2,) * 2
+    shift = left
+    if before is not None:
+        shift = onto(before, geometry.lattice(origin, (pitch, pitch), left.shape[:2]), left)
+    return Fit("field", np.moveaxis(shift, -1, 0), origin, (pitch, pitch), shift[..., 0].size, np.nan)
 
 
 def onto(before: Fit, xy: np.ndarray, left: np.ndarray) -> np.ndarray:

@@ -66,7 +66,8 @@ class SearchConfig:
     Attributes:
         reach_px: shifts that the first level must find, optical px.
         first_px: the first level is the finest one on which the scene has no more px than this.
-        whole_px: larger scenes are searched down to every second px only: the evidence of all nodes is in memory.
+        whole_px: levels of more px are searched piece by piece, for the evidence of all nodes is in memory.
+        piece_px, overlap_px: of such pieces, px of the level; they overlap by more than the widest lattice that bends there.
         refine_radius_px: of the search on the levels after the first, px of the level.
         starts: likely shifts that the first level begins with.
         coarse_weight, gradient_weight: of the evidence of all voices' coarse features together, and of oriented gradients.
@@ -76,6 +77,8 @@ class SearchConfig:
     reach_px: float = 300.0
     first_px: float = 6e5
     whole_px: float = 2.5e7
+    piece_px: int = 4096
+    overlap_px: int = 512
     refine_radius_px: float = 32.0
     starts: int = 6
     coarse_weight: float = 1.0

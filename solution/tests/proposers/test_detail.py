@@ -13,7 +13,7 @@ from solution.core import geometry
 from solution.core.geometry import Window
 from solution.field.evidence import Evidence
 from solution.field.shiftfield import Fit
-from solution.proposers.flow.detail import _spans, detailed, left_of
+from solution.proposers.flow.detail import detailed, left_of
 from solution.proposers.flow.settings import DetailConfig
 from solution.tests.conftest import Recipe
 from solution.tests.handmade import GradientDirections
@@ -79,16 +79,6 @@ def test_pieces_of_a_scene_agree_where_they_overlap(pair):
         for tile_px in (2048, 128)
     )
     assert 0 < np.abs(whole - pieces).mean() < 0.5 and np.abs(whole - pieces).max() < 3.0
-
-
-@pytest.mark.parametrize("count", [1, 5, 31, 32, 33, 128, 140, 160, 161, 300, 813])
-def test_pieces_cover_every_node_and_none_is_mostly_overlap(count):
-    spans = _spans(count, 128, 16)
-    covered = np.zeros(count, int)
-    for first, number in spans:
-        covered[first : first + number] += 1
-    assert covered.min() == 1 and covered.max() <= 2 and spans[-1][0] + spans[-1][1] == count
-    assert len(spans) == 1 or min(number for _, number in spans) > 2 * 16
 
 
 @pytest.mark.parametrize(
