@@ -345,14 +345,13 @@ def train_reranker(
     from solution.core.outputs import check_folder
     from solution.reranker import worth
     from solution.reranker.folds import FIGURE, map_errors, predicted_tables, train_folds
-    from solution.teams.team import fold_teams
 
     check_folder(folds)
     pairs, split = scenes_and_split(folder, folds)
     extra = predicted_tables(*predicted) if predicted else []
     train_folds(pairs, split, folds, extra, say=say)
     errors = map_errors(pairs, split, folds, say)
-    worth.note(folds, {scene: team.name for team in fold_teams(split) for scene in team.held_out}, errors)
+    worth.note(folds, errors)
     say(f"written to {folds / worth.REPORT} and {folds / FIGURE}")
     harm = worth.harm(errors)
     if harm:

@@ -113,8 +113,8 @@ def predicted_tables(data: Path, maps: Path) -> list[tuple[ScenePair, pd.DataFra
 
 def map_errors(
     pairs: Sequence[ScenePair], split: pd.DataFrame, folds: Path, say: Callable[[str], None] = print
-) -> dict[str, dict[str, float]]:
-    """What the rerankers are worth in the end: mean error of the out-of-fold map, px, by
+) -> dict[str, dict[str, dict[str, float]]]:
+    """What the rerankers are worth in the end: mean error of the out-of-fold map, px, by team, by
     scene and by what the fit goes by.
 
     ``confidence``: the proposers' own; ``reranker``: without what the team's reranker gives less than even odds;
@@ -129,12 +129,9 @@ def map_errors(
             ground = Ground.of(without_labels(pair))
             judged = rank(without_labels(pair), rows, reranker, held_out=True, ground=ground)
             ways = {"confidence": rows, "reranker": judged, "oracle": rows[~wrong]}
-            found[pair.name] = {way: _map_error(pair, chosen, ground) for way, chosen in ways.items()}
-            say(
-                f"{pair.name}: map error "
-                + ", ".join(f"{way} {error:.3f}" for way, error in found[pair.name].items())
-                + " px"
-            )
+            errors = {way: _map_error(pair, chosen, ground) for way, chosen in ways.items()}
+            found.setdefault(team.name, {})[pair.name] = errors
+            say(f"{pair.name}: map error " + ", ".join(f"{way} {error:.3f}" for way, error in errors.items()) + " px")
     return found
 
 

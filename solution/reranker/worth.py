@@ -19,29 +19,25 @@ REPORT = "reranker.json"
 """Team -> what is known of its reranker, beside the teams."""
 _MAPS = "map_px"
 _HARM = 1.1  # times the error without them: beyond what chance does to a map
-ErrorsOfScenes = Mapping[str, Mapping[str, float]]
-"""Scene -> mean error of its map in px, by what the fit goes by (``confidence``, ``reranker``, ...)."""
+Errors = Mapping[str, Mapping[str, Mapping[str, float]]]
+"""Team -> scene that it held out -> mean error of the map in px, by what the fit goes by (``confidence``, ``reranker``, ...)."""
 
 
-def note(folds: Path, team_of: Mapping[str, str], errors: ErrorsOfScenes) -> None:
-    """Add the errors of maps to the report of the teams that held the scenes out.
-
-    Args:
-        folds: folder of the teams, with their report.
-        team_of: scene -> name of its team.
-    """
+def note(folds: Path, errors: Errors) -> None:
+    """Add the errors of maps to the report that lies beside the teams."""
     path = folds / REPORT
     reports = json.loads(path.read_text())
-    for scene, found in errors.items():
-        reports[team_of[scene]].setdefault(_MAPS, {})[scene] = dict(found)
+    for team, found in errors.items():
+        reports[team][_MAPS] = found
     write_text(path, json.dumps(reports, indent=1) + "\n")
 
 
-def harm(errors: ErrorsOfScenes) -> str | None:
+def harm(errors: Errors) -> str | None:
     """One clause that says how rerankers make maps worse; None where they do not, or where nothing was measured."""
-    if not errors:
+    maps = [of for scenes in errors.values() for of in scenes.values()]
+    if not maps:
         return None
-    without, judged = (float(np.mean([of[way] for of in errors.values()])) for way in ("confidence", "reranker"))
+    without, judged = (float(np.mean([of[way] for of in maps])) for way in ("confidence", "reranker"))
     if judged <= _HARM * without:
         return None
     return f"rerankers that make the maps of scenes they never saw worse ({judged:.2f} px, {without:.2f} without them)"
@@ -58,7 +54,7 @@ def check(folds: Path) -> None:
         return
     try:
         reports = json.loads(path.read_text())
-        found = harm({scene: of for report in reports.values() for scene, of in report.get(_MAPS, {}).items()})
+        found = harm({team: report.get(_MAPS, {}) for team, report in reports.items()})
     except (ValueError, AttributeError, KeyError, TypeError) as error:
         raise InputError(
             f"{path}: is not a report of this version; make it anew with: python -m solution train-reranker DATA_DIR"

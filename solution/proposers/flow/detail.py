@@ -22,7 +22,7 @@ from solution.field.evidence import Evidence
 from solution.field.joint import Stage, evidence_of, joint_field
 from solution.field.shiftfield import Fit
 from solution.proposers.encoder.cells import STRIDE_PX
-from solution.proposers.flow.gathering import Source, all_nodes, gather
+from solution.proposers.flow.gathering import Source, all_nodes, gather, places
 from solution.proposers.flow.network import FlowNet
 from solution.proposers.flow.pieces import piecewise
 from solution.proposers.flow.search import onto
@@ -69,8 +69,7 @@ def detailed(
         return left_of(evidence, config.trust)
 
     found = piecewise(nodes, config.tile_px // config.node_px, config.overlap_px // config.node_px, left)
-    pitch = float(config.node_px * finest)
-    origin = ((pitch - 1) / 2,) * 2
+    origin, pitch = places(nodes, finest, config.node_px)
     xy = geometry.lattice(origin, (pitch, pitch), found.shape[:2])
     moved = np.moveaxis(onto(fit, xy, found), -1, 0)
     sigma = None if fit.sigma is None else fit.sigma_at(xy.reshape(-1, 2)).reshape(found.shape[:2])

@@ -150,18 +150,23 @@ def gather(
     for _ in mapped(look, corners, told, progress, device):
         pass
     weights = np.array([source.weight for source in sources], np.float64)
-    pitch = node_px * factor
-    origin = tuple(pitch * first + (pitch - 1) / 2 for first in (within.x, within.y))
+    origin, pitch = places(within, factor, node_px)
     return [
-        Evidence(_mean(weights / weights.sum(), *both), float(finest * factor), origin, float(pitch))
+        Evidence(_mean(weights / weights.sum(), *both), float(finest * factor), origin, pitch)
         for both in zip(planes, share, strict=True)
     ]
 
 
-def all_nodes(shape: tuple[int, int], factor: int, node_px: int) -> Window:
+def all_nodes(shape: tuple[int, int], factor: int, node_px: int = NODE_PX) -> Window:
     """The nodes of a scene of `shape` px at a level."""
     height, width = (-(-length // (factor * node_px)) for length in shape)
     return Window(0, 0, width, height)
+
+
+def places(nodes: Window, factor: int, node_px: int = NODE_PX) -> tuple[tuple[float, float], float]:
+    """(x, y) of the first of a level's nodes, and the distance of neighbours, optical px."""
+    pitch = float(node_px * factor)
+    return (pitch * nodes.x + (pitch - 1) / 2, pitch * nodes.y + (pitch - 1) / 2), pitch
 
 
 def _mean(weights: np.ndarray, planes: list[np.ndarray], share: list[np.ndarray]) -> np.ndarray:

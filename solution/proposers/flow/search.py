@@ -24,7 +24,7 @@ from solution.proposers.encoder.cells import STRIDE_PX
 from solution.proposers.encoder.frozen import FROZEN_PX
 from solution.proposers.encoder.gradients import gradients
 from solution.proposers.flow.decoys import DECOYS
-from solution.proposers.flow.gathering import NODE_PX, Source, all_nodes, gather
+from solution.proposers.flow.gathering import NODE_PX, Source, all_nodes, gather, places
 from solution.proposers.flow.pieces import piecewise
 from solution.proposers.flow.settings import SearchConfig
 from solution.proposers.runtimes.runtime import Features
@@ -73,8 +73,8 @@ class Search:
     @cached_property
     def field(self) -> Fit:
         """The joint field."""
-        joint, _ = self._first
-        field = composed(joint.shift, self._first_level, None)
+        joint, contrast = self._first
+        field = _field(joint.shift, contrast.evidence.origin, contrast.evidence.step)
         for level, stages in zip(self._finer, refinements(len(self._finer)), strict=True):
             field = self._refined(field, level, stages)
         return field
@@ -101,26 +101,23 @@ class Search:
 
     def _refined(self, field: Fit, level: int, stages: tuple[Stage, ...]) -> Fit:
         """A field with what the evidence of a level, around it, sees of its error."""
-        nodes = all_nodes(self._pair.shape, level, NODE_PX)
+        config, shape = self._config, self._pair.shape
+        nodes = all_nodes(shape, level)
 
         def left(piece: Window, part: str) -> np.ndarray:
-            told, reach = f"field: level {level}{part}", self._config.refine_radius_px
-            (evidence,) = self._gather(level, reach, field, told=told, within=piece)
+            told = f"field: level {level}{part}"
+            (evidence,) = self._gather(level, config.refine_radius_px, field, told=told, within=piece)
             return joint_field(evidence, stages).shift
 
-        config, side = self._config, max(nodes.height, nodes.width)
-        if nodes.height * nodes.width * NODE_PX**2 > config.whole_px:
-            side = config.piece_px // NODE_PX
-        return composed(piecewise(nodes, side, config.overlap_px // NODE_PX, left), level, field)
+        whole = shape[0] * shape[1] <= config.whole_px * level**2
+        side = max(nodes.height, nodes.width) if whole else config.piece_px // NODE_PX
+        found = piecewise(nodes, side, config.overlap_px // NODE_PX, left)
+        origin, pitch = places(nodes, level)
+        return _field(onto(field, geometry.lattice(origin, (pitch, pitch), found.shape[:2]), found), origin, pitch)
 
 
-def composed(left: np.ndarray, level: int, before: Fit | None) -> Fit:
-    """What is left, (rows, columns, 2) at all nodes of a level, and what the SAR image was read through, as one field."""
-    pitch = float(NODE_PX * level)
-    origin = ((pitch - 1) / 2,) * 2
-    shift = left
-    if before is not None:
-        shift = onto(before, geometry.lattice(origin, (pitch, pitch), left.shape[:2]), left)
+def _field(shift: np.ndarray, origin: tuple[float, float], pitch: float) -> Fit:
+    """Shifts (rows, columns, 2) at all nodes of a level, as a field."""
     return Fit("field", np.moveaxis(shift, -1, 0), origin, (pitch, pitch), shift[..., 0].size, np.nan)
 
 

@@ -65,9 +65,15 @@ def test_the_levels_halve_from_a_small_picture_to_a_sharp_one(shape, expected):
 @pytest.mark.parametrize("tile_px", [128, 1024])
 def test_a_displacement_far_beyond_a_window_is_found(make_scene, tile_px):
     scene = make_scene(**vars(RECIPE))
-    search = Search(scene.open(), [Coarse()], replace(CONFIG, tile_px=tile_px))
+    passes = []
+
+    def note(what: str, done: int, total: int) -> None:
+        if done == total:
+            passes.append(what)
+
+    search = Search(scene.open(), [Coarse()], replace(CONFIG, tile_px=tile_px), progress=note)
     error = error_of(scene, search.field)
-    assert np.hypot(*error.T).mean() < 2.5 and search.field.step == (NODE_PX, NODE_PX)
+    assert np.hypot(*error.T).mean() < 2.5 and passes == ["field: level 1"] * 2
     assert np.allclose(search.start, (43.0, -26.0), atol=10.0)
 
 

@@ -7,8 +7,6 @@ import pytest
 from solution.core.errors import InputError
 from solution.reranker import worth
 
-TEAM_OF = {"02_a": "0", "02_b": "1"}
-
 
 def maps(without: float, judged: float) -> dict[str, float]:
     return {"confidence": without, "reranker": judged, "oracle": without - 0.1}
@@ -16,15 +14,15 @@ def maps(without: float, judged: float) -> dict[str, float]:
 
 def noted(folds, errors):
     (folds / worth.REPORT).write_text(json.dumps({"0": {"rows": 9}, "1": {"rows": 9}, "aoi_02": {"rows": 9}}))
-    worth.note(folds, TEAM_OF, errors)
+    worth.note(folds, errors)
     return json.loads((folds / worth.REPORT).read_text())
 
 
 def test_the_report_keeps_what_it_knew_and_gets_the_errors_of_maps(tmp_path):
-    errors = {"02_a": maps(7.6, 59.0), "02_b": maps(8.7, 98.0)}
+    errors = {"0": {"02_a": maps(7.6, 59.0)}, "1": {"02_b": maps(8.7, 98.0)}}
     assert noted(tmp_path, errors) == {
-        "0": {"rows": 9, "map_px": {"02_a": errors["02_a"]}},
-        "1": {"rows": 9, "map_px": {"02_b": errors["02_b"]}},
+        "0": {"rows": 9, "map_px": {"02_a": maps(7.6, 59.0)}},
+        "1": {"rows": 9, "map_px": {"02_b": maps(8.7, 98.0)}},
         "aoi_02": {"rows": 9},
     }
 
@@ -34,7 +32,7 @@ def test_the_report_keeps_what_it_knew_and_gets_the_errors_of_maps(tmp_path):
     [((7.6, 59.0), (8.7, 98.0), True), ((2.0, 2.1), (1.0, 1.1), False), ((2.0, 1.0), (1.0, 2.5), True)],
 )
 def test_rerankers_are_refused_where_they_did_harm_in_the_mean(tmp_path, first, second, refused):
-    errors = {"02_a": maps(*first), "02_b": maps(*second)}
+    errors = {"0": {"02_a": maps(*first)}, "1": {"02_b": maps(*second)}}
     noted(tmp_path, errors)
     assert (worth.harm(errors) is not None) == refused
     if refused:
