@@ -37,7 +37,8 @@ _LEVELS = (1, 2, 4, 8, 16)
 def levels(shape: tuple[int, int], finest: int, config: SearchConfig) -> list[int]:
     """The levels that the search works on, optical px per level px, coarse to fine."""
     size = shape[0] * shape[1]
-    first = next((factor for factor in _LEVELS if size <= config.first_px * factor**2), _LEVELS[-1])
+    start = 1 if size <= config.alone_px else 2
+    first = next((factor for factor in _LEVELS if factor >= start and size <= config.first_px * factor**2), _LEVELS[-1])
     return [factor for factor in reversed(_LEVELS) if finest <= factor <= max(finest, first)]
 
 

@@ -66,6 +66,7 @@ class SearchConfig:
     Attributes:
         reach_px: shifts that the first level must find, optical px.
         first_px: the first level is the finest one on which the scene has no more px than this.
+        alone_px: scenes of more px never begin with level 1, where the whole reach takes four times as long.
         whole_px: levels of more px are searched piece by piece, for the evidence of all nodes is in memory.
         piece_px, overlap_px: of such pieces, px of the level; they overlap by more than the widest lattice that bends there.
         refine_radius_px: of the search on the levels after the first, px of the level.
@@ -76,6 +77,7 @@ class SearchConfig:
 
     reach_px: float = 300.0
     first_px: float = 6e5
+    alone_px: float = 2.5e5
     whole_px: float = 2.5e7
     piece_px: int = 4096
     overlap_px: int = 512
