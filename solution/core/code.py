@@ -11,6 +11,7 @@ import ast
 import functools
 import hashlib
 from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 from types import ModuleType
 
@@ -21,6 +22,8 @@ PACKAGE = Path(solution.__file__).resolve().parent
 Behind = Callable | ModuleType | str
 """Something that makes results: a function or class of this package, a module of it, or the module's dotted name below
 the package."""
+
+_HOLD_STATEMENTS = ("body", "orelse", "finalbody", "handlers", "cases")
 
 
 def code_digest(*behind: Behind, alone: tuple[Behind, ...] = (), package: Path = PACKAGE) -> str:
@@ -80,12 +83,13 @@ def _tree(path: Path) -> ast.Module:
 
 @functools.cache
 def _imported(package: Path, name: str) -> tuple[str, ...]:
-    return tuple(sorted({file for module in _modules(_tree(package / name)) for file in _files(package, module)}))
+    modules = set(_modules(_tree(package / name)))
+    return tuple(sorted({file for module in modules for file in _files(package, module)}))
 
 
-def _modules(tree: ast.AST) -> Iterator[str]:
+def _modules(tree: ast.Module) -> Iterator[str]:
     """All that an import statement may mean by a module; a name that is imported from one may be a module itself."""
-    for node in ast.walk(tree):
+    for node in chain.from_iterable(_blocks(tree)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -93,26 +97,40 @@ def _modules(tree: ast.AST) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def _files(package: Path, module: str) -> Iterator[str]:
+@functools.cache
+def _files(package: Path, module: str) -> tuple[str, ...]:
     """The file of a module of the package, and those of the packages that it is in; nothing for others."""
     parts = module.split(".")
     if parts[0] != package.name:
-        return
-    for depth in range(1, len(parts) + 1):
-        path = Path(*parts[1:depth])
-        for file in (path.with_suffix(".py") if path.name else path / "__init__.py", path / "__init__.py"):
-            if (package / file).is_file():
-                yield file.as_posix()
+        return ()
+    folders = [Path(*parts[1:depth]) for depth in range(1, len(parts) + 1)]
+    files = [
+        file for path in folders for file in (path.with_suffix(".py") if path.name else path, path / "__init__.py")
+    ]
+    return tuple(file.as_posix() for file in files if (package / file).is_file())
 
 
 @functools.cache
 def _tree_hash(path: Path) -> str:
     """Hash of a file's syntax tree without its docstrings; the strings that document constants are docstrings too."""
-    return hashlib.sha256(ast.dump(_Bare().visit(_tree(path))).encode()).hexdigest()
+    tree = _tree(path)
+    for block in _blocks(tree):
+        block[:] = [node for node in block if not _is_docstring(node)]
+    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()
 
 
-class _Bare(ast.NodeTransformer):
-    """Takes away what only people read."""
+def _blocks(tree: ast.Module) -> Iterator[list]:
+    """All lists of statements in a file, and those of a statement's handlers and cases. No expression is looked into: it
+    holds no statement, and most of a tree is expressions."""
+    ahead = [tree]
+    while ahead:
+        node = ahead.pop()
+        for name in _HOLD_STATEMENTS:
+            block = getattr(node, name, None)
+            if block:
+                yield block
+                ahead.extend(block)
 
-    def visit_Expr(self, node: ast.Expr) -> ast.Expr | None:
-        return None if isinstance(node.value, ast.Constant) and isinstance(node.value.value, str) else node
+
+def _is_docstring(node: ast.AST) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)

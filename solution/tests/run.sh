@@ -12,4 +12,5 @@ cd "$root"
 export OMP_NUM_THREADS=1
 .venv/bin/ruff check solution
 .venv/bin/ruff format --check solution
-exec .venv/bin/python -m pytest --durations=10 --numprocesses=auto --maxprocesses=4 --dist=loadfile "$@"
+exec .venv/bin/python -m pytest --durations=10 --numprocesses=auto --maxprocesses=4 \
+    --dist=loadfile --no-loadscope-reorder "$@"
