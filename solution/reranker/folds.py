@@ -23,7 +23,7 @@ from solution.data.scene import ScenePair, without_labels
 from solution.field import candidates, fitting
 from solution.proposers.every import LEARNED
 from solution.reranker.features import candidate_features
-from solution.reranker.model import FILE, Labelled, Reranker, RerankerConfig, rank, train
+from solution.reranker.model import FILE, Labelled, Reranker, RerankerConfig, TooFewRowsError, rank, train
 from solution.reranker.report import evaluate, line, save_figure
 from solution.reranker.worth import REPORT
 from solution.scoring import score
@@ -49,7 +49,8 @@ def train_folds(
     The reranker of team k learns from ``folds/j/candidates.parquet`` of the fold teams j, without the
     scenes that k holds out. It is judged on the table that team k itself proposed.
     ``folds/TEAM/reranker.txt`` (with a JSON beside it), ``folds/reranker.json`` and ``folds/reranker.png``
-    are written; features are kept below ``folds/.work``.
+    are written; features are kept below ``folds/.work``. A team for which there are too few labels has no reranker,
+    which keeps nothing else from being made: predictions use one only where they are asked to.
 
     Args:
         pairs: the labelled scenes (others are passed over).
@@ -57,10 +58,11 @@ def train_folds(
         say: gets one line per team.
 
     Returns:
-        Team name -> report, as `evaluate`; the base reranker saw all scenes and has none.
+        Team name -> report, as `evaluate`, or ``rows`` = 0 and ``missing``, why it has no reranker; that of the base models
+        saw all scenes and has no report.
 
     Raises:
-        InputError: a missing or unlabelled table, or too few labels.
+        InputError: a missing or unlabelled table.
     """
     labelled = {pair.name: pair for pair in pairs if pair.tiepoints_csv is not None}
     missing = sorted(set(labelled) - set(split["scene"]))
@@ -77,11 +79,19 @@ def train_folds(
     reports = {}
     for team in [*fold_teams(split), *aoi_teams(split)]:
         seen = [scene for scene in of_fold_teams if scene.scene not in team.held_out]
-        reranker = _trained([*seen, *shared], team.number, folds / team.name, config)
+        try:
+            reranker = _trained([*seen, *shared], team.number, folds / team.name, config)
+        except TooFewRowsError as error:
+            reports[team.name] = {"rows": 0, "missing": str(error)}
+            say(_without(error))
+            continue
         reports[team.name] = evaluate(reranker, tables.of_team(team))
         say(f"reranker {team.name}: {line(reports[team.name])}")
-    base = _trained([*of_fold_teams, *shared], -1, folds / BASE, config)
-    say(f"reranker {BASE}: trained on {', '.join(base.manifest.trained_on)}")
+    try:
+        base = _trained([*of_fold_teams, *shared], -1, folds / BASE, config)
+        say(f"reranker {BASE}: trained on {', '.join(base.manifest.trained_on)}")
+    except TooFewRowsError as error:
+        say(_without(error))
     write_text(folds / REPORT, json.dumps(reports, indent=1) + "\n")
     save_figure(folds / FIGURE, reports)
     return reports
@@ -115,13 +125,13 @@ def map_errors(
     pairs: Sequence[ScenePair], split: pd.DataFrame, folds: Path, say: Callable[[str], None] = print
 ) -> dict[str, dict[str, dict[str, float]]]:
     """What the rerankers are worth in the end: mean error of the out-of-fold map, px, by team, by
-    scene and by what the fit goes by.
+    scene and by what the fit goes by; nothing for teams without one.
 
     ``confidence``: the proposers' own; ``reranker``: without what the team's reranker gives less than even odds;
     ``oracle``: without what is known to be wrong.
     """
     found = {}
-    for team in fold_teams(split):
+    for team in (team for team in fold_teams(split) if (folds / team.name / FILE).is_file()):
         table, reranker = candidates.read(folds / team.name / CANDIDATES), Reranker.load(folds / team.name / FILE)
         for pair in (pair for pair in pairs if pair.name in team.held_out and pair.tiepoints_csv is not None):
             rows = table[table["scene"] == pair.name].reset_index(drop=True)
@@ -142,9 +152,18 @@ def _map_error(pair: ScenePair, table: pd.DataFrame, ground: Ground) -> float:
 
 
 def _trained(scenes: Sequence[Labelled], number: int, folder: Path, config: RerankerConfig | None) -> Reranker:
-    reranker = train(scenes, number, config)
+    """Train and keep one; where that cannot be, none from before is left to be taken for it."""
+    try:
+        reranker = train(scenes, number, config)
+    except TooFewRowsError:
+        Reranker.remove(folder / FILE)
+        raise
     reranker.save(folder / FILE)
     return reranker
+
+
+def _without(error: TooFewRowsError) -> str:
+    return f"WARNING: {error}; until then --rerank refuses its team"
 
 
 class _LabelledTables:

@@ -209,6 +209,12 @@ class Reranker:
         }
         write_text(Path(path).with_suffix(".json"), json.dumps(facts, indent=1, sort_keys=True) + "\n")
 
+    @staticmethod
+    def remove(path: Path) -> None:
+        """Take away what `save` wrote, if anything is there."""
+        for one in (path, path.with_suffix(".json")):
+            one.unlink(missing_ok=True)
+
     @classmethod
     def load(cls, path: Path) -> Reranker:
         """Read what `save` wrote.
@@ -242,6 +248,10 @@ class Reranker:
         return cls(lightgbm.Booster(model_str=text), calibration, manifest)
 
 
+class TooFewRowsError(InputError):
+    """There is too little to learn a reranker from."""
+
+
 def train(scenes: Sequence[Labelled], fold: int, config: RerankerConfig | None = None) -> Reranker:
     """Train the reranker of one team.
 
@@ -250,7 +260,7 @@ def train(scenes: Sequence[Labelled], fold: int, config: RerankerConfig | None =
         fold: the team's number, -1 for a base model.
 
     Raises:
-        InputError: too few labelled rows, or none that are wrong, or none that are right.
+        TooFewRowsError: of labelled candidates, or none that are wrong, or none that are right.
     """
     config = config or RerankerConfig()
     used = [scene for scene in (scene.decided(config) for scene in scenes) if len(scene.error_px)]
@@ -328,7 +338,7 @@ class _Rows:
 
 def _check(data: _Rows, fold: int) -> None:
     if len(data.right) < _LEAST_ROWS or data.right.all() or not data.right.any():
-        raise InputError(
+        raise TooFewRowsError(
             f"reranker of fold {fold}: has {int(data.right.sum())} right and {int((~data.right.astype(bool)).sum())} wrong labelled candidates to "
             f"learn from, and needs both kinds and {_LEAST_ROWS} rows; propose for more labelled scenes, or add simulated ones"
         )

@@ -190,13 +190,20 @@ def test_teams_learn_from_the_other_teams_tables(make_scene, tmp_path):
     assert [path.stat().st_mtime_ns for path in kept] == before
 
 
-def test_the_command_trains_judges_and_weighs_them_against_an_oracle(make_scene, tmp_path, run, monkeypatch):
+@pytest.fixture
+def asked(make_scene, tmp_path, monkeypatch) -> tuple[pd.DataFrame, list, Path]:
+    """As `proposed`, for the command line, whose rerankers are small."""
     monkeypatch.setattr(
         "solution.reranker.model.RerankerConfig",
         lambda **more: RerankerConfig(**{"rounds": 40, "min_data_in_leaf": 5, **more}),
     )
     split, pairs, folds = proposed(make_scene, tmp_path)
     write_split(split, folds / "split.csv")
+    return split, pairs, folds
+
+
+def test_the_command_trains_judges_and_weighs_them_against_an_oracle(asked, run):
+    _, pairs, folds = asked
     code, out, err = run("train-reranker", pairs[0].optical.parent, "--folds", folds)
     assert code == 0, err
     lines = [line for line in out.splitlines() if "map error" in line]
@@ -208,6 +215,28 @@ def test_the_command_trains_judges_and_weighs_them_against_an_oracle(make_scene,
         assert error["oracle"] < 2 and error["reranker"] < error["confidence"] + 0.5
     reports = json.loads((folds / "reranker.json").read_text())
     assert [list(reports[team]["map_px"]) for team in "012"] == [[pair.name] for pair in pairs]
+
+
+def test_a_team_with_too_few_labels_has_no_reranker_and_holds_nothing_up(asked, tmp_path, run):
+    _, pairs, folds = asked
+    data = pairs[0].optical.parent
+    assert run("train-reranker", data, "--folds", folds)[0] == 0
+    for team, rows in (("1", 20), ("2", 15)):  # what team 0 learns from
+        path = folds / team / "candidates.parquet"
+        candidates.write(path, candidates.read(path)[:rows])
+    code, out, err = run("train-reranker", data, "--folds", folds)
+    assert code == 0, err
+    (told,) = [line for line in out.splitlines() if "candidates to learn from" in line]
+    assert told.startswith("WARNING: reranker of fold 0: has") and "--rerank refuses its team" in told
+    kept = {path.parent.name for path in folds.glob("*/reranker.*")}
+    assert kept == {"1", "2", "base"}, "none from before is taken for that of team 0"
+    reports = json.loads((folds / "reranker.json").read_text())
+    assert reports["0"]["rows"] == 0 and "needs both kinds and 40 rows" in reports["0"]["missing"]
+    assert [team for team, report in reports.items() if "map_px" in report] == ["1", "2"]
+    predict = ("predict", pairs[0].optical, pairs[0].sar, tmp_path / "a.tif", "--folds", folds)
+    (folds / "reranker.json").unlink()  # which may say that the others do harm
+    code, _, err = run(*predict, "--team", "0", "--rerank")
+    assert code == 2 and err.count("\n") == 1 and "0/reranker.txt: no such reranker" in err, err
 
 
 def test_the_fit_sets_aside_what_the_reranker_doubts():
