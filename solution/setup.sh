@@ -36,6 +36,18 @@ wanted() {
     "$root/requirements.txt"
 }
 
+# With the uv that requirements.txt names it takes less than half of the time. uv does not read pip's settings: where they name
+# an index, and where uv fails, pip does it.
+install() {
+  local pip=("$venv/bin/python" -m pip --disable-pip-version-check) uv
+  uv=$(grep '^uv==' "$root/requirements.txt") || uv=
+  if [[ -n $uv ]] && ! "${pip[@]}" config list | grep -q '[.]index-url=' && "${pip[@]}" install --quiet "$uv"; then
+    "$venv/bin/uv" pip install --compile-bytecode --python "$venv/bin/python" --requirement "$root/requirements.txt" && return
+    echo "set-up: uv could not do it, trying with pip"
+  fi
+  "${pip[@]}" install --requirement "$root/requirements.txt"
+}
+
 if [[ -e $unfinished ]]; then
   echo "set-up: the last installation was interrupted, starting over"
   rm -rf "$venv"
@@ -55,9 +67,9 @@ if [[ ! -e $venv ]]; then
   touch "$unfinished"
   "$python" -m venv "$venv"
 fi
-echo "set-up: installing requirements.txt into .venv (about 7 GB and 3 minutes the first time)"
+echo "set-up: installing requirements.txt into .venv (about 7 GB and 2 minutes the first time)"
 touch "$unfinished"
-"$venv/bin/python" -m pip install --disable-pip-version-check --requirement "$root/requirements.txt"
+install
 wanted >"$stamp"
 rm "$unfinished"
 echo "set-up: done"

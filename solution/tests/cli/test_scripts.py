@@ -193,13 +193,16 @@ def test_every_requirement_is_pinned():
 
 
 def fake_python(project: Path) -> Path:
-    """A stand-in for an interpreter that makes 'environments' of itself and logs calls to venv and pip, so that nothing
-    is installed."""
+    """A stand-in for an interpreter, and for uv, that makes 'environments' of itself and logs calls to venv, pip and uv, so
+    that nothing is installed."""
     path = project / "fake python"
     path.write_text(
         "#!/usr/bin/env bash\n"
-        'if [[ $1 == -m && $2 == venv ]]; then mkdir -p "$3/bin"; cp "$0" "$3/bin/python"; echo venv >>"$LOG"; exit; fi\n'
-        'if [[ $1 == -m && $2 == pip ]]; then echo pip >>"$LOG"; exit "${PIP_CODE:-0}"; fi\n'
+        'if [[ $1 == -m && $2 == venv ]]; then mkdir -p "$3/bin"; cp "$0" "$3/bin/python"; cp "$0" "$3/bin/uv"\n'
+        '  echo venv >>"$LOG"; exit; fi\n'
+        'if [[ $1 == -m && $2 == pip ]]; then shift 3; echo "pip $*" >>"$LOG"\n'
+        '  if [[ $1 == config ]]; then echo "$PIP_SETTINGS"; fi; exit "${PIP_CODE:-0}"; fi\n'
+        'if [[ $1 == pip ]]; then echo "uv $*" >>"$LOG"; exit "${UV_CODE:-0}"; fi\n'
         'if [[ $1 == --version ]]; then echo "Python 3.11.0"; exit; fi\n'
         f'exec "{sys.executable}" "$@"\n'
     )
@@ -213,7 +216,8 @@ def test_set_up_installs_once_then_again_only_when_stale_or_interrupted(project,
 
     def steps(**more: str) -> tuple[int, list[str]]:
         log.write_text("")
-        return set_up(project, **environment, **more).returncode, log.read_text().split()
+        code = set_up(project, **environment, **more).returncode
+        return code, [line.split()[0] for line in log.read_text().splitlines()]
 
     assert steps() == (0, ["venv", "pip"])
     assert steps() == (0, [])
@@ -225,6 +229,25 @@ def test_set_up_installs_once_then_again_only_when_stale_or_interrupted(project,
     assert steps() == (0, ["venv", "pip"])
     (project / ".venv/.stamp").unlink()
     assert steps() == (0, ["pip"])
+
+
+@pytest.mark.parametrize(
+    ("settings", "code", "calls"),
+    [
+        ("", "0", ["venv", "pip config", "pip install --quiet uv==1.0", "uv pip install"]),
+        ("global.extra-index-url='x'", "0", ["venv", "pip config", "pip install --quiet uv==1.0", "uv pip install"]),
+        ("", "1", ["venv", "pip config", "pip install --quiet uv==1.0", "uv pip install", "pip install --requirement"]),
+        (":env:.index-url='https://mirror'", "0", ["venv", "pip config", "pip install --requirement"]),
+    ],
+    ids=["uv", "one more index", "uv fails", "an index of one's own"],
+)
+def test_set_up_installs_with_uv_and_else_with_pip(project, tmp_path, settings, code, calls):
+    (project / "requirements.txt").write_text("some==2.0\n\n# set-up\nuv==1.0\n")
+    log = tmp_path / "log"
+    done = set_up(project, PYTHON=str(fake_python(project)), LOG=str(log), PIP_SETTINGS=settings, UV_CODE=code)
+    assert done.returncode == 0
+    assert [line[: len(call)] for line, call in zip(log.read_text().splitlines(), calls, strict=True)] == calls
+    assert (project / ".venv/.stamp").exists() and not (project / ".venv/.unfinished").exists()
 
 
 def test_set_up_without_a_python_says_so(project, tmp_path):
