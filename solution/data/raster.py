@@ -100,9 +100,14 @@ def read_sar(dataset: rasterio.io.DatasetReader, overview: Overview, window: Win
 
 def output_grid(window: Window, factor: int) -> np.ndarray:
     """(h, w, 2) positions, in the optical array grid, of the centres of the window's output pixels."""
+    return np.stack(np.meshgrid(*output_axes(window, factor)), axis=-1)
+
+
+def output_axes(window: Window, factor: int) -> tuple[np.ndarray, np.ndarray]:
+    """x (w,) of the columns and y (h,) of the rows of `output_grid`."""
     x = window.x + (np.arange(window.width // factor) + 0.5) * factor - 0.5
     y = window.y + (np.arange(window.height // factor) + 0.5) * factor - 0.5
-    return np.stack(np.meshgrid(x, y), axis=-1)
+    return x, y
 
 
 def _overview(

@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.ndimage import zoom
+import torch
+from torch.nn import functional as F
 
 from solution.core import geometry
 
@@ -61,6 +62,6 @@ def resampled(planes: np.ndarray, times: int, radius: int) -> np.ndarray:
     """Planes (rows, columns, D, D) with displacements `times` as close, cut to `radius` of the new cells."""
     if times > 1:
         span = (planes.shape[-1] - 1) * times + 1
-        planes = zoom(planes, (1, 1, *(span / planes.shape[-1],) * 2), order=1, grid_mode=False)
+        planes = F.interpolate(torch.from_numpy(planes), size=(span, span), mode="bilinear", align_corners=True).numpy()
     middle = planes.shape[-1] // 2
     return planes[..., middle - radius : middle + radius + 1, middle - radius : middle + radius + 1]

@@ -20,6 +20,8 @@ from solution.field.evidence import Evidence
 
 _PEAK_BLUR, _PEAK_APART = 2.0, 5  # cells: of the scene's summed evidence, and between starts
 _STEPS = 50
+_MEMORY, _LONG_MEMORY, _LEAST_SLOPE = 0.9, 0.999, 1e-8  # Adam's usual ones
+_BICUBIC_BORDER_ALIGNED = (2, 1, True)  # as torch numbers interpolation, padding and alignment
 _RATE_AFFINE, _RATE_SPLINE = 0.5, 0.3  # cells a step, at first
 _AFFINE_NODES = 8.0  # an affine's coefficients are shifts so many nodes from the middle, in cells
 _STEP_CELLS = 1.0  # between neighbouring coefficients: beyond, more costs little; chosen on the same
@@ -84,16 +86,16 @@ def joint_field(evidence: Evidence, stages: tuple[Stage, ...], starts: int = 0) 
         starts: how many of the scene's likeliest shifts it may begin with; 0 = with no shift alone.
     """
     planes, there = _planes(evidence)
-    weight = there.float() / there.sum().clamp_min(1)
-    peaks = torch.tensor(likely_shifts(evidence.planes, starts) if starts else [(0, 0)], dtype=torch.float32)
+    weight = there.numpy().astype(np.float32) / max(int(there.sum()), 1)
+    peaks = np.array(likely_shifts(evidence.planes, starts) if starts else [(0, 0)], np.float32)
     rows, columns = evidence.planes.shape[:2]
-    shift = peaks[:, None, None].expand(-1, rows, columns, -1).contiguous()
+    shift = np.broadcast_to(peaks[:, None, None], (len(peaks), rows, columns, 2))
     for stage in stages:
         blur = stage.blur * evidence.step / evidence.cell_px
         shift, gain = _climb(blurred(planes, blur), weight, shift, _basis(stage, rows), _basis(stage, columns), stage)
     best = int(gain.argmax())
     start = (peaks[best] * evidence.cell_px).tolist()
-    return Joint(shift[best].double().numpy() * evidence.cell_px, float(gain[best]), tuple(start))
+    return Joint(shift[best].astype(np.float64) * evidence.cell_px, float(gain[best]), tuple(start))
 
 
 def evidence_of(evidence: Evidence, shift: np.ndarray) -> np.ndarray:
@@ -107,8 +109,8 @@ def evidence_of(evidence: Evidence, shift: np.ndarray) -> np.ndarray:
     """
     planes, there = _planes(evidence)
     blur = SEARCH[-1].blur * evidence.step / evidence.cell_px
-    cells = torch.from_numpy(shift / evidence.cell_px).float()
-    read = _read(blurred(planes, blur), cells[None])[:, 0].numpy().reshape(shift.shape[:2])
+    cells = (shift / evidence.cell_px).astype(np.float32)
+    read = _read(blurred(planes, blur), cells[None])[:, 0].reshape(shift.shape[:2])
     within = (np.abs(shift) <= evidence.planes.shape[-1] // 2 * evidence.cell_px).all(axis=-1)
     return np.where(there.numpy().reshape(read.shape), np.where(within, read, 0.0), np.nan)
 
@@ -151,72 +153,106 @@ def _spreading(count: int, blur: float) -> Tensor:
 
 
 def _climb(
-    planes: Tensor, weight: Tensor, shift: Tensor, along_y: Tensor, along_x: Tensor, stage: Stage
-) -> tuple[Tensor, Tensor]:
-    """Add to shifts (S, rows, columns, 2) what raises the evidence -> shifts, and the mean evidence (S,) of each."""
+    planes: Tensor, weight: np.ndarray, shift: np.ndarray, along_y: np.ndarray, along_x: np.ndarray, stage: Stage
+) -> tuple[np.ndarray, np.ndarray]:
+    """Add to shifts (S, rows, columns, 2) what raises the evidence -> shifts, and the mean evidence (S,) of each.
+
+    The gradient is written out, and Adam (Kingma & Ba 2015) too: the arrays are so small that torch spends nine tenths of
+    the time on its records of them.
+    """
     half = planes.shape[-1] // 2
-    affine = stage.pitch is None
-    coefficients = torch.zeros(len(shift), along_y.shape[1], along_x.shape[1], 2, requires_grad=True)
-    optimizer = torch.optim.Adam([coefficients], lr=_RATE_AFFINE if affine else _RATE_SPLINE)
-
-    def reached() -> tuple[Tensor, Tensor]:
-        rows = torch.einsum("yk,sklc->sylc", along_y, _masked(coefficients, affine))  # an axis at a time: tiny products
-        moved = shift + torch.einsum("xl,sylc->syxc", along_x, rows)
-        return moved, (_read(planes, moved) * weight[:, None]).sum(dim=0)
-
-    for _ in range(_STEPS):
-        _, gain = reached()
-        loss = (_price(coefficients, stage) - gain).sum()
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    moved, gain = (part.detach() for part in reached())
-    return moved.clamp(-half, half), gain  # beyond the search, nothing was looked at
+    rate = _RATE_AFFINE if stage.pitch is None else _RATE_SPLINE
+    coefficients = np.zeros((len(shift), along_y.shape[1], along_x.shape[1], 2), np.float32)
+    mean, square = np.zeros_like(coefficients), np.zeros_like(coefficients)
+    for step in range(1, _STEPS + 1):
+        rise = _rise(planes, weight, shift + _spread(coefficients, along_y, along_x))
+        slope = _masked(_price_slope(coefficients, stage) - _spread(rise, along_y.T, along_x.T), stage)
+        mean += (1 - _MEMORY) * (slope - mean)
+        square += (1 - _LONG_MEMORY) * (slope**2 - square)
+        size = np.sqrt(square / (1 - _LONG_MEMORY**step)) + _LEAST_SLOPE
+        coefficients -= rate / (1 - _MEMORY**step) * mean / size
+    moved = shift + _spread(coefficients, along_y, along_x)
+    gain = weight @ _read(planes, moved)
+    return moved.clip(-half, half), gain  # beyond the search, nothing was looked at
 
 
-def _read(planes: Tensor, shift: Tensor) -> Tensor:
+def _spread(values: np.ndarray, along_y: np.ndarray, along_x: np.ndarray) -> np.ndarray:
+    """(S, k, l, 2) -> (S, rows, columns, 2), an axis at a time."""
+    starts, _, columns, _ = values.shape
+    rows = (along_y @ values.reshape(starts, -1, columns * 2)).reshape(starts, -1, columns, 2)
+    return along_x @ rows
+
+
+def _read(planes: Tensor, shift: np.ndarray) -> np.ndarray:
     """(N, S) evidence that planes (N, 1, D, D) hold for shifts (S, rows, columns, 2), in cells."""
-    at = (shift / (planes.shape[-1] // 2)).flatten(1, 2).transpose(0, 1)[:, :, None]
     # Cubic: between two cells, a linear peak always lies on one of them.
-    return F.grid_sample(planes, at, mode="bicubic", align_corners=True, padding_mode="border")[:, 0, :, 0]
+    at = _places(planes, shift)
+    return F.grid_sample(planes, at, mode="bicubic", align_corners=True, padding_mode="border")[:, 0, :, 0].numpy()
 
 
-def _masked(coefficients: Tensor, affine: bool) -> Tensor:
+def _rise(planes: Tensor, weight: np.ndarray, shift: np.ndarray) -> np.ndarray:
+    """Gradient of the mean evidence, of all fields together, over their shifts (S, rows, columns, 2)."""
+    at, starts = _places(planes, shift), len(shift)
+    each = torch.from_numpy(weight)[:, None, None, None].expand(-1, 1, starts, 1)
+    # What autograd calls for `_read`, without reading.
+    _, rise = torch.ops.aten.grid_sampler_2d_backward(each, planes, at, *_BICUBIC_BORDER_ALIGNED, [False, True])
+    return rise[:, :, 0].transpose(0, 1).numpy().reshape(shift.shape) / np.float32(planes.shape[-1] // 2)
+
+
+def _places(planes: Tensor, shift: np.ndarray) -> Tensor:
+    """(N, S, 1, 2): shifts (S, rows, columns, 2), in cells, as `grid_sample` wants them."""
+    at = torch.from_numpy(shift / np.float32(planes.shape[-1] // 2))
+    return at.flatten(1, 2).transpose(0, 1)[:, :, None]
+
+
+def _masked(slope: np.ndarray, stage: Stage) -> np.ndarray:
     """An affine has no product of x and y."""
-    if not affine:
-        return coefficients
-    keep = torch.ones(2, 2)
-    keep[1, 1] = 0
-    return coefficients * keep[None, :, :, None]
+    if stage.pitch is None:
+        slope[:, 1, 1] = 0
+    return slope
 
 
-def _price(coefficients: Tensor, stage: Stage) -> Tensor:
-    """(S,) what coefficients (S, k, l, 2) must gain in evidence to be worth it.
+def _price_slope(coefficients: np.ndarray, stage: Stage) -> np.ndarray:
+    """Gradient, over the coefficients (S, k, l, 2), of what they must gain in evidence to be worth it.
 
-    Both prices have the shape of a Student-t prior: most ground is smooth, so that weak evidence shall bend nothing, but
-    where a slope is steep it may be as steep as it likes.
+    Of an affine that price is `_AFFINE_PULL` times the sum of log(1 + (v / usual)^2) of its slopes v; of a spline the
+    stiffness times the mean of the same of its neighbours' differences and, at a small weight, of the coefficients
+    themselves. Both have the shape of a Student-t prior: most ground is smooth, so that weak evidence shall bend nothing,
+    but where a slope is steep it may be as steep as it likes.
     """
     if stage.pitch is None:
-        slopes = torch.cat([coefficients[:, 1, 0], coefficients[:, 0, 1]], dim=1)
-        return _AFFINE_PULL * _tailed(slopes, _SLOPE_CELLS).sum(dim=1)
-    parts = [(coefficients.diff(dim=1), 1.0), (coefficients.diff(dim=2), 1.0), (coefficients, _PULL)]
-    rough = sum(weight * _tailed(part, _STEP_CELLS).mean(dim=(1, 2, 3)) for part, weight in parts)
-    return stage.stiffness * _STEP_CELLS**2 * rough
+        slope = np.zeros_like(coefficients)
+        for of_slope in ((..., 1, 0, slice(None)), (..., 0, 1, slice(None))):
+            slope[of_slope] = _AFFINE_PULL * _tailed_slope(coefficients[of_slope], _SLOPE_CELLS)
+        return slope
+    slope = _PULL * _mean_slope(coefficients)
+    down, right = (_mean_slope(np.diff(coefficients, axis=axis)) for axis in (1, 2))
+    slope[:, 1:] += down
+    slope[:, :-1] -= down
+    slope[:, :, 1:] += right
+    slope[:, :, :-1] -= right
+    return np.float32(stage.stiffness * _STEP_CELLS**2) * slope
 
 
-def _tailed(values: Tensor, usual: float) -> Tensor:
-    """log(1 + (v / usual)^2): a square where values are small, hardly more than a constant where they are large."""
-    return (values / usual).square().log1p()
+def _mean_slope(values: np.ndarray) -> np.ndarray:
+    """Gradient of the mean over all but the first axis of log(1 + (v / usual)^2)."""
+    return _tailed_slope(values, _STEP_CELLS) / np.float32(values[0].size)
 
 
-def _basis(stage: Stage, count: int) -> Tensor:
+def _tailed_slope(values: np.ndarray, usual: float) -> np.ndarray:
+    """Slope of log(1 + (v / usual)^2): a square where values are small, hardly more than a constant where they are
+    large."""
+    return 2 * values / (np.float32(usual**2) + values**2)
+
+
+def _basis(stage: Stage, count: int) -> np.ndarray:
     """(count, k) what each coefficient adds at each node, along one axis."""
     place = np.arange(count, dtype=np.float64)
     if stage.pitch is None:
         linear = np.column_stack([np.ones(count), (place - place.mean()) / _AFFINE_NODES])
-        return torch.from_numpy(linear.astype(np.float32))
+        return linear.astype(np.float32)
     centres = np.arange(-1, int(np.ceil((count - 1) / stage.pitch)) + 2)
     distance = np.abs(place[:, None] / stage.pitch - centres[None])
     near = 2 / 3 - distance**2 + distance**3 / 2
     far = (2 - distance).clip(0) ** 3 / 6
-    return torch.from_numpy(np.where(distance < 1, near, far).astype(np.float32))
+    return np.where(distance < 1, near, far).astype(np.float32)

@@ -87,6 +87,11 @@ class ReliefFit(Fit):
         height = np.nan_to_num(self.relief.at(np.asarray(xy, np.float64)) - self.relief.mean, nan=0.0)
         return super().shift_at(xy) + height[:, None] * np.array(self.slope)
 
+    def crossings(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """(rows, columns, 2) float32 shifts where columns at x cross rows at y, as `shift_at` gives them."""
+        xy = np.stack(np.meshgrid(x, y), axis=-1)
+        return self.shift_at(xy.reshape(-1, 2)).reshape(xy.shape).astype(np.float32)
+
     def block(self, window: Window) -> np.ndarray:
         """(2, height, width) float32 shifts at every index of a window, terrain included."""
         bent = super().block(window) + np.array(self.slope, np.float32)[:, None, None] * self.relief.block(window)

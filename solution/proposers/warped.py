@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from solution.core.geometry import Window
-from solution.data.raster import output_grid
+from solution.data.raster import output_axes, output_grid
 from solution.data.scene import ScenePair
 from solution.field import candidates
 from solution.field.fitting import Fit
@@ -90,11 +90,6 @@ def read_tile(pair: ScenePair, window: Window, factor: int, field: Fit | None) -
 def read_sar(pair: ScenePair, window: Window, factor: int, field: Fit | None) -> tuple[np.ndarray, np.ndarray]:
     """The SAR image of a window moved by a field (None: as geocoded): (1, h, w) in [0, 1], and its validity (h, w)."""
     grid = output_grid(window, factor)
-    before = np.zeros_like(grid) if field is None else field_on_grid(field, window, factor)
-    return pair.sample_sar(grid + before + pair.centre_offset_px, factor)
-
-
-def field_on_grid(field: Fit, window: Window, factor: int) -> np.ndarray:
-    """(h, w, 2) index shift at the centres of a window's level pixels."""
-    grid = output_grid(window, factor)
-    return field.shift_at(grid.reshape(-1, 2)).reshape(grid.shape)
+    if field is not None:
+        grid += field.crossings(*output_axes(window, factor))
+    return pair.sample_sar(grid + pair.centre_offset_px, factor)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional as F
 
+from solution.proposers.encoder.sliding import square_means, square_sums
+
 STRIDE_PX = 4
 """Side of a feature cell, in px of the level."""
 
@@ -35,12 +37,9 @@ def whole_cells(valid: Tensor, cell_px: int) -> Tensor:
 
 def fade(valid: Tensor) -> Tensor:
     """(B, 1, H, W) 0 or 1 -> 0 within 8 px of invalid ground, rising to 1 at 16 px; a tile's border does not count."""
-    side, half = 2 * _BORDER_PX + 1, _BORDER_PX
-    along_x = F.avg_pool2d(eroded(valid), (1, side), 1, (0, half), count_include_pad=False)
-    return F.avg_pool2d(along_x, (side, 1), 1, (half, 0), count_include_pad=False)
+    return square_means(eroded(valid), 2 * _BORDER_PX + 1)
 
 
 def eroded(valid: Tensor) -> Tensor:
     """(B, 1, H, W), 1 where all is valid within 8 px."""
-    side, half = 2 * _BORDER_PX + 1, _BORDER_PX
-    return -F.max_pool2d(F.max_pool2d(-valid, (1, side), 1, (0, half)), (side, 1), 1, (half, 0))
+    return (square_sums(1 - valid, 2 * _BORDER_PX + 1) == 0).to(valid.dtype)

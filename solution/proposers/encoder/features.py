@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from solution.proposers.encoder.cells import STRIDE_PX, faded
 from solution.proposers.encoder.folding import fold
+from solution.proposers.encoder.sliding import square_means
 from solution.proposers.encoder.trunk import bare_trunk, centred, map_channels
 from solution.proposers.encoder.trunk_weights import load_weights
 
@@ -38,7 +39,7 @@ class SarAdapter(nn.Module):
 
     def forward(self, sar: Tensor) -> Tensor:
         """(B, 1, H, W) -> (B, 3, H, W)."""
-        means = [F.avg_pool2d(sar, side, 1, side // 2, count_include_pad=False) for side in _MEANS_PX]
+        means = [square_means(sar, side) for side in _MEANS_PX]
         return sar.expand(-1, 3, -1, -1) + self.layers(torch.cat([sar, *means], dim=1))
 
 

@@ -1,3 +1,6 @@
+from dataclasses import fields
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -5,6 +8,7 @@ import pytest
 from solution.core.geometry import Window
 from solution.field import candidates, fitting
 from solution.field.gate import distinct
+from solution.field.terrain import ReliefFit
 from solution.tests.scattered import SHAPE, scattered, smooth
 
 
@@ -206,6 +210,21 @@ def test_the_map_is_affine_on_each_triangle_and_block_agrees_with_shift_at():
     inside = corner + np.array(fitted.step) * [0.2, 0.3]
     expected = 0.5 * nodes[:, 0, 0] + 0.2 * nodes[:, 0, 1] + 0.3 * nodes[:, 1, 0]
     np.testing.assert_allclose(fitted.shift_at(inside[None])[0], expected)
+
+
+@pytest.mark.parametrize("slope", [None, (0.2, -0.1)], ids=["flat", "with heights"])
+def test_shifts_at_crossings_are_those_at_points(slope):
+    """Between pixels, at another distance on each axis, and beyond the lattice."""
+    fitted = fitting.fit(scattered(300)[0], (600, 300))[0]
+    if slope:
+        heights = SimpleNamespace(at=lambda xy: xy @ [0.3, 0.7], mean=5.0)
+        values = {item.name: getattr(fitted, item.name) for item in fields(fitted)}
+        fitted = ReliefFit(**values, relief=heights, slope=slope)
+    x, y = np.arange(-40.5, 380, 4.0), np.arange(-70.25, 660, 2.5)
+    exact = fitted.shift_at(np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)).reshape(len(y), len(x), 2)
+    found = fitted.crossings(x, y)
+    np.testing.assert_allclose(found, exact, atol=1e-4)
+    assert np.abs(found - exact[..., ::-1]).max() > 1 and np.abs(found - exact[::-1]).max() > 1
 
 
 def two_sources(counts: tuple[int, int], apart_px: float = 4.0) -> pd.DataFrame:

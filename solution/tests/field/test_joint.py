@@ -147,3 +147,35 @@ def test_only_scenes_of_several_levels_are_followed_loosely():
     assert [len(plan) for plan in (only, *between, last)] == [3, 3, 3, 3]
     stiffness = [plan[0].stiffness for plan in (SEARCH[1:], only, last, *between)]
     assert stiffness == sorted(stiffness, reverse=True) and stiffness[-1] == stiffness[-2] < stiffness[-3]
+
+
+@pytest.mark.parametrize("stage", [joint.Stage(None, 0.5), joint.Stage(3.0, 0.125, 0.7)], ids=["affine", "spline"])
+def test_the_slope_of_the_price_is_what_autograd_finds(stage):
+    rng = np.random.default_rng(0)
+    shape = (2, 2, 2, 2) if stage.pitch is None else (2, 5, 4, 2)
+    coefficients = torch.from_numpy(rng.normal(size=shape).astype(np.float32)).requires_grad_()
+    if stage.pitch is None:
+        slopes = torch.stack([coefficients[:, 1, 0], coefficients[:, 0, 1]])
+        price = joint._AFFINE_PULL * (slopes / joint._SLOPE_CELLS).square().log1p().sum()
+    else:
+        parts = [(coefficients.diff(dim=1), 1.0), (coefficients.diff(dim=2), 1.0), (coefficients, joint._PULL)]
+        price = stage.stiffness * sum(
+            weight * part.square().log1p().mean(dim=(1, 2, 3)).sum() for part, weight in parts
+        )
+    (expected,) = torch.autograd.grad(price, coefficients)
+    found = joint._price_slope(coefficients.detach().numpy(), stage)
+    np.testing.assert_allclose(found, expected.numpy(), rtol=1e-4, atol=1e-6)
+
+
+def test_the_evidence_rises_along_the_slope_that_is_climbed():
+    """Against differences of what is read there, one node and one axis at a time."""
+    rng = np.random.default_rng(0)
+    planes = joint.blurred(torch.from_numpy(rng.normal(size=(12, 1, 21, 21)).astype(np.float32)), 2.0)
+    weight = rng.uniform(0.5, 1.0, 12).astype(np.float32)
+    shift = rng.uniform(-6, 6, (2, 3, 4, 2)).astype(np.float32)
+    found = joint._rise(planes, weight, shift)
+    for start, row, column, axis in ((0, 0, 0, 0), (0, 2, 1, 1), (1, 1, 3, 0), (1, 2, 2, 1)):
+        step = np.zeros_like(shift)
+        step[start, row, column, axis] = 0.02
+        up, down = (weight @ joint._read(planes, shift + sign * step) for sign in (1, -1))
+        assert found[start, row, column, axis] == pytest.approx((up - down)[start] / 0.04, abs=0.02)
