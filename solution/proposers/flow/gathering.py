@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -25,7 +26,7 @@ from solution.proposers.warped import read_sar
 NODE_PX = 32
 """Distance of neighbouring nodes, px of the level."""
 _ALIGN_PX = 32  # tiles begin and end on whole nodes, and on whole cells of every stride
-_SHARED_TILES = 4
+_SHARED_JOBS = 3  # a tile for one of the readers each: enough for a few processors
 _CONTEXT_PX = 64  # beyond a tile, that features see
 
 Maker = Callable[[Tensor, Tensor], Tensor]
@@ -128,26 +129,30 @@ def gather(
     size = within.height, within.width
     planes = [[np.zeros((*size, *(2 * radius + 1,) * 2), np.float32) for _ in sources] for _ in readers]
     share = [[np.zeros_like(plane) for plane in each] for each in planes]
-    step = _tile_nodes(size, tile_px // node_px)
+    step = _tile_nodes(size, tile_px // node_px, len(readers))
     corners = [(row, column) for row in range(0, size[0], step) for column in range(0, size[1], step)]
 
+    @lru_cache(maxsize=1)
+    def optical_of(ground: Window) -> list[tuple[Tensor, Tensor]]:
+        view = _optical_view(pair, ground, factor, device)
+        return [view.features(source.optical, source.cell_px) for source in sources]
+
     @torch.inference_mode()
-    def look(corner: tuple[int, int]) -> None:
-        row, column = corner
+    def look(job: tuple[tuple[int, int], int]) -> None:
+        (row, column), number = job
         rows, columns = min(step, size[0] - row), min(step, size[1] - column)
         place = slice(row, row + rows), slice(column, column + columns)
         ground = Window(*(node_px * at for at in (within.x + column, within.y + row, columns, rows)))
-        view = _optical_view(pair, ground, factor, device)
-        optical = [view.features(source.optical, source.cell_px) for source in sources]
-        for number, read in enumerate(readers):
-            sar, reach = _sar_view(pair, ground, factor, radius_px, field, read, device)
-            for at, source in enumerate(sources):
-                found = _agreement(optical[at], sar, reach, source, radius * finest, node_px)
-                if found is not None:
-                    parts = (resampled(part, source.cell_px // finest, radius) for part in found)
-                    planes[number][at][place], share[number][at][place] = parts
+        optical = optical_of(ground)
+        sar, reach = _sar_view(pair, ground, factor, radius_px, field, readers[number], device)
+        for at, source in enumerate(sources):
+            found = _agreement(optical[at], sar, reach, source, radius * finest, node_px)
+            if found is not None:
+                parts = (resampled(part, source.cell_px // finest, radius) for part in found)
+                planes[number][at][place], share[number][at][place] = parts
 
-    for _ in mapped(look, corners, told, progress, device):
+    jobs = [(corner, number) for corner in corners for number in range(len(readers))]
+    for _ in mapped(look, jobs, told, progress, device):
         pass
     weights = np.array([source.weight for source in sources], np.float64)
     origin, pitch = places(within, factor, node_px)
@@ -177,9 +182,10 @@ def _mean(weights: np.ndarray, planes: list[np.ndarray], share: list[np.ndarray]
     )
 
 
-def _tile_nodes(size: tuple[int, int], step: int) -> int:
-    """Side of a tile in nodes, `step` or half of that where there would be too few tiles to share out."""
-    few = math.prod(-(-count // step) for count in size) < _SHARED_TILES
+def _tile_nodes(size: tuple[int, int], step: int, readers: int) -> int:
+    """Side of a tile in nodes, `step` or half of that where there would be too few tiles to share out: the margins of four
+    small tiles take three times the time of those of a large one."""
+    few = readers * math.prod(-(-count // step) for count in size) < _SHARED_JOBS
     return max(step // 2, 1) if few else step
 
 
