@@ -133,6 +133,7 @@ def _crossings(
     layers: np.ndarray, x: np.ndarray, y: np.ndarray, origin: tuple[float, float], step: tuple[float, float]
 ) -> np.ndarray:
     """(C, rows, columns) node values -> (C, len(y), len(x)) float32, affine on every triangle."""
+    layers = np.pad(layers, ((0, 0), *((0, int(count == 1)) for count in layers.shape[1:])), mode="edge")
     column, u = cell(x, origin[0], step[0], layers.shape[2])
     row, v = cell(y, origin[1], step[1], layers.shape[1])
     u, v = u.astype(np.float32), v.astype(np.float32)

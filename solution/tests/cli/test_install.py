@@ -26,7 +26,7 @@ BUILDS = Version(metadata.version("setuptools")) >= Version("77")
 
 def pins() -> dict[str, list[tuple[str, Version]]]:
     """Name and version of the pins of requirements.txt, those of the program and those of its tests."""
-    product, tests = (ROOT / "requirements.txt").read_text().split("# tests\n")
+    product, tests, _ = re.split("# tests\n|# set-up\n", (ROOT / "requirements.txt").read_text())
     return {
         kind: [(name, Version(version)) for name, version in re.findall(r"^(\S+)==(\S+)$", text, re.MULTILINE)]
         for kind, text in (("product", product), ("tests", tests))

@@ -227,6 +227,15 @@ def test_shifts_at_crossings_are_those_at_points(slope):
     assert np.abs(found - exact[..., ::-1]).max() > 1 and np.abs(found - exact[::-1]).max() > 1
 
 
+@pytest.mark.parametrize("shape", [(1, 1), (1, 3), (3, 1)])
+def test_a_single_row_or_column_of_nodes_repeats(shape):
+    nodes = np.arange(2.0 * np.prod(shape)).reshape(2, *shape)
+    fitted = fitting.Fit("field", nodes, (7.5, 7.5), (16.0, 16.0), 9, 1.0)
+    x, y = np.arange(0.0, 60, 4), np.arange(-9.0, 50, 5)
+    exact = fitted.shift_at(np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)).reshape(len(y), len(x), 2)
+    np.testing.assert_allclose(fitted.crossings(x, y), exact, atol=1e-5)
+
+
 def two_sources(counts: tuple[int, int], apart_px: float = 4.0) -> pd.DataFrame:
     """Two sources whose errors are shared: each is off the truth by half of `apart_px`, in opposite directions."""
     tables = []
