@@ -73,7 +73,7 @@ def test_a_pair_that_kills_its_worker_is_tried_three_times_and_no_other_is_blame
         work.Job(Listed(name, Path("a.tif"), Path("b.tif")), tmp_path, Settings(tmp_path), tmp_path / "marks", "")
         for name in names
     ]
-    with cluster.client_of(cluster.Workers(2, 1.0), tmp_path) as client:
+    with cluster.client_of(cluster.Workers(2, 2.0), tmp_path) as client:
         found = {job.pair.name: row for job, row in running.results(client, deadly, jobs)}
     lost = found.pop("always")
     assert lost["verdict"] == "lost" and lost["tries"] == 3 and "lost three times (memory?)" in lost["error"]
