@@ -10,12 +10,15 @@ from __future__ import annotations
 import ast
 import functools
 import hashlib
+import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from types import ModuleType
 
 import solution
+from solution.core.remembered import Remembered
 
 PACKAGE = Path(solution.__file__).resolve().parent
 
@@ -23,6 +26,7 @@ Behind = Callable | ModuleType | str
 """Something that makes results: a function or class of this package, a module of it, or the module's dotted name below
 the package."""
 
+_REMEMBERED = Remembered("code.json", sys.version.encode() + Path(__file__).read_bytes())
 _HOLD_STATEMENTS = ("body", "orelse", "finalbody", "handlers", "cases")
 
 
@@ -39,7 +43,8 @@ def code_digest(*behind: Behind, alone: tuple[Behind, ...] = (), package: Path =
         FileNotFoundError: something that stands in no file of the package.
     """
     files = {*reached(*behind, package=package), *(_file(module_name(one, package), package) for one in alone)}
-    facts = [(name, _tree_hash(package / name)) for name in sorted(files)]
+    facts = [(name, _read(package / name).digest) for name in sorted(files)]
+    _REMEMBERED.keep()
     return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
 
 
@@ -76,14 +81,37 @@ def _file(module: str, package: Path) -> str:
     raise FileNotFoundError(f"{module}: is no module of {package}")
 
 
+@dataclass(frozen=True)
+class _Source:
+    """What counts in a file.
+
+    Attributes:
+        modules: all that its import statements may mean by a module.
+        digest: of its syntax tree without its docstrings; the strings that document constants are docstrings too.
+    """
+
+    modules: tuple[str, ...]
+    digest: str
+
+
 @functools.cache
-def _tree(path: Path) -> ast.Module:
-    return ast.parse(path.read_text())
+def _read(path: Path) -> _Source:
+    modules, digest = _REMEMBERED.of(path.read_bytes(), _parsed)
+    return _Source(tuple(modules), digest)
+
+
+def _parsed(content: bytes) -> list:
+    """The attributes of a `_Source`."""
+    tree = ast.parse(content)
+    modules = sorted(set(_modules(tree)))
+    for block in _blocks(tree):
+        block[:] = [node for node in block if not _is_docstring(node)]
+    return [modules, hashlib.sha256(ast.dump(tree).encode()).hexdigest()]
 
 
 @functools.cache
 def _imported(package: Path, name: str) -> tuple[str, ...]:
-    modules = set(_modules(_tree(package / name)))
+    modules = _read(package / name).modules
     return tuple(sorted({file for module in modules for file in _files(package, module)}))
 
 
@@ -108,15 +136,6 @@ def _files(package: Path, module: str) -> tuple[str, ...]:
         file for path in folders for file in (path.with_suffix(".py") if path.name else path, path / "__init__.py")
     ]
     return tuple(file.as_posix() for file in files if (package / file).is_file())
-
-
-@functools.cache
-def _tree_hash(path: Path) -> str:
-    """Hash of a file's syntax tree without its docstrings; the strings that document constants are docstrings too."""
-    tree = _tree(path)
-    for block in _blocks(tree):
-        block[:] = [node for node in block if not _is_docstring(node)]
-    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()
 
 
 def _blocks(tree: ast.Module) -> Iterator[list]:
