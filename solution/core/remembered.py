@@ -61,8 +61,11 @@ class Remembered:
             path = cache_folder() / self._name
             path.parent.mkdir(parents=True, exist_ok=True)
             temporary = temporary_name(path)
-            temporary.write_text(json.dumps(facts))
-            temporary.replace(path)
+            try:
+                temporary.write_text(json.dumps(facts))
+                temporary.replace(path)
+            finally:
+                temporary.unlink(missing_ok=True)
 
     def _read(self) -> dict[str, object]:
         with contextlib.suppress(OSError, RuntimeError, ValueError):

@@ -68,6 +68,15 @@ def test_where_nothing_can_be_kept_all_is_found(tmp_path, folder, monkeypatch):
     assert session(Finder(), b"one") == [[3, "one"]]
 
 
+def test_a_full_disk_leaves_nothing_behind(folder, monkeypatch):
+    def full(path, text):
+        path.touch()
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(remembered.Path, "write_text", full)
+    assert session(Finder(), b"one") == [[3, "one"]] and list(folder.iterdir()) == []
+
+
 def test_no_more_is_kept_than_there_is_room_for(folder, monkeypatch):
     monkeypatch.setattr(remembered, "_MOST", 3)
     find = Finder()
