@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 
 import pandas as pd
@@ -52,7 +53,7 @@ def test_a_killed_worker_and_bad_inputs_stop_no_pair(trained, tmp_path):
     assert not list(out.rglob(".*")), "nothing half written and no folder of unfinished work"
     assert not psutil.pid_exists(victim.pid) or not victim.is_running()
 
-    again = started(tmp_path / "pairs.csv", out, trained.folds)
+    again = started(tmp_path / "pairs.csv", out, trained.folds, workers=1)
     printed, _ = again.communicate(timeout=PATIENCE_S)
     assert again.returncode == 2 and printed.count("up to date") == len(good), printed
 
@@ -98,7 +99,7 @@ def test_a_signal_ends_workers_too_and_the_next_run_goes_on(trained, tmp_path, n
     assert not list(out.rglob(".*partial*"))
     kept = len(list(out.glob("*.report.json")))
     assert list(pd.read_csv(out / "batch.csv")["name"]) == [name for _, _, name in rows]
-    printed, _ = started(tmp_path / "pairs.csv", out, trained.folds).communicate(timeout=PATIENCE_S)
+    printed, _ = started(tmp_path / "pairs.csv", out, trained.folds, workers=1).communicate(timeout=PATIENCE_S)
     assert printed.count("up to date") == kept and len(list(out.glob("*.report.json"))) == 4, printed
 
 
@@ -122,9 +123,10 @@ def mixed(folder: Path) -> tuple[list[tuple[str, str, str]], dict[str, str]]:
     return rows, sentences
 
 
-def started(pairs: Path, out: Path, folds: Path) -> subprocess.Popen:
-    """The command, with two workers, in a process group of its own."""
-    arguments = ["batch", pairs, "--out", out, "--folds", folds, "--device", "cpu", "--workers", "2", "--finest", "4"]
+def started(pairs: Path, out: Path, folds: Path, workers: int = 2) -> subprocess.Popen:
+    """The command, in a process group of its own."""
+    options = {"--out": out, "--folds": folds, "--device": "cpu", "--workers": workers, "--finest": 4}
+    arguments = ["batch", pairs, *chain.from_iterable(options.items())]
     return subprocess.Popen(
         [sys.executable, "-m", "solution", *map(str, arguments)],
         stdout=subprocess.PIPE,
