@@ -12,6 +12,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from solution.core.artefact import read_noted
 from solution.core.writing import temporary_name
 
 _MOST = 4096  # facts that are kept; beyond, only those that were asked for
@@ -50,7 +51,8 @@ class Remembered:
         return self._facts[key]
 
     def keep(self) -> None:
-        """Write what was learned, if anything was, and if there is where to."""
+        """Write what was learned, if anything was, and if there is where to; no result of the command, so that it neither
+        waits for those nor counts among them, as what `atomic_path` writes does."""
         if not self._learned:
             return
         self._learned = False
@@ -68,8 +70,6 @@ class Remembered:
                 temporary.unlink(missing_ok=True)
 
     def _read(self) -> dict[str, object]:
-        with contextlib.suppress(OSError, RuntimeError, ValueError):
-            found = json.loads((cache_folder() / self._name).read_text())
-            if isinstance(found, dict):
-                return found
+        with contextlib.suppress(RuntimeError):
+            return read_noted(cache_folder() / self._name)
         return {}

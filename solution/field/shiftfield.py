@@ -57,7 +57,7 @@ class Fit:
     def crossings(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """(rows, columns, 2) float32 shifts where columns at x (columns,) cross rows at y (rows,), as `shift_at` gives them;
         in a tenth of its time."""
-        return np.moveaxis(_crossings(self.nodes, x, y, self.origin, self.step), 0, -1)
+        return np.moveaxis(self._crossings(self.nodes, x, y), 0, -1)
 
     def sigma_at(self, xy: np.ndarray) -> np.ndarray:
         """(N,) 68 % radii in px at optical positions (N, 2)."""
@@ -86,7 +86,26 @@ class Fit:
     def _block(self, layers: np.ndarray, window: Window) -> np.ndarray:
         """(C, rows, columns) node values -> (C, height, width) float32."""
         x, y = (np.arange(start, start + size) for start, size in ((window.x, window.width), (window.y, window.height)))
-        return np.rint(_crossings(layers, x, y, self.origin, self.step) * QUANTUM) / np.float32(QUANTUM)
+        return np.rint(self._crossings(layers, x, y) * QUANTUM) / np.float32(QUANTUM)
+
+    def _crossings(self, layers: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """(C, rows, columns) node values -> (C, len(y), len(x)) float32, affine on every triangle."""
+        if 1 in layers.shape[1:]:  # a single row or column repeats
+            layers = np.pad(layers, ((0, 0), *((0, int(count == 1)) for count in layers.shape[1:])), mode="edge")
+        column, u = cell(x, self.origin[0], self.step[0], layers.shape[2])
+        row, v = cell(y, self.origin[1], self.step[1], layers.shape[1])
+        u, v = u.astype(np.float32), v.astype(np.float32)
+        out = np.empty((len(layers), len(y), len(x)), dtype=np.float32)
+        for band, nodes in enumerate(layers.astype(np.float32)):
+            for cell_row in np.unique(row):
+                rows = np.flatnonzero(row == cell_row)
+                top, bottom = nodes[cell_row], nodes[cell_row + 1]
+                along_x = (top[column + 1] - top[column]) * u + top[column]
+                along_y = (bottom - top)[column]
+                twist = (bottom[1:] - bottom[:-1] - top[1:] + top[:-1])[column]
+                beyond = np.maximum(u + v[rows, None] - 1, 0)
+                out[band, rows] = along_x + v[rows, None] * along_y + twist * beyond
+        return out
 
     def summary(self) -> str:
         """One line for people."""
@@ -127,27 +146,6 @@ def within_limits(nodes: np.ndarray, shift: np.ndarray) -> np.ndarray:
     low, high = shift.min(axis=0), shift.max(axis=0)
     margin = _BEYOND_SHARE * (high - low) + _BEYOND_PX
     return np.clip(nodes, (low - margin)[:, None, None], (high + margin)[:, None, None])
-
-
-def _crossings(
-    layers: np.ndarray, x: np.ndarray, y: np.ndarray, origin: tuple[float, float], step: tuple[float, float]
-) -> np.ndarray:
-    """(C, rows, columns) node values -> (C, len(y), len(x)) float32, affine on every triangle."""
-    layers = np.pad(layers, ((0, 0), *((0, int(count == 1)) for count in layers.shape[1:])), mode="edge")
-    column, u = cell(x, origin[0], step[0], layers.shape[2])
-    row, v = cell(y, origin[1], step[1], layers.shape[1])
-    u, v = u.astype(np.float32), v.astype(np.float32)
-    out = np.empty((len(layers), len(y), len(x)), dtype=np.float32)
-    for band, nodes in enumerate(layers.astype(np.float32)):
-        for cell_row in np.unique(row):
-            rows = np.flatnonzero(row == cell_row)
-            top, bottom = nodes[cell_row], nodes[cell_row + 1]
-            along_x = (top[column + 1] - top[column]) * u + top[column]
-            along_y = (bottom - top)[column]
-            twist = (bottom[1:] - bottom[:-1] - top[1:] + top[:-1])[column]
-            beyond = np.maximum(u + v[rows, None] - 1, 0)
-            out[band, rows] = along_x + v[rows, None] * along_y + twist * beyond
-    return out
 
 
 def cell(position: np.ndarray, origin: float, step: float, count: int) -> tuple[np.ndarray, np.ndarray]:
