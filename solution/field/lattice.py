@@ -7,6 +7,10 @@ the evidence decides together with what proposers can see at all (`LatticeField.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
 import numpy as np
 import scipy.sparse as sparse
 from scipy.ndimage import gaussian_filter
@@ -17,6 +21,8 @@ from solution.field.gate import Points
 from solution.field.robust import MEDIAN_LENGTH, RADIUS_68, principal_axes, scale, student
 from solution.field.settings import BLOCK_PX, MIN_FIELD, WINDOW_PX, FitConfig
 from solution.field.shiftfield import Fit, cell, corner_weights, within_limits
+
+Result = TypeVar("Result")
 
 _REWEIGHTINGS = 2
 _PAD = 2  # lattice cells beyond the image, so that its border is no border of the field
@@ -107,7 +113,8 @@ class LatticeField:
         held_out = self._held_out(weight, stiffness)
         for _ in range(_REWEIGHTINGS):
             weight = self._reweighted(stiffness, weight, least_scale=held_out / MEDIAN_LENGTH)
-        lattice, xy, systems = self.lattice, self.lattice.xy(), [self._system(weight, value) for value in stiffness]
+        lattice, xy = self.lattice, self.lattice.xy()
+        systems = _of_axes(lambda axis: self._system(weight, stiffness[axis]))
         values = np.column_stack(
             [factor.solve(scaled @ self.target[:, axis]) for axis, (factor, scaled) in enumerate(systems)]
         )
@@ -137,15 +144,18 @@ class LatticeField:
             weight: (N,) of the points.
             stiffness, noise: (2,) of both axes; the noise is the standard deviation, px, at a point of weight 1.
         """
-        lattice, rng, variance = self.lattice, np.random.default_rng(0), np.zeros(self.lattice.nodes)
-        for axis, factor in enumerate(factors):
+        lattice = self.lattice
+
+        def variance_of(axis: int) -> np.ndarray:
+            rng, variance = np.random.default_rng(axis), np.zeros(lattice.nodes)
             for _ in range(_DRAWS):  # one by one: a hundred thousand rows are usual
                 of_rows = self.design.T @ (np.sqrt(weight) * rng.standard_normal(len(weight)))
                 of_field = lattice.root @ rng.standard_normal(lattice.nodes)
-                variance += (
-                    0.5 * noise[axis] ** 2 / _DRAWS * factor.solve(of_rows + np.sqrt(stiffness[axis]) * of_field) ** 2
-                )
-        return np.sqrt(gaussian_filter(variance.reshape(lattice.rows, lattice.columns), _SMOOTH_NODES, mode="nearest"))
+                variance += factors[axis].solve(of_rows + np.sqrt(stiffness[axis]) * of_field) ** 2
+            return noise[axis] ** 2 / _DRAWS * variance
+
+        variance = np.mean(_of_axes(variance_of), axis=0).reshape(lattice.rows, lattice.columns)
+        return np.sqrt(gaussian_filter(variance, _SMOOTH_NODES, mode="nearest"))
 
     def _prior_weight(self) -> np.ndarray:
         return self.points.weight / self.points.relative_sigma**2
@@ -164,7 +174,7 @@ class LatticeField:
         """(nodes, 2) values along the axes."""
         if stiffness[0] == stiffness[1]:
             return self._solve_axis(weight, stiffness[0], [0, 1])
-        return np.column_stack([self._solve_axis(weight, stiffness[axis], [axis])[:, 0] for axis in (0, 1)])
+        return np.column_stack(_of_axes(lambda axis: self._solve_axis(weight, stiffness[axis], [axis])[:, 0]))
 
     def _solve_axis(self, weight: np.ndarray, stiffness: float, axes: list[int]) -> np.ndarray:
         factor, scaled = self._system(weight, stiffness)
@@ -238,6 +248,12 @@ class LatticeField:
             fold = np.arange(len(fold)) % _FOLDS
         masks = [fold == k for k in np.unique(fold)]
         return masks if self.small else masks[:1]
+
+
+def _of_axes(work: Callable[[int], Result]) -> list[Result]:
+    """What is worked out for each of both axes, side by side: SuperLU lets other threads run."""
+    with ThreadPoolExecutor(2) as pool:
+        return list(pool.map(work, (0, 1)))
 
 
 def _factored(matrix: sparse.csc_matrix) -> SuperLU:

@@ -6,6 +6,7 @@ texture at another). A pyramid takes the trunk's maps of 16, 8 and 4 px together
 
 from __future__ import annotations
 
+from functools import reduce
 from pathlib import Path
 
 import torch
@@ -68,8 +69,10 @@ class Encoder(nn.Module):
         load_weights(self.trunk, self.name, weights)
 
     def fold(self) -> None:
-        """Make the trunk fast, in evaluation mode; it can be neither trained nor saved any more."""
+        """Make it fast, in evaluation mode; it can be neither trained nor saved any more."""
         fold(self.trunk)
+        for part in (self.adapter, self.laterals, self.project):
+            part.to(memory_format=torch.channels_last)
 
     def train(self, mode: bool = True) -> Encoder:
         """The trunk keeps its batch statistics: those of a few tiles are worse than those of ImageNet."""
@@ -90,8 +93,7 @@ class Encoder(nn.Module):
     def _features(self, image: Tensor) -> Tensor:
         size = (image.shape[-2] // STRIDE_PX, image.shape[-1] // STRIDE_PX)
         maps = self.trunk(image)
-        merged = [
-            F.interpolate(lateral(level), size=size, mode="bilinear", align_corners=False)
-            for lateral, level in zip(self.laterals, maps, strict=True)
-        ]
-        return F.normalize(self.project(torch.stack(merged).sum(dim=0)), dim=1)
+        levels = (lateral(level) for lateral, level in zip(self.laterals, maps, strict=True))
+        # One after another: a sum over a stack of them takes as long as the rest of the pyramid
+        enlarged = (F.interpolate(level, size=size, mode="bilinear", align_corners=False) for level in levels)
+        return F.normalize(self.project(reduce(torch.add, enlarged)), dim=1)

@@ -1,6 +1,7 @@
-"""A trunk made ready for prediction: batch normalisation folded into the convolutions before it, channels last.
+"""A trunk made ready for prediction: batch normalisation folded into the convolutions before it, no padded copies, channels
+last.
 
-It saves a pass over memory for every convolution, which is what depthwise networks spend their time with on a CPU.
+It saves passes over memory, which is what depthwise networks spend their time with on a CPU.
 
 Which convolution comes before a normalisation is seen from an image that goes through, not from the order in which a
 network names its layers; and where the folded trunk gives other maps for it, the trunk stays as it was.
@@ -15,12 +16,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from solution.proposers.encoder.same_padding import SamePadded
+
 _PROBE = (1, 3, 64, 96)
 _TOLERANCE = 1e-4  # of the largest value of a map
 
 
 def fold(trunk: nn.Module) -> int:
-    """Fold every batch normalisation that directly follows a convolution, in place, where that changes no map.
+    """Fold every batch normalisation that directly follows a convolution, and let convolutions pad for themselves, in
+    place, where that changes no map.
 
     Args:
         trunk: in evaluation mode, which it never leaves again; gives a list of maps.
@@ -36,7 +40,8 @@ def fold(trunk: nn.Module) -> int:
         fused = fuse_conv_bn_eval(trunk.get_submodule(convolution), trunk.get_submodule(normalisation))
         undo.append(_put(trunk, convolution, fused))
         undo.append(_put(trunk, normalisation, _rest(trunk.get_submodule(normalisation))))
-    if pairs and not _alike(before, _maps(trunk, image)):
+    undo += _without_copies(trunk)
+    if undo and not _alike(before, _maps(trunk, image)):
         for back in undo:
             back()
         pairs = []
@@ -93,6 +98,14 @@ def _rest(normalisation: nn.BatchNorm2d) -> nn.Module:
     if isinstance(normalisation, BatchNormAct2d):
         return nn.Sequential(normalisation.drop, normalisation.act)
     return nn.Identity()
+
+
+def _without_copies(trunk: nn.Module) -> list[Callable[[], None]]:
+    """Let convolutions with TensorFlow's padding pad for themselves -> what puts the other ones back."""
+    from timm.layers import Conv2dSame
+
+    padded = [(name, module) for name, module in trunk.named_modules() if type(module) is Conv2dSame]
+    return [_put(trunk, name, SamePadded(module)) for name, module in padded]
 
 
 def _put(trunk: nn.Module, name: str, module: nn.Module) -> Callable[[], None]:

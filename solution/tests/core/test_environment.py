@@ -11,7 +11,12 @@ import pytest
 from solution.core import environment
 
 ROOT = Path(__file__).resolve().parents[3]
-VARIABLES = {"NO_ALBUMENTATIONS_UPDATE": "1", "MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "-1"}
+VARIABLES = {
+    "NO_ALBUMENTATIONS_UPDATE": "1",
+    "MALLOC_MMAP_MAX_": "0",
+    "MALLOC_TRIM_THRESHOLD_": "-1",
+    "MALLOC_ARENA_MAX": "1",
+}
 
 
 def test_the_file_says_what_it_always_said():

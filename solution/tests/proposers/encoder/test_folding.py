@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from solution.proposers.encoder.folding import fold
+from solution.proposers.encoder.same_padding import SamePadded
 from solution.proposers.encoder.trunk import bare_trunk
 
 STRIDES = (4, 8, 16)
@@ -58,6 +59,13 @@ def test_folded_maps_are_those_of_before(name, left):
         for one, other in zip(before, trunk(image()), strict=True):
             assert one.std() > 0
             torch.testing.assert_close(other, one, rtol=1e-4, atol=1e-4 * float(one.abs().max()))
+
+
+def test_no_strided_convolution_takes_a_padded_copy():
+    trunk = drawn(bare_trunk("tf_efficientnet_lite0", STRIDES))
+    fold(trunk)
+    own = [module.convolution for module in trunk.modules() if isinstance(module, SamePadded)]
+    assert own and own == [module for module in trunk.modules() if getattr(module, "stride", None) == (2, 2)]
 
 
 class Backwards(nn.Module):
