@@ -22,7 +22,7 @@ RUN grep -E '^torch(vision)?==' requirements.txt >torch.txt \
 RUN sed '/^# tests$/,$d' requirements.txt >product.txt \
     && pip install --requirement product.txt
 # As in solution/environment, which the scripts read.
-ENV NO_ALBUMENTATIONS_UPDATE=1 MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=-1
+ENV NO_ALBUMENTATIONS_UPDATE=1 MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=-1 MALLOC_ARENA_MAX=1
 ENV MPLCONFIGDIR=/tmp/matplotlib
 
 FROM packages AS contest

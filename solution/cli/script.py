@@ -1,4 +1,4 @@
-"""The installed program: the command line, with the environment variables that the shell scripts set."""
+"""The program: the command line, with the environment variables that the shell scripts set."""
 
 from __future__ import annotations
 

@@ -1,12 +1,15 @@
-"""The installed program runs with the variables that the shell scripts set."""
+"""The program runs with the variables that the shell scripts set."""
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 
 import pytest
 
 from solution.cli import app, script
+from solution.core.code import PACKAGE
 from solution.core.environment import variables
 
 
@@ -50,3 +53,16 @@ def test_it_runs_where_they_are_all_there(replaced, monkeypatch):
     for name in variables():
         monkeypatch.setenv(name, "")
     assert replaced() is None
+
+
+def test_the_module_is_the_program(monkeypatch):
+    """Also where ``python -m`` starts it."""
+    clean = {name: value for name, value in os.environ.items() if name not in variables()}
+    code = (
+        "import os, runpy, sys; from solution.cli import script; "
+        "script.os.execve = lambda *of: (print(sorted(of[2].keys() - os.environ.keys())), sys.exit(0)); "
+        "runpy.run_module('solution', run_name='__main__')"
+    )
+    environment = {**clean, "PYTHONPATH": str(PACKAGE.parent)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == str(sorted(variables()))
