@@ -13,23 +13,23 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 
-class SamePadded(nn.Module):
+class SamePadded(nn.Conv2d):
     """What a `timm.layers.Conv2dSame` gives.
 
     Args:
-        convolution: the one whose place it takes.
+        other: the one whose place it takes; the weights are the same ones.
     """
 
-    def __init__(self, convolution: nn.Conv2d) -> None:
-        super().__init__()
-        self.convolution = convolution
+    def __init__(self, other: nn.Conv2d) -> None:
+        sizes = other.in_channels, other.out_channels, other.kernel_size, other.stride
+        super().__init__(*sizes, dilation=other.dilation, groups=other.groups, device="meta")  # where nothing is drawn
+        self.weight, self.bias = other.weight, other.bias
 
     def forward(self, image: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C', H / stride, W / stride), rounded up."""
-        own = self.convolution
-        sides = zip(image.shape[-2:], own.kernel_size, own.stride, own.dilation, strict=True)
+        sides = zip(image.shape[-2:], self.kernel_size, self.stride, self.dilation, strict=True)
         (above, top), (before, left) = (_padding(*side) for side in sides)
-        found = F.conv2d(image, own.weight, own.bias, own.stride, (above, before), own.dilation, own.groups)
+        found = F.conv2d(image, self.weight, self.bias, self.stride, (above, before), self.dilation, self.groups)
         return found[..., top:, left:]
 
 

@@ -64,8 +64,17 @@ def test_folded_maps_are_those_of_before(name, left):
 def test_no_strided_convolution_takes_a_padded_copy():
     trunk = drawn(bare_trunk("tf_efficientnet_lite0", STRIDES))
     fold(trunk)
-    own = [module.convolution for module in trunk.modules() if isinstance(module, SamePadded)]
-    assert own and own == [module for module in trunk.modules() if getattr(module, "stride", None) == (2, 2)]
+    strided = [module for module in trunk.modules() if getattr(module, "stride", None) == (2, 2)]
+    assert strided and all(isinstance(module, SamePadded) for module in strided)
+
+
+def test_what_is_folded_already_stays_as_it_is():
+    trunk = drawn(bare_trunk("tf_efficientnet_lite0", STRIDES))
+    fold(trunk)
+    with torch.no_grad():
+        before = trunk(image())
+        assert fold(trunk) == 0
+        assert all(torch.equal(one, other) for one, other in zip(before, trunk(image()), strict=True))
 
 
 class Backwards(nn.Module):
