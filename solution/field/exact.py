@@ -19,7 +19,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
-from scipy.optimize import minimize
 from scipy.spatial import cKDTree
 
 from solution.core import geometry
@@ -203,6 +202,8 @@ class GaussianField:
         """Logarithms of amplitude (standard deviation), length and noise that make the right points likeliest."""
         config = self._config
         right = self.probability > min(_SURELY_WRONG, float(self.probability.max()) / 2)
+        from scipy.optimize import minimize  # not above: a prediction of proposed candidates does not need it
+
         distance, trust, values = self._distance[np.ix_(right, right)], self.probability[right], values[right]
         trend = _TREND_PX**2 * self._trend[right] @ self._trend[right].T
         centre = np.log([np.std(values) + _LEAST_AMPLITUDE_PX, config.length_share * self._extent, config.noise_px])

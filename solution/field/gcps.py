@@ -18,7 +18,6 @@ from xml.etree import ElementTree
 
 import numpy as np
 import rasterio
-from scipy.interpolate import RBFInterpolator
 
 from solution.core import geometry
 from solution.core.errors import InputError
@@ -86,6 +85,8 @@ def check(path: Path | None, pair: ScenePair) -> None:
 
 def control_points(fit: Fit, pair: ScenePair) -> ControlPoints:
     """As few GCPs, spread evenly over the ground that both images show, as keep the spline near the map."""
+    from scipy.interpolate import RBFInterpolator  # not above: predictions write GCPs on request only
+
     area = _shared(fit, pair)
     places = _lattice(area, _PLACES)
     seen, position = _ends(fit, pair, places)

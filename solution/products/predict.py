@@ -28,7 +28,6 @@ from solution.data.finding import discover
 from solution.data.scene import ScenePair, open_pair, without_labels
 from solution.field import candidates, fitting, verdict
 from solution.field.rasters import COG, CONTEST
-from solution.products import embedded
 from solution.products.outputs import Outputs
 from solution.products.proposals import Proposals
 from solution.products.settings import Settings
@@ -265,7 +264,7 @@ def run(
         )
     if inputs and inputs[0].is_file():
         raise InputError(f"{inputs[0]}: is a file alone; {_FORMS}")
-    folder = inputs[0] if inputs else embedded.make(out / "sample", say)
+    folder = inputs[0] if inputs else _embedded(out / "sample", say)
     found = discover(folder)
     pairs = list(found) if every or not inputs else submission_pairs(found, folder)
     results = _predict_folder(pairs, out, settings, progress, say)
@@ -274,6 +273,13 @@ def run(
         scores = score.score_pairs(labelled, out)
         show(score_tables.folder_table(scores), scores)
     return results
+
+
+def _embedded(folder: Path, say: Callable[[str], None]) -> Path:
+    """The folder with the embedded default."""
+    from solution.products import embedded  # not above: most predictions simulate nothing
+
+    return embedded.make(folder, say)
 
 
 def _check_room(pairs: Sequence[ScenePair], out: Path, archive: Path | None, settings: Settings) -> None:

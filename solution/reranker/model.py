@@ -19,7 +19,6 @@ from pathlib import Path
 import lightgbm
 import numpy as np
 import pandas as pd
-from scipy.optimize import minimize
 from scipy.spatial import cKDTree
 from scipy.special import expit, log_expit
 
@@ -150,6 +149,8 @@ class Calibration:
     @classmethod
     def fitted(cls, score: np.ndarray, right: np.ndarray, weight: np.ndarray) -> Calibration:
         """By the least weighted log loss, with a weak belief in the identity. All arguments are (N,)."""
+        from scipy.optimize import minimize  # not above: it is for training alone
+
         share, sign = weight / weight.sum(), np.where(right, 1.0, -1.0)
 
         def loss(value: np.ndarray) -> float:
