@@ -19,7 +19,7 @@ from solution.core.artefact import WORK, digest, file_hash, read_noted
 from solution.core.code import code_digest
 from solution.core.devices import torch_device
 from solution.core.errors import InputError
-from solution.core.memory import peak_gb
+from solution.core.memory import forget_peak, peak_gb
 from solution.core.outputs import check_outputs
 from solution.core.progress import Progress
 from solution.core.stopwatch import Stopwatch
@@ -304,6 +304,7 @@ def _predict_folder(
     _check_room(pairs, out, archive, settings)
     for number, pair in enumerate(pairs, 1):
         say(f"{pair.name}: scene {number} of {len(pairs)}")
+        forget_peak()  # and give back what the scene before has left: it would be more with every scene
         results[pair.name] = predict_pair(pair, out / map_name(pair.name), settings, progress, say)
         say(results[pair.name].line)
     if archive is not None:
