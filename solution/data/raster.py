@@ -160,15 +160,26 @@ def sample_values(
     )
     if right <= left or bottom <= top:
         return np.full((len(bands), *xy.shape[:2]), fill, dtype=np.float32)
-    window = RasterWindow(left, top, right - left, bottom - top)
-    block = dataset.read(bands, window=window)
-    # Zeros of whole numbers are dark, and need no filling
-    gaps = block.dtype.kind == "f" or bool(dataset.nodata) or has_mask(dataset)
-    block = _average_down(block, step, data_of(dataset, block, window) if gaps else None, fill)
+    block = _averaged(dataset, bands, RasterWindow(left, top, right - left, bottom - top), step, fill)
     column, row = (
         ((xy[..., axis] + (0.5 - start)) / step - 0.5).astype(np.float32) for axis, start in ((0, left), (1, top))
     )
     return _remap(block, column, row)
+
+
+def _averaged(
+    dataset: rasterio.io.DatasetReader, bands: list[int], window: RasterWindow, step: int, fill: float
+) -> np.ndarray:
+    """As `_average_down`, of a window that is read strip by strip: on coarse levels it is the whole of a large image."""
+    rows = window.height if step == 1 else max(_STRIP_ROWS // step, 1) * step
+    strips = []
+    for top in range(0, window.height, rows):
+        part = RasterWindow(window.col_off, window.row_off + top, window.width, min(rows, window.height - top))
+        block = dataset.read(bands, window=part)
+        # Zeros of whole numbers are dark, and need no filling
+        gaps = block.dtype.kind == "f" or bool(dataset.nodata) or has_mask(dataset)
+        strips.append(_average_down(block, step, data_of(dataset, block, part) if gaps else None, fill))
+    return np.concatenate(strips, axis=1) if len(strips) > 1 else strips[0]
 
 
 def _span(position: np.ndarray, step: int, size: int) -> tuple[int, int]:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from threading import Lock
 
 import numpy as np
 import torch
@@ -143,7 +144,8 @@ def gather(
         rows, columns = min(step, size[0] - row), min(step, size[1] - column)
         place = slice(row, row + rows), slice(column, column + columns)
         ground = Window(*(node_px * at for at in (within.x + column, within.y + row, columns, rows)))
-        optical = optical_of(ground)
+        with at_work[row, column]:  # another thread may be about to make the same features
+            optical = optical_of(ground)
         sar, reach = _sar_view(pair, ground, factor, radius_px, field, readers[number], device)
         for at, source in enumerate(sources):
             found = _agreement(optical[at], sar, reach, source, radius * finest, node_px)
@@ -151,6 +153,7 @@ def gather(
                 parts = (resampled(part, source.cell_px // finest, radius) for part in found)
                 planes[number][at][place], share[number][at][place] = parts
 
+    at_work = {corner: Lock() for corner in corners}
     jobs = [(corner, number) for corner in corners for number in range(len(readers))]
     for _ in mapped(look, jobs, told, progress, device):
         pass

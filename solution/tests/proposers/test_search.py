@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 import pytest
 import rasterio
+import torch
 
 from solution.core import geometry
 from solution.core.geometry import Window
@@ -99,6 +101,19 @@ def test_tiles_do_not_show_in_the_evidence(make_scene):
     whole, tiled = (gather(pair, 1, 48.0, None, [source], tile_px)[0] for tile_px in (1024, 64))
     assert whole.planes.shape == (320 // NODE_PX, 384 // NODE_PX, 13, 13) and whole.cell_px == FROZEN_PX
     np.testing.assert_allclose(whole.planes, tiled.planes, atol=1e-4)
+
+
+def test_readers_side_by_side_share_the_optical_features(make_scene, monkeypatch):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+    make, begun = GradientDirections(), []
+
+    def slow(image, valid):
+        begun.append(image.shape)
+        time.sleep(0.2)
+        return make.optical(image, valid)
+
+    gather(make_scene(**vars(RECIPE)).open(), 1, 32.0, None, [Source(slow, make.sar, 4)], readers=(read_sar, *DECOYS))
+    assert len(begun) == 1
 
 
 def test_the_evidence_peaks_at_the_displacement(make_scene):
