@@ -27,7 +27,8 @@ class SamePadded(nn.Conv2d):
 
     def forward(self, image: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C', H / stride, W / stride), rounded up."""
-        sides = zip(image.shape[-2:], self.kernel_size, self.stride, self.dilation, strict=True)
+        size = map(int, image.shape[-2:])  # tensors while a graph is traced, which holds for all even sizes
+        sides = zip(size, self.kernel_size, self.stride, self.dilation, strict=True)
         (above, top), (before, left) = (_padding(*side) for side in sides)
         found = F.conv2d(image, self.weight, self.bias, self.stride, (above, before), self.dilation, self.groups)
         return found[..., top:, left:]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import pytest
 import torch
 from timm.layers import Conv2dSame
@@ -20,6 +22,15 @@ def test_outputs_are_those_of_a_padded_copy(kernel, stride, dilation, size):
     image = torch.rand(2, 4, *size)
     with torch.no_grad():
         torch.testing.assert_close(SamePadded(plain)(image), plain(image), rtol=1e-5, atol=1e-6)
+
+
+def test_a_traced_one_takes_images_of_other_even_sizes():
+    plain = Conv2dSame(2, 2, 5, 2)
+    image = torch.rand(1, 2, 64, 80)
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that the padding is a constant
+        traced = torch.jit.trace(SamePadded(plain), torch.rand(1, 2, 32, 48))
+        torch.testing.assert_close(traced(image), plain(image), rtol=1e-5, atol=1e-6)
 
 
 def test_both_axes_have_a_stride_of_their_own():
