@@ -86,7 +86,7 @@ def main() -> None:
     """Run the verb that the command line names, and end the process with its exit code."""
     stopping.watch()
     gc.set_threshold(_OBJECTS)
-    atexit.register(gc.freeze)  # or else it looks for them once more at the end, for two seconds
+    atexit.register(gc.freeze)  # or else Python looks through them once more at the end, for two seconds
     if ranks.is_helper():
         ranks.end_with_main()
         sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 - as long as the process lasts

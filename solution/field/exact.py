@@ -200,10 +200,10 @@ class GaussianField:
 
     def _settings(self, values: np.ndarray, start: np.ndarray | None) -> np.ndarray:
         """Logarithms of amplitude (standard deviation), length and noise that make the right points likeliest."""
-        config = self._config
-        right = self.probability > min(_SURELY_WRONG, float(self.probability.max()) / 2)
         from scipy.optimize import minimize  # not above: a prediction of proposed candidates does not need it
 
+        config = self._config
+        right = self.probability > min(_SURELY_WRONG, float(self.probability.max()) / 2)
         distance, trust, values = self._distance[np.ix_(right, right)], self.probability[right], values[right]
         trend = _TREND_PX**2 * self._trend[right] @ self._trend[right].T
         centre = np.log([np.std(values) + _LEAST_AMPLITUDE_PX, config.length_share * self._extent, config.noise_px])

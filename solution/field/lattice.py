@@ -251,7 +251,8 @@ class LatticeField:
 
 
 def _of_axes(work: Callable[[int], Result]) -> list[Result]:
-    """What is worked out for each of both axes, side by side: SuperLU lets other threads run."""
+    """What is worked out for each axis, side by side: SuperLU lets other threads run. `core.parallel` would load torch,
+    which fitting people's own points does without."""
     with ThreadPoolExecutor(2) as pool:
         return list(pool.map(work, (0, 1)))
 

@@ -132,6 +132,7 @@ def gather(
     share = [[np.zeros_like(plane) for plane in each] for each in planes]
     step = _tile_nodes(size, tile_px // node_px, len(readers))
     corners = [(row, column) for row in range(0, size[0], step) for column in range(0, size[1], step)]
+    at_work = {corner: Lock() for corner in corners}
 
     @lru_cache(maxsize=1)
     def optical_of(ground: Window) -> list[tuple[Tensor, Tensor]]:
@@ -153,7 +154,6 @@ def gather(
                 parts = (resampled(part, source.cell_px // finest, radius) for part in found)
                 planes[number][at][place], share[number][at][place] = parts
 
-    at_work = {corner: Lock() for corner in corners}
     jobs = [(corner, number) for corner in corners for number in range(len(readers))]
     for _ in mapped(look, jobs, told, progress, device):
         pass

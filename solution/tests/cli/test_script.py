@@ -55,7 +55,7 @@ def test_it_runs_where_they_are_all_there(replaced, monkeypatch):
     assert replaced() is None
 
 
-def test_the_module_is_the_program(monkeypatch):
+def test_the_module_is_the_program():
     """Also where ``python -m`` starts it."""
     clean = {name: value for name, value in os.environ.items() if name not in variables()}
     code = (
