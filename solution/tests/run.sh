@@ -8,6 +8,7 @@ set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 "$root/solution/setup.sh"
 cd "$root"
+set -a; . solution/environment; set +a # as every command has it
 # Tests run side by side already: threads of theirs would wait for each other, for up to four times as long.
 export OMP_NUM_THREADS=1
 .venv/bin/ruff check solution

@@ -1,4 +1,5 @@
-"""Batches on real worker processes: one that is killed, bad inputs among the pairs, and signals.
+"""Batches on real worker processes: one that is killed, bad inputs among the pairs, and signals. The run that goes on has a
+thread of this process for a worker: two processes more would take as long to start as all pairs take.
 
 ``BATCH_PAIRS=200`` in the environment makes the first one a run of so many pairs.
 """
@@ -23,6 +24,7 @@ from solution.batch.listing import Listed
 from solution.core.code import PACKAGE
 from solution.products.settings import Settings
 from solution.tests.batch.conftest import tiny, write_list
+from solution.tests.batch.deadly import deadly
 from solution.tests.conftest import truncate
 
 PAIRS = int(os.environ.get("BATCH_PAIRS", "12"))
@@ -31,7 +33,8 @@ PATIENCE_S = 120 + 20 * PAIRS
 
 
 @pytest.mark.slow
-def test_a_killed_worker_and_bad_inputs_stop_no_pair(trained, tmp_path):
+@pytest.mark.usefixtures("threads")
+def test_a_killed_worker_and_bad_inputs_stop_no_pair(trained, run, tmp_path):
     rows, sentences = mixed(tmp_path / "data")
     out = tmp_path / "out"
     process = started(write_list(tmp_path / "pairs.csv", rows), out, trained.folds)
@@ -53,17 +56,8 @@ def test_a_killed_worker_and_bad_inputs_stop_no_pair(trained, tmp_path):
     assert not list(out.rglob(".*")), "nothing half written and no folder of unfinished work"
     assert not psutil.pid_exists(victim.pid) or not victim.is_running()
 
-    again = started(tmp_path / "pairs.csv", out, trained.folds, workers=1)
-    printed, _ = again.communicate(timeout=PATIENCE_S)
-    assert again.returncode == 2 and printed.count("up to date") == len(good), printed
-
-
-def deadly(job: work.Job) -> dict:
-    """A pair called ``once`` kills its worker at the first try, one called ``always`` at every one."""
-    tries = job.begin()
-    if job.pair.name == "always" or (job.pair.name == "once" and tries == 1):
-        os.kill(os.getpid(), signal.SIGKILL)
-    return {"verdict": "ok", "tries": tries}
+    code, *printed = run(*command(tmp_path / "pairs.csv", out, trained.folds))
+    assert code == 2 and "".join(printed).count("up to date") == len(good), printed
 
 
 @pytest.mark.slow
@@ -82,8 +76,9 @@ def test_a_pair_that_kills_its_worker_is_tried_three_times_and_no_other_is_blame
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("threads")
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_ends_workers_too_and_the_next_run_goes_on(trained, tmp_path, number, code):
+def test_a_signal_ends_workers_too_and_the_next_run_goes_on(trained, run, tmp_path, number, code):
     scenes = [tiny(tmp_path / "data", seed) for seed in range(4)]
     rows = [(scene.optical, scene.sar, scene.name) for scene in scenes]
     out = tmp_path / "out"
@@ -99,8 +94,8 @@ def test_a_signal_ends_workers_too_and_the_next_run_goes_on(trained, tmp_path, n
     assert not list(out.rglob(".*partial*"))
     kept = len(list(out.glob("*.report.json")))
     assert list(pd.read_csv(out / "batch.csv")["name"]) == [name for _, _, name in rows]
-    printed, _ = started(tmp_path / "pairs.csv", out, trained.folds, workers=1).communicate(timeout=PATIENCE_S)
-    assert printed.count("up to date") == kept and len(list(out.glob("*.report.json"))) == 4, printed
+    _, *printed = run(*command(tmp_path / "pairs.csv", out, trained.folds))
+    assert "".join(printed).count("up to date") == kept and len(list(out.glob("*.report.json"))) == 4, printed
 
 
 def mixed(folder: Path) -> tuple[list[tuple[str, str, str]], dict[str, str]]:
@@ -123,12 +118,16 @@ def mixed(folder: Path) -> tuple[list[tuple[str, str, str]], dict[str, str]]:
     return rows, sentences
 
 
-def started(pairs: Path, out: Path, folds: Path, workers: int = 2) -> subprocess.Popen:
-    """The command, in a process group of its own."""
-    options = {"--out": out, "--folds": folds, "--device": "cpu", "--workers": workers, "--finest": 4}
-    arguments = ["batch", pairs, *chain.from_iterable(options.items())]
+def command(pairs: Path, out: Path, folds: Path) -> list[str]:
+    """What the program is told."""
+    options = {"--out": out, "--folds": folds, "--device": "cpu", "--workers": 2, "--finest": 4}
+    return ["batch", str(pairs), *map(str, chain.from_iterable(options.items()))]
+
+
+def started(pairs: Path, out: Path, folds: Path) -> subprocess.Popen:
+    """The program, in a process group of its own."""
     return subprocess.Popen(
-        [sys.executable, "-m", "solution", *map(str, arguments)],
+        [sys.executable, "-m", "solution", *command(pairs, out, folds)],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
