@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from solution.proposers.families import Family
-from solution.proposers.runtimes.graphs import torch_features, traced
+from solution.proposers.runtimes.graphs import KINDS, OPTICAL, SAR, torch_features, traced
 
 Make = Callable[[Tensor, Tensor], Tensor]
 """Image and validity -> unit features, as `runtime.Features`."""
@@ -37,10 +37,15 @@ class TorchVariant:
 
     def features(self, family: Family, weights: Sequence[Path]) -> Changed:
         """As `runtime.Runtime`."""
-        features = torch_features(family, weights)
-        for module in traced(features).values():
+        parts = traced(torch_features(family, weights))
+        for module in parts.values():
             module.to(memory_format=self._layout)
-        return Changed(self._change(features.optical), self._change(features.sar))
+        return Changed(self._change(parts[OPTICAL]), _after(KINDS[family.name].before_sar, self._change(parts[SAR])))
+
+
+def _after(before: Callable[[Tensor], Tensor] | None, make: Make) -> Make:
+    """`make`, of an image that went through `before`, which no variant changes: it is not of torch."""
+    return make if before is None else lambda image, valid: make(before(image), valid)
 
 
 def channels_last(make: Make) -> Make:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import shlex
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from xml.etree import ElementTree
 
 import rasterio
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
@@ -88,12 +90,38 @@ def open_raster(path: Path) -> Iterator[rasterio.io.DatasetReader]:
     name, file = located(path)
     try:
         with rasterio.Env(GDAL_CACHEMAX=_MAX_OPEN_CACHE_MB), rasterio.open(name) as dataset:
+            _check_single(dataset, path)
             yield dataset
     except RasterioError as error:
         reason = str(error.__cause__ or error).splitlines()[0][:160]
         if file != Path(path) and "does not exist" in reason:
             raise InputError(f"{path}: {file.name} holds no such file; check the path") from error
         raise InputError(f"{path}: unreadable or truncated raster ({reason}); copy or download it again") from error
+
+
+def _check_single(dataset: rasterio.io.DatasetReader, path: Path) -> None:
+    """Raise `InputError` for a file of several rasters, each of which has a name of its own."""
+    if dataset.count == 0:
+        inner = f"holds several rasters; name one of them, for example: {shlex.quote(dataset.subdatasets[0])}"
+        raise InputError(f"{path}: {inner if dataset.subdatasets else 'holds no raster; check the file'}")
+
+
+def says_nothing_new(path: Path) -> bool:
+    """Whether a file is a side-car in which GDAL keeps nothing but the statistics of an image: whoever looks at one in a
+    GIS may leave it there."""
+    if not path.name.endswith(".aux.xml"):
+        return False
+    try:
+        root = ElementTree.parse(path).getroot()
+    except (OSError, ElementTree.ParseError):
+        return False
+    parts = [part for band in root.iterfind("PAMRasterBand") for part in band if part.tag != "Histograms"]
+    entries = [entry.get("key", "") for part in parts for entry in part]
+    return (
+        all(child.tag == "PAMRasterBand" for child in root)
+        and all(part.tag == "Metadata" and not part.attrib for part in parts)
+        and all(entry.startswith("STATISTICS_") for entry in entries)
+    )
 
 
 def files_behind(path: Path) -> tuple[Path, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -30,7 +31,7 @@ from solution.data.frame import (
     reproject_points,
 )
 from solution.data.metres import pixel_size_m
-from solution.data.opening import files_behind, open_raster
+from solution.data.opening import files_behind, open_raster, says_nothing_new
 from solution.data.raster import (
     Overview,
     optical_bands,
@@ -151,7 +152,7 @@ class ScenePair:
     @cached_property
     def _fingerprint(self) -> str:
         files = [file for path in (self.optical, self.sar) for file in files_behind(path)]
-        return digest([self._facts.get(file, str(file)) for file in files])
+        return digest([self._facts.get(file, str(file)) for file in files if not says_nothing_new(file)])
 
     @cached_property
     def _facts(self) -> dict[Path, dict]:
@@ -326,7 +327,7 @@ def open_pair(optical: Path, sar: Path, tiepoints_csv: Path | None = None, name:
     check_bands(sar, sar_header.bands, (optical, header.bands))
     if _is_rotated(header.matrix):
         raise InputError(
-            f"{optical}: is rotated against its CRS; write it north up first, for example: gdalwarp {optical.name} north_up.tif"
+            f"{optical}: is rotated against its CRS; write it north up first, for example: gdalwarp {shlex.quote(optical.name)} north_up.tif"
         )
     check_gsd(header, optical, sar_header, sar)
     matrix, crs = header.matrix, header.crs

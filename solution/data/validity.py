@@ -20,9 +20,14 @@ def data_bands(dataset: rasterio.io.DatasetReader) -> list[int]:
     return [band for band in dataset.indexes if band != alpha]
 
 
+def has_alpha(dataset: rasterio.io.DatasetReader) -> bool:
+    """Whether one of the bands is alpha."""
+    return _alpha_band(dataset) is not None
+
+
 def has_mask(dataset: rasterio.io.DatasetReader) -> bool:
     """Whether a mask of the whole image, or an alpha band, says which pixels carry data."""
-    return _alpha_band(dataset) is not None or MaskFlags.per_dataset in dataset.mask_flag_enums[0]
+    return has_alpha(dataset) or MaskFlags.per_dataset in dataset.mask_flag_enums[0]
 
 
 def _alpha_band(dataset: rasterio.io.DatasetReader) -> int | None:

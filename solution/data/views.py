@@ -13,7 +13,7 @@ from rasterio.vrt import WarpedVRT
 from solution.data.fill import fill_of
 from solution.data.frame import is_placed_by_points
 from solution.data.opening import open_raster
-from solution.data.validity import has_mask
+from solution.data.validity import has_alpha, has_mask
 
 
 @contextmanager
@@ -52,16 +52,19 @@ def warped_vrt(
 ) -> WarpedVRT:
     """A raster as seen in another CRS, north up, bilinear or of the `nearest` pixel; the caller closes it.
 
-    Ground control points, where it has nothing else, place it by a thin-plate spline.
+    Ground control points, where it has nothing else, place it by a thin-plate spline. A raster that declares no value for
+    no data has an alpha band afterwards; its zeros stay what they are.
 
     Args:
         fill: a value that stands for no data; None = what the raster declares.
     """
     told = dataset.nodata if fill is None else fill
     placed = {"src_crs": dataset.gcps[1], "SRC_METHOD": "GCP_TPS"} if is_placed_by_points(dataset) else {}
-    nodata = told if told is not None else 0
+    # Where no value stands for no data, alpha says where there is none: a nodata value that GDAL is given for that, it
+    # takes away from the pixels that have it as a value.
+    gaps = {"src_nodata": told, "nodata": told} if told is not None else {"add_alpha": not has_alpha(dataset)}
     resampling = Resampling.nearest if nearest else Resampling.bilinear
-    return WarpedVRT(dataset, crs=crs, resampling=resampling, src_nodata=told, nodata=nodata, **placed)
+    return WarpedVRT(dataset, crs=crs, resampling=resampling, **gaps, **placed)
 
 
 def _declared(dataset: rasterio.io.DatasetReader, value: float) -> WarpedVRT:

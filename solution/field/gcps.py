@@ -11,6 +11,7 @@ The format is that of https://gdal.org/drivers/raster/vrt.html.
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -214,4 +215,5 @@ def _command(path: Path, pair: ScenePair, resampling: str) -> str:
     height, width = pair.shape
     left, top, right, bottom = geometry.apply(pair.transform, np.array([[0, 0], [width, height]])).ravel().tolist()
     extent = f"-te {left!r} {bottom!r} {right!r} {top!r} -ts {width} {height}"
-    return f"gdalwarp -tps {extent} -r {resampling} {Path(path).name} {Path(path).stem}.tif"
+    names = shlex.join([Path(path).name, f"{Path(path).stem}.tif"])
+    return f"gdalwarp -tps {extent} -r {resampling} {names}"

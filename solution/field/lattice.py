@@ -114,13 +114,13 @@ class LatticeField:
         for _ in range(_REWEIGHTINGS):
             weight = self._reweighted(stiffness, weight, least_scale=held_out / MEDIAN_LENGTH)
         lattice, xy = self.lattice, self.lattice.xy()
-        systems = _of_axes(lambda axis: self._system(weight, stiffness[axis]))
-        values = np.column_stack(
-            [factor.solve(scaled @ self.target[:, axis]) for axis, (factor, scaled) in enumerate(systems)]
+        values, variance = zip(
+            *_of_axes(lambda axis: self._posterior(axis, weight, stiffness[axis], noise[axis])), strict=True
         )
-        values = (values @ self.axes).reshape(lattice.rows, lattice.columns, 2)
+        values = (np.column_stack(values) @ self.axes).reshape(lattice.rows, lattice.columns, 2)
         nodes = within_limits(np.moveaxis(values + geometry.apply(self.base, xy) - xy, -1, 0), self.points.shift)
-        spread = self._spread([factor for factor, _ in systems], weight, stiffness, noise)
+        variance = np.mean(variance, axis=0).reshape(lattice.rows, lattice.columns)
+        spread = np.sqrt(gaussian_filter(variance, _SMOOTH_NODES, mode="nearest"))
         return Fit(
             "field",
             nodes,
@@ -131,31 +131,25 @@ class LatticeField:
             sigma=RADIUS_68 * spread,
         )
 
-    def _spread(
-        self, factors: list[SuperLU], weight: np.ndarray, stiffness: np.ndarray, noise: np.ndarray
-    ) -> np.ndarray:
-        """(rows, columns) standard deviation of the field per axis, px (root mean square of both).
+    def _posterior(
+        self, axis: int, weight: np.ndarray, stiffness: float, noise: float
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """(nodes,) values and (nodes,) variances, px^2, of the field along one axis.
 
         Draws from the posterior (Papandreou & Yuille 2010): a system that is solved for noise whose covariance is its
         own matrix gives noise whose covariance is the inverse of that matrix.
 
         Args:
-            factors: of the normal equations of both axes.
             weight: (N,) of the points.
-            stiffness, noise: (2,) of both axes; the noise is the standard deviation, px, at a point of weight 1.
+            noise: the standard deviation, px, at a point of weight 1.
         """
-        lattice = self.lattice
-
-        def variance_of(axis: int) -> np.ndarray:
-            rng, variance = np.random.default_rng(axis), np.zeros(lattice.nodes)
-            for _ in range(_DRAWS):  # one by one: a hundred thousand rows are usual
-                of_rows = self.design.T @ (np.sqrt(weight) * rng.standard_normal(len(weight)))
-                of_field = lattice.root @ rng.standard_normal(lattice.nodes)
-                variance += factors[axis].solve(of_rows + np.sqrt(stiffness[axis]) * of_field) ** 2
-            return noise[axis] ** 2 / _DRAWS * variance
-
-        variance = np.mean(_of_axes(variance_of), axis=0).reshape(lattice.rows, lattice.columns)
-        return np.sqrt(gaussian_filter(variance, _SMOOTH_NODES, mode="nearest"))
+        factor, scaled = self._system(weight, stiffness)
+        rng, variance = np.random.default_rng(axis), np.zeros(self.lattice.nodes)
+        for _ in range(_DRAWS):  # one by one: a hundred thousand rows are usual
+            of_rows = self.design.T @ (np.sqrt(weight) * rng.standard_normal(len(weight)))
+            of_field = self.lattice.root @ rng.standard_normal(self.lattice.nodes)
+            variance += factor.solve(of_rows + np.sqrt(stiffness) * of_field) ** 2
+        return factor.solve(scaled @ self.target[:, axis]), noise**2 / _DRAWS * variance
 
     def _prior_weight(self) -> np.ndarray:
         return self.points.weight / self.points.relative_sigma**2
@@ -252,7 +246,8 @@ class LatticeField:
 
 def _of_axes(work: Callable[[int], Result]) -> list[Result]:
     """What is worked out for each axis, side by side: SuperLU lets other threads run. `core.parallel` would load torch,
-    which fitting people's own points does without."""
+    which fitting people's own points does without. No factors may be handed out of it: SuperLU keeps a list of its
+    memory for every thread, and what another thread lets go of stays taken for ever (scipy issue 15921)."""
     with ThreadPoolExecutor(2) as pool:
         return list(pool.map(work, (0, 1)))
 

@@ -37,7 +37,7 @@ def check_name(path: Path) -> None:
 def bytes_on_disk(pair: ScenePair, sigma: bool, warped_sar: bool, layout: str = COG) -> int:
     """What the disk holds at most, about, while the map of a pair is made, with the radius of its error and the moved SAR
     image where they are asked for."""
-    with pair.open_sar() as dataset:
+    with open_raster(pair.sar) as dataset:  # the header alone: the image may be broken, which is said when it is read
         sar_bytes = np.dtype(dataset.dtypes[0]).itemsize
     plain = _DEFLATED * 4 * len(BAND_NAMES)
     copied = [plain] * (layout == COG) + [_DEFLATED * 4] * sigma + [sar_bytes] * warped_sar

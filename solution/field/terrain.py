@@ -9,6 +9,7 @@ What is left to the field is smooth, so that few tie-points suffice.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
@@ -110,7 +111,7 @@ def open_relief(path: Path, pair: ScenePair) -> Iterator[Relief]:
         bands = len(data_bands(dataset))
         if bands != 1:
             raise InputError(
-                f"{path}: has {bands} bands where a DEM has one; pick one, for example: gdal_translate -b 1 {path.name} dem.tif"
+                f"{path}: has {bands} bands where a DEM has one; pick one, for example: gdal_translate -b 1 {shlex.quote(path.name)} dem.tif"
             )
         height, width = pair.shape
         grid = {"crs": pair.crs, "transform": Affine(*pair.transform[:2].ravel()), "width": width, "height": height}

@@ -102,8 +102,7 @@ def predict_pair(
             files.map, before["verdict"], f"{files.map}: up to date, skipped; its verdict is {before['verdict']}", True
         )
 
-    pair.check()
-    for line in pair.remarks():
+    for line in _looked_at(pair):
         say(line)
     with watch.part("surface"):
         ground = Ground.of(pair, surface, progress, by_statistics=not settings.keep_water)
@@ -123,6 +122,19 @@ def predict_pair(
     say(f"{pair.name}: {fit.summary()}, {found.line()}")
     line = f"{files.map}: written in {watch.total_s:.0f} s ({watch.line()}; peak memory {peak_gb():.1f} GB)"
     return Prediction(files.map, found.word, line, False)
+
+
+class _UnusableError(InputError):
+    """The images of one pair are broken, or of no use together, which says nothing of other pairs."""
+
+
+def _looked_at(pair: ScenePair) -> list[str]:
+    """Check both images -> what people should know of how they are read. Raises `_UnusableError`."""
+    try:
+        pair.check()
+        return pair.remarks()
+    except InputError as error:
+        raise _UnusableError(str(error)) from error
 
 
 def _judges(settings: Settings) -> dict[Voice, Reranker]:
@@ -301,12 +313,20 @@ def _predict_folder(
 ) -> list[Prediction]:
     settings = replace(settings, layout=settings.layout or CONTEST)
     results, archive = {}, out / "submission.zip" if settings.layout == CONTEST else None
+    left_out: list[str] = []
     _check_room(pairs, out, archive, settings)
     for number, pair in enumerate(pairs, 1):
         say(f"{pair.name}: scene {number} of {len(pairs)}")
         forget_peak()  # and give back what the scene before has left: it would be more with every scene
-        results[pair.name] = predict_pair(pair, out / map_name(pair.name), settings, progress, say)
-        say(results[pair.name].line)
+        try:
+            results[pair.name] = predict_pair(pair, out / map_name(pair.name), settings, progress, say)
+            say(results[pair.name].line)
+        except _UnusableError as error:
+            left_out.append(str(error))
+            say(f"{pair.name}: left out: {error}")
+    if left_out:
+        others = f" ({len(left_out)} of {len(pairs)} scenes are left out, the maps of the others are in {out})"
+        raise InputError(left_out[0] + others * (len(pairs) > 1))
     if archive is not None:
         build_zip({name: result.map_path for name, result in results.items()}, archive)
         say(f"{archive}: {len(results)} map(s) in the contest's layout")

@@ -9,8 +9,9 @@ import pytest
 
 from solution.batch import cluster, running
 from solution.batch import run as batches
+from solution.batch.work import work
 from solution.tests.batch.conftest import write_list
-from solution.tests.conftest import retag
+from solution.tests.conftest import retag, truncate
 
 pytestmark = pytest.mark.usefixtures("quick_plan", "threads")
 
@@ -114,3 +115,17 @@ def test_weights_that_are_missing_are_said_once(run, listed, tmp_path):
 def test_a_scheduler_of_ones_own_has_its_own_workers(go, listed):
     code, _, err = go(listed(1), "--scheduler", "tcp://127.0.0.1:9", "--workers", "2")
     assert code == 2 and "leave out --workers and --memory" in err
+
+
+@pytest.mark.parametrize("image", ["optical", "sar"])
+def test_a_truncated_image_is_a_row(go, listed, tmp_path, monkeypatch, image):
+    pairs = listed(2)
+    truncate(next((tmp_path / "data").glob(f"*_{image}_*001.tif")))
+    good = {"verdict": "ok", "seconds": 1.0}
+    monkeypatch.setattr(
+        batches, "work", lambda job: work(job) if job.pair.name == "p1" else {**good, "tries": job.begin()}
+    )
+    code, _, _ = go(pairs)
+    table = table_of(tmp_path / "out")
+    assert code == 2 and table["verdict"].to_dict() == {"p0": "ok", "p1": "bad input"}
+    assert f"_{image}_" in table.loc["p1", "error"] and "unreadable or truncated" in table.loc["p1", "error"]

@@ -19,7 +19,7 @@ from solution.benchmark.runtime_cell import Request
 from solution.benchmark.variants import VARIANTS
 from solution.core.errors import InputError
 from solution.data.naming import FOLDS
-from solution.proposers.families import FLOW
+from solution.proposers.families import COARSE, FLOW
 from solution.proposers.runtimes.graphs import torch_features
 
 FEATURES = {"status": DONE, "cpu_s_mp": 1.25, "s_mp": 1.5, "first_s": 3.0, "load_s": 0.5, "difference": 0.012}
@@ -93,16 +93,30 @@ def test_the_table_tells_all_figures():
     assert ["torch", "1.25", "1e-02", "3.0", "0.5", "20.0", "12.5", "1.5", "0.040", "ok", "failed"] in rows
 
 
+@pytest.mark.parametrize("family", [FLOW, COARSE], ids=["flow", "coarse"])
 @pytest.mark.parametrize("change", ["channels_last", "bfloat16"])
-def test_a_variant_of_torch_gives_nearly_the_same(change):
-    weights = [FOLDS / "0" / FLOW.file]
-    runtime, plain = VARIANTS[f"torch-{change.replace('_', '-')}"].make(Path()), torch_features(FLOW, weights)
+def test_a_variant_of_torch_gives_nearly_the_same(change, family):
+    weights = [FOLDS / "0" / family.file]
+    runtime, plain = VARIANTS[f"torch-{change.replace('_', '-')}"].make(Path()), torch_features(family, weights)
     image, valid = torch.rand(1, 1, 64, 96, generator=torch.Generator().manual_seed(0)), torch.ones(1, 64, 96)
     with torch.inference_mode():
-        found, wanted = runtime.features(FLOW, weights).sar(image, valid), plain.sar(image, valid)
+        found, wanted = runtime.features(family, weights).sar(image, valid), plain.sar(image, valid)
     off = float((found - wanted).norm(dim=1).max())
     assert found.dtype == torch.float32 and (off < 1e-5 if change == "channels_last" else 1e-4 < off < 0.3)
     assert float((found.norm(dim=1) - 1).abs().max()) < 1e-5
+
+
+def test_the_median_filter_is_not_part_of_what_a_variant_changes():
+    seen = []
+
+    def change(make):
+        return lambda image, valid: seen.append(image.clone()) or make(image, valid)
+
+    weights, speck = [FOLDS / "0" / COARSE.file], torch.full((1, 1, 64, 96), 0.25)
+    speck[0, 0, 30, 40] = 1.0
+    with torch.inference_mode():
+        torch_variants.TorchVariant(change).features(COARSE, weights).sar(speck, torch.ones(1, 64, 96))
+    assert len(seen) == 1 and float(seen[0].max()) == 0.25
 
 
 def test_what_torch_compile_lacks_is_said(monkeypatch):

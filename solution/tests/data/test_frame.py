@@ -240,3 +240,16 @@ def test_a_digital_number_of_two_bands_is_still_refused(make_scene):
     write_raster(made.sar, np.repeat(values, 2, axis=0), transform, UTM, photometric="MINISBLACK", alpha="NO")
     with pytest.raises(InputError, match="has 2 bands"):
         made.open()
+
+
+def test_commands_that_mend_quote_names_for_the_shell(make_scene, run, tmp_path):
+    made = make_scene()
+    path = made.sar.rename(made.sar.with_name("a name; with all.tif"))
+    with rasterio.open(path) as dataset:
+        values, transform = dataset.read().astype(np.complex64), dataset.transform
+    write_raster(path, values, transform, UTM)
+    code, _, err = run("predict", made.optical, path, tmp_path / "map.tif")
+    command = "gdal_calc.py -A 'a name; with all.tif' --calc='abs(A)' --type=Float32 --outfile=amplitude.tif"
+    assert code == 2 and command in err
+    write_raster(path, values.real.astype(np.float32), transform, None)
+    assert "gdal_edit.py -a_srs EPSG:32637 'a name; with all.tif'" in run("predict", made.optical, path, "m.tif")[2]

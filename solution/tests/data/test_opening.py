@@ -141,3 +141,36 @@ def test_names_that_are_not_utf8(make_scene, run, tmp_path):
     assert located(names["sar"])[1] == names["sar"]
     code, _, err = run("fit", folder / os.fsdecode(b"no\xfc.csv"), *arguments)
     assert code == 2 and "no such file" in err
+
+
+def test_a_file_of_several_rasters_is_refused_with_the_name_of_one(make_scene, run, tmp_path):
+    made, path = make_scene(), tmp_path / "two of them.gpkg"
+    with rasterio.open(made.sar) as dataset:
+        values, profile = dataset.read(), {"crs": dataset.crs, "transform": dataset.transform}
+    for table, more in (("first", {}), ("second", {"APPEND_SUBDATASET": "YES"})):
+        with rasterio.open(
+            path, "w", "GPKG", *values.shape[:0:-1], 1, dtype="uint8", RASTER_TABLE=table, **profile, **more
+        ) as dataset:
+            dataset.write(values)
+    for pair in ((path, made.sar), (made.optical, path)):
+        code, _, err = run("predict", *pair, tmp_path / "out" / "map.tif")
+        told = f"{path}: holds several rasters; name one of them, for example: 'GPKG:{path}:first'"
+        assert code == 2 and told in err and not (tmp_path / "out").exists()
+    assert open_pair(Path(f"GPKG:{path}:first"), made.sar).shape == made.open().sar_shape
+
+
+def test_statistics_that_a_viewer_left_change_nothing_and_anything_else_does(make_scene):
+    made = make_scene(sar_dtype="float32")
+    before = made.open().fingerprint()
+    with rasterio.open(made.sar) as dataset:
+        dataset.statistics(1, clear_cache=True)
+    beside = made.sar.with_name(f"{made.sar.name}.aux.xml")
+    assert "STATISTICS_MEAN" in beside.read_text() and made.open().fingerprint() == before
+    for extra in ("<SRS>EPSG:32638</SRS>", "<Metadata><MDI key='AREA_OR_POINT'>Point</MDI></Metadata>"):
+        text = beside.read_text()
+        beside.write_text(text.replace("<PAMDataset>", f"<PAMDataset>{extra}"))
+        assert made.open().fingerprint() != before
+        beside.write_text(text)
+    assert made.open().fingerprint() == before
+    beside.write_text(beside.read_text().replace("<Metadata>", "<NoDataValue>7</NoDataValue><Metadata>"))
+    assert made.open().fingerprint() != before

@@ -119,3 +119,23 @@ def test_support_is_asked_of_ground_with_data_only(scene, tmp_path):
     judge: Callable = verdict.judge
     assert judge(fit, judged, pair.shape).support < 0.7
     assert judge(fit, judged, pair.shape, masked=pair.masked).support == 1
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+def test_undeclared_zeros_of_a_sar_image_in_another_crs_carry_no_data(make_scene, dtype):
+    made = make_scene(sar_crs="EPSG:32636", sar_shape=(240, 240), sar_offset=(-9, 9), sar_dtype=dtype)
+    with rasterio.open(made.sar, "r+") as dataset:
+        values = np.maximum(dataset.read(), 1)
+        values[:, :, 120:] = 0
+        dataset.write(values)
+    pair = made.open()
+    with pair.open_sar() as seen:
+        found = seen.read(1)
+    pair.check()
+    radiometry, share = pair.sar_overview.radiometry, pair.valid_share()
+    with rasterio.open(made.sar, "r+") as dataset:
+        dataset.nodata = 0
+    declared = made.open()
+    assert pair.reproject_sar and 0.2 < share < 0.8 and share == pytest.approx(declared.valid_share(), abs=0.02)
+    assert ((found > 0) & (found < 0.5)).mean() < 0.02 and (found == 0).mean() > 0.3
+    assert radiometry.low == pytest.approx(declared.sar_overview.radiometry.low, rel=0.05)

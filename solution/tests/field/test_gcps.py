@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -162,3 +163,10 @@ def test_names_that_no_vrt_can_have_or_hold(tmp_path):
     with pytest.raises(InputError, match="its name is not UTF-8, which no VRT can hold; rename it"):
         gcps.check(tmp_path / "g.vrt", scene.open_pair(pair.optical, odd))
     gcps.check(None, scene.open_pair(pair.optical, odd))
+
+
+def test_the_command_can_be_pasted_whatever_the_name(tmp_path):
+    pair, path = pair_of(tmp_path, 0), tmp_path / "a map.vrt"
+    gcps.write_vrt(path, gcps.control_points(bent(1.0), pair), pair, "bilinear")
+    with rasterio.open(path) as dataset:
+        assert shlex.split(dataset.tags()["COMMAND"])[-2:] == ["a map.vrt", "a map.tif"]

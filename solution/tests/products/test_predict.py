@@ -23,7 +23,7 @@ from solution.proposers import every, families
 from solution.reranker.model import RerankerConfig
 from solution.reranker.model import train as train_reranker
 from solution.teams import propose
-from solution.tests.conftest import Recipe, write_raster, write_scene
+from solution.tests.conftest import Recipe, truncate, write_raster, write_scene
 from solution.tests.handmade import QUICK_FLOW, proposers_with
 from solution.tests.labels import labelled
 from solution.tests.products.conftest import SHAPE, files, read_map, slanted
@@ -327,3 +327,15 @@ def test_the_table_that_was_fitted_is_the_one_that_is_kept(scene, go, tmp_path):
     pd.testing.assert_frame_equal(again, table)
     away = fit.block(Window(0, 0, *SHAPE[::-1])) - read_map(tmp_path / "map.tif")
     assert 0 < np.abs(away).mean() < 4.0  # the detail stage moves it, and not far
+
+
+@pytest.mark.parametrize("image", ["optical", "sar"])
+def test_a_broken_scene_costs_its_folder_nothing_but_itself(make_scene, go, tmp_path, image):
+    made = [make_scene(f"0{number}_mine", seed=number, shape=SHAPE, points=None) for number in (1, 2, 3)]
+    truncate(getattr(made[1], image))
+    code, printed, err = go(tmp_path / "data", "--out", tmp_path / "out", "--team", "0")
+    assert code == 2 and "02_mine: left out: " in printed
+    assert f"{getattr(made[1], image)}: unreadable or truncated" in err and "1 of 3 scenes are left out" in err
+    names = ["solution_01_mine.tif", "solution_03_mine.tif"]
+    assert sorted(path.name for path in (tmp_path / "out").glob("*.tif")) == names
+    assert not (tmp_path / "out" / "submission.zip").exists()

@@ -11,7 +11,9 @@ import numpy as np
 import pyproj
 import pytest
 import rasterio
-from rasterio.transform import Affine
+from rasterio.control import GroundControlPoint
+from rasterio.transform import Affine, from_gcps
+from rasterio.warp import transform as warp_points
 
 import solution
 from solution import InputError, register
@@ -298,3 +300,17 @@ def test_the_files_of_a_map_have_one_beginning(tmp_path):
         "a",
         "a.tiff",
     )
+
+
+def test_class_zero_of_another_crs_stays_a_class(handmade, tmp_path):
+    result, path = handmade(), tmp_path / "classes.tif"
+    transform = from_gcps(
+        [
+            GroundControlPoint(row, col, *(one[0] for one in warp_points("EPSG:32637", "EPSG:32638", [x], [y])))
+            for row, col, x, y in ((0, 0, 500_000, 5_000_000), (0, 90, 500_090, 5_000_000), (90, 0, 500_000, 4_999_910))
+        ]
+    )
+    write_raster(path, np.zeros((1, 90, 90), np.uint8), transform, "EPSG:32638")
+    with rasterio.open(result.warp(path, tmp_path / "moved.tif", "nearest")) as moved:
+        seen = moved.dataset_mask() > 0
+        assert seen.mean() > 0.5 and (moved.read(1)[seen] == 0).all()
