@@ -165,11 +165,16 @@ def write(path: Path, table: pd.DataFrame) -> None:
         pq.write_table(pa.Table.from_arrays(columns, schema=_ARROW), temporary, compression="zstd")
 
 
+def check_file(path: Path) -> None:
+    """Raise `InputError` where there is no such table."""
+    if not Path(path).is_file():
+        raise InputError(f"{path}: no such candidates file; make it with the propose stage")
+
+
 def read(path: Path) -> pd.DataFrame:
     """Read a table that `write` wrote. Raises `InputError` where the file is missing, broken, or of another schema."""
     path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: no such candidates file; make it with the propose stage")
+    check_file(path)
     try:
         with path.open("rb") as file:
             table = pq.read_table(file).to_pandas()

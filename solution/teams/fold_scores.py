@@ -23,7 +23,10 @@ from solution.surface.ground import Ground
 from solution.teams import stamps
 from solution.teams.out_of_fold import CANDIDATES, proposing_code
 from solution.teams.team import SCORES as SCORES
-from solution.teams.team import team_of
+from solution.teams.team import Team, team_of
+
+_PROTOCOLS = {"leave_one_scene_out": False, "leave_one_aoi_out": True}
+"""Name -> whether the whole AOI of a scene is unseen."""
 
 
 def score_folds(pairs: Sequence[ScenePair], split: pd.DataFrame, folds: Path) -> dict:
@@ -33,19 +36,16 @@ def score_folds(pairs: Sequence[ScenePair], split: pd.DataFrame, folds: Path) ->
         {protocol: {scene: {zero_shift_px, affine_on_labels_px, pipeline_px, flow_px, ..., sources: {...}}, "mean":
         {...}}}. A row whose table no longer agrees with the code or with the scene's files says so under ``stale``.
     """
-    result = {}
-    for protocol, by_aoi in (("leave_one_scene_out", False), ("leave_one_aoi_out", True)):
+    plans = {protocol: _teams(pairs, split, by_aoi) for protocol, by_aoi in _PROTOCOLS.items()}
+    for team in {team.name: team for plan in plans.values() for _, team in plan}.values():
+        candidates.check_file(folds / team.name / CANDIDATES)  # before minutes are spent on the others
+    result, scored = {}, {}
+    for protocol, plan in plans.items():
         rows = {}
-        for pair in sorted(pairs, key=lambda p: p.name):
-            team = team_of(pair.name, split, by_aoi) if pair.tiepoints_csv is not None else None
-            if team is not None:
-                table = folds / team.name / CANDIDATES
-                stale = stamps.why_stale(folds, team.name, proposing_code(), [pair], table)
-                rows[pair.name] = {
-                    "team": team.name,
-                    **({"stale": stale} if stale else {}),
-                    **_score_scene(pair, table),
-                }
+        for pair, team in plan:
+            if (pair.name, team.name) not in scored:
+                scored[pair.name, team.name] = _score_scene(pair, team, folds)
+            rows[pair.name] = scored[pair.name, team.name]
         if rows:
             keys = [
                 key
@@ -65,9 +65,19 @@ def score_folds(pairs: Sequence[ScenePair], split: pd.DataFrame, folds: Path) ->
     return result
 
 
-def _score_scene(pair: ScenePair, table_path: Path) -> dict:
-    """The map that a table gives, read at the tie-points as the scorer reads it, beside zero shift and the best affine
-    on the labels."""
+def _teams(pairs: Sequence[ScenePair], split: pd.DataFrame, by_aoi: bool) -> list[tuple[ScenePair, Team]]:
+    """The labelled scenes, by name, and the team that never saw each; without those of which there is none."""
+    labelled = sorted((pair for pair in pairs if pair.tiepoints_csv is not None), key=lambda pair: pair.name)
+    found = [(pair, team_of(pair.name, split, by_aoi)) for pair in labelled]
+    return [(pair, team) for pair, team in found if team is not None]
+
+
+def _score_scene(pair: ScenePair, team: Team, folds: Path) -> dict:
+    """The map that a team's table gives, read at the tie-points as the scorer reads it, beside zero shift and the best
+    affine on the labels."""
+    table_path = folds / team.name / CANDIDATES
+    stale = stamps.why_stale(folds, team.name, proposing_code(), [pair], table_path)
+    told = {"team": team.name, **({"stale": stale} if stale else {})}
     table = candidates.read(table_path)
     table = table[table["scene"] == pair.name].reset_index(drop=True)
     truth = score.reference(pair.tiepoints_csv, pair.optical, pair.sar)
@@ -82,7 +92,8 @@ def _score_scene(pair: ScenePair, table_path: Path) -> dict:
     found = [source for source in NAMES if (table["source"] == source).any()]
     for source in found:
         rows = (table["source"] == source).to_numpy()
-        maps[source] = fitting.quiet_fit(table[rows], pair.shape, pair.gsd_m, moving[rows]).shift_at(where)
+        alone = field if rows.all() else fitting.quiet_fit(table[rows], pair.shape, pair.gsd_m, moving[rows])
+        maps[source] = alone.shift_at(where)
     means = {f"{name}_px": round(float(score.distances_px(value, truth).mean()), 4) for name, value in maps.items()}
     own = score.distances_px(maps["pipeline"], truth)
     more = {
@@ -90,7 +101,8 @@ def _score_scene(pair: ScenePair, table_path: Path) -> dict:
         "pipeline_p90_px": round(float(np.percentile(own, 90)), 4),
     }
     facts = {source: _source_facts(table[table["source"] == source]) for source in found}
-    return {"tiepoints": len(shift), "candidates": len(table), "fit": field.kind, **means, **more, "sources": facts}
+    told |= {"tiepoints": len(shift), "candidates": len(table), "fit": field.kind}
+    return {**told, **means, **more, "sources": facts}
 
 
 def _source_facts(rows: pd.DataFrame) -> dict:

@@ -16,10 +16,11 @@ from solution.core.errors import InputError
 from solution.data import folds as splits
 from solution.data.finding import discover
 from solution.field import candidates
+from solution.field.fitting import quiet_fit
 from solution.proposers import every
 from solution.samples.images import scene_image
 from solution.scoring import score
-from solution.teams import out_of_fold, propose, training
+from solution.teams import fold_scores, out_of_fold, propose, training
 from solution.teams.team import Team, aoi_teams, fold_teams, team_of
 from solution.tests.conftest import retag, truncate
 from solution.tests.handmade import QUICK_FLOW, coarse_features, handmade_net, proposers_with
@@ -108,7 +109,7 @@ def test_training_hands_every_team_what_it_may_see(trained, make_scene, monkeypa
 
 
 @pytest.mark.usefixtures("good_teams")
-def test_proposals_and_scores_are_out_of_fold(trained, folds, run):
+def test_proposals_and_scores_are_out_of_fold(trained, folds, run, monkeypatch):
     code, out, _ = run("propose", trained.data, "--folds", folds, "--device", "cpu")
     assert code == 0 and out.count("candidates for") == 2
     for fold, scene in ((0, "02_train_01"), (1, "03_train_01")):
@@ -141,6 +142,15 @@ def test_proposals_and_scores_are_out_of_fold(trained, folds, run):
         assert mean["pipeline_px"] == pytest.approx(np.mean([rows[s]["pipeline_px"] for s in list(rows)[:2]]), abs=1e-4)
         assert mean["leaderboard"] == pytest.approx(score.leaderboard(mean["pipeline_px"]), abs=1e-3)
     assert f"{scores['leave_one_scene_out']['mean']['leaderboard']:.2f}" in out and "03_train_01" in out
+
+    fits = []
+    monkeypatch.setattr(fold_scores.fitting, "quiet_fit", lambda *given: fits.append(given) or quiet_fit(*given))
+    assert run("score-folds", trained.data, "--folds", folds)[0] == 0
+    assert len(fits) == 2, "one for each scene: both protocols ask the same teams, and there is one source"
+    (folds / "1" / "candidates.parquet").unlink()
+    code, _, err = run("score-folds", trained.data, "--folds", folds)
+    assert code == 2 and "1/candidates.parquet: no such candidates file" in err
+    assert len(fits) == 2, "what is missing is said before anything is fitted"
 
 
 @pytest.mark.slow
