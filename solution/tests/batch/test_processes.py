@@ -79,17 +79,17 @@ def test_a_pair_that_kills_its_worker_is_tried_three_times_and_no_other_is_blame
 @pytest.mark.usefixtures("threads")
 def test_a_signal_ends_workers_too_and_the_next_run_goes_on(trained, run, tmp_path):
     """Stopped twice, by either signal, and then not."""
-    scenes = [tiny(tmp_path / "data", seed) for seed in range(6)]
+    scenes = [tiny(tmp_path / "data", seed) for seed in range(4)]
     rows = [(scene.optical, scene.sar, scene.name) for scene in scenes]
     pairs, out = write_list(tmp_path / "pairs.csv", rows), tmp_path / "out"
     kept = 0
     for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
-        process = started(pairs, out, trained.folds)
+        process = started(pairs, out, trained.folds, workers=1)
         until(lambda before=kept: len(list(out.glob("*.report.json"))) > before, process)
         workers = psutil.Process(process.pid).children(recursive=True)
         os.killpg(process.pid, number)  # as a terminal does: to the workers too
         printed, _ = process.communicate(timeout=60)
-        (line,) = [line for line in printed.splitlines() if " of 6: " not in line]
+        (line,) = [line for line in printed.splitlines() if " of 4: " not in line]
         assert process.returncode == code and number.name in line and "same command again to go on" in line
         psutil.wait_procs(workers, timeout=20)
         assert not [one for one in workers if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
@@ -97,7 +97,7 @@ def test_a_signal_ends_workers_too_and_the_next_run_goes_on(trained, run, tmp_pa
         kept = len(list(out.glob("*.report.json")))
         assert list(pd.read_csv(out / "batch.csv")["name"]) == [name for _, _, name in rows]
     _, *printed = run(*command(pairs, out, trained.folds))
-    assert "".join(printed).count("up to date") == kept and len(list(out.glob("*.report.json"))) == 6, printed
+    assert "".join(printed).count("up to date") == kept and len(list(out.glob("*.report.json"))) == 4, printed
 
 
 def mixed(folder: Path) -> tuple[list[tuple[str, str, str]], dict[str, str]]:
@@ -120,16 +120,16 @@ def mixed(folder: Path) -> tuple[list[tuple[str, str, str]], dict[str, str]]:
     return rows, sentences
 
 
-def command(pairs: Path, out: Path, folds: Path) -> list[str]:
+def command(pairs: Path, out: Path, folds: Path, workers: int = 2) -> list[str]:
     """What the program is told."""
-    options = {"--out": out, "--folds": folds, "--device": "cpu", "--workers": 2, "--finest": 4}
+    options = {"--out": out, "--folds": folds, "--device": "cpu", "--workers": workers, "--finest": 4}
     return ["batch", str(pairs), *map(str, chain.from_iterable(options.items()))]
 
 
-def started(pairs: Path, out: Path, folds: Path) -> subprocess.Popen:
+def started(pairs: Path, out: Path, folds: Path, workers: int = 2) -> subprocess.Popen:
     """The program, in a process group of its own."""
     return subprocess.Popen(
-        [sys.executable, "-m", "solution", *command(pairs, out, folds)],
+        [sys.executable, "-m", "solution", *command(pairs, out, folds, workers)],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
