@@ -40,12 +40,8 @@ class TorchVariant:
         parts = traced(torch_features(family, weights))
         for module in parts.values():
             module.to(memory_format=self._layout)
-        return Changed(self._change(parts[OPTICAL]), _after(KINDS[family.name].before_sar, self._change(parts[SAR])))
-
-
-def _after(before: Callable[[Tensor], Tensor] | None, make: Make) -> Make:
-    """`make`, of an image that went through `before`, which no variant changes: it is not of torch."""
-    return make if before is None else lambda image, valid: make(before(image), valid)
+        kind, sar = KINDS[family.name], self._change(parts[SAR])
+        return Changed(self._change(parts[OPTICAL]), lambda image, valid: sar(kind.seen_sar(image), valid))
 
 
 def channels_last(make: Make) -> Make:

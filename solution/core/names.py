@@ -1,9 +1,10 @@
 """File names that are not UTF-8, as old archives hold them: the libraries that read images take none, so they get an
-alias."""
+alias. And names as a shell takes them."""
 
 from __future__ import annotations
 
 import os
+import shlex
 import tempfile
 from functools import lru_cache
 from itertools import count
@@ -24,6 +25,11 @@ def is_utf8(text: str) -> bool:
 def as_utf8(text: str) -> str:
     """The name itself, or, for people and tables, its bytes as Latin-1, which is what they mostly are."""
     return text if is_utf8(text) else os.fsencode(text).decode("latin-1")
+
+
+def quoted(path: Path) -> str:
+    """The name of a file in its folder, for a command that people can paste."""
+    return shlex.quote(Path(path).name)
 
 
 def alias(path: Path) -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from rasterio.warp import transform as warp_points
 from solution.core import geometry
 from solution.core.errors import InputError
 from solution.core.geometry import Matrix
+from solution.core.names import quoted
 from solution.data.metres import degrees_of, pixel_size_m
 from solution.data.opening import open_raster
 from solution.data.validity import data_bands
@@ -118,7 +118,7 @@ def reproject_points(points: np.ndarray, source_crs: object, target_crs: object)
 
 def check_placed(dataset: rasterio.io.DatasetReader, path: Path) -> None:
     """Raise `InputError`, with the command that mends it, where a raster has no CRS, or no geotransform under it."""
-    name = shlex.quote(Path(path).name)
+    name = quoted(path)
     if is_placed_by_points(dataset):
         points = dataset.gcps[0]
         centre = degrees_of(
@@ -150,7 +150,7 @@ def check_real(dataset: rasterio.io.DatasetReader, path: Path) -> None:
     """Raise `InputError` for complex values."""
     if dataset.dtypes[0].startswith("complex"):
         raise InputError(
-            f"{path}: is complex; write its amplitude first, for example: gdal_calc.py -A {shlex.quote(path.name)} --calc='abs(A)' --type=Float32 --outfile=amplitude.tif"
+            f"{path}: is complex; write its amplitude first, for example: gdal_calc.py -A {quoted(path)} --calc='abs(A)' --type=Float32 --outfile=amplitude.tif"
         )
 
 
@@ -167,7 +167,7 @@ def check_bands(path: Path, bands: int, optical: tuple[Path, int] | None = None)
             f"{path}: has {bands} bands where a SAR image has 1, and the optical image {optical[0].name} has 1; name the optical image first"
         )
     raise InputError(
-        f"{path}: has {bands} bands where a SAR image has 1; pick one, for example: gdal_translate -b 1 {shlex.quote(path.name)} one_band.tif"
+        f"{path}: has {bands} bands where a SAR image has 1; pick one, for example: gdal_translate -b 1 {quoted(path)} one_band.tif"
     )
 
 
@@ -193,14 +193,14 @@ def check_gsd(optical: Header, optical_path: Path, sar: Header, sar_path: Path) 
     path, header = (optical_path, optical) if sizes[0] < sizes[1] else (sar_path, sar)
     x, y = np.hypot(*header.matrix[:2, :2]) * ratio
     raise InputError(
-        f"{path}: its pixels are {ratio:.0f} times as small as those of the other image; average them first, for example: gdalwarp -tr {x:.9g} {y:.9g} -r average {shlex.quote(path.name)} coarser.tif"
+        f"{path}: its pixels are {ratio:.0f} times as small as those of the other image; average them first, for example: gdalwarp -tr {x:.9g} {y:.9g} -r average {quoted(path)} coarser.tif"
     )
 
 
 def _check_matrix(matrix: Matrix, path: Path, kind: str) -> None:
     if not np.isfinite(matrix).all():
         raise InputError(
-            f"{path}: its geotransform holds values that are not finite; give its corners, for example: gdal_edit.py -a_ullr LEFT TOP RIGHT BOTTOM {shlex.quote(path.name)}"
+            f"{path}: its geotransform holds values that are not finite; give its corners, for example: gdal_edit.py -a_ullr LEFT TOP RIGHT BOTTOM {quoted(path)}"
         )
     if abs(np.linalg.det(matrix)) < 1e-30:
         raise InputError(f"{path}: its geotransform has no area; the {kind} image must be georeferenced")
@@ -210,7 +210,7 @@ def _check_positions(matrix: Matrix, shape: tuple[int, int], crs: object, path: 
     """See that the corners are places on Earth."""
     height, width = shape
     corners = geometry.apply(matrix, np.array([[0, 0], [width, 0], [0, height], [width, height]]))
-    mend = f"assign the CRS that its numbers are in, for example: gdal_edit.py -a_srs {{}} {shlex.quote(path.name)}"
+    mend = f"assign the CRS that its numbers are in, for example: gdal_edit.py -a_srs {{}} {quoted(path)}"
     if crs.is_geographic:
         slack = np.abs(matrix[:2, :2]).sum(axis=1)  # images of the whole Earth may end a pixel beyond its poles
         if (np.abs(corners) > np.array([4, 1]) * _DEGREES + slack).any():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -17,7 +16,7 @@ from solution.core import geometry
 from solution.core.artefact import digest, file_facts
 from solution.core.errors import InputError
 from solution.core.geometry import Matrix, Window
-from solution.core.names import as_utf8
+from solution.core.names import as_utf8, quoted
 from solution.data import naming
 from solution.data.fill import remarks_on
 from solution.data.frame import (
@@ -327,7 +326,7 @@ def open_pair(optical: Path, sar: Path, tiepoints_csv: Path | None = None, name:
     check_bands(sar, sar_header.bands, (optical, header.bands))
     if _is_rotated(header.matrix):
         raise InputError(
-            f"{optical}: is rotated against its CRS; write it north up first, for example: gdalwarp {shlex.quote(optical.name)} north_up.tif"
+            f"{optical}: is rotated against its CRS; write it north up first, for example: gdalwarp {quoted(optical)} north_up.tif"
         )
     check_gsd(header, optical, sar_header, sar)
     matrix, crs = header.matrix, header.crs

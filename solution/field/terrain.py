@@ -9,7 +9,6 @@ What is left to the field is smooth, so that few tie-points suffice.
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
@@ -24,6 +23,7 @@ from rasterio.windows import Window as RasterWindow
 
 from solution.core.errors import InputError
 from solution.core.geometry import Window
+from solution.core.names import quoted
 from solution.data.frame import check_placed
 from solution.data.scene import ScenePair
 from solution.data.validity import data_bands
@@ -111,7 +111,7 @@ def open_relief(path: Path, pair: ScenePair) -> Iterator[Relief]:
         bands = len(data_bands(dataset))
         if bands != 1:
             raise InputError(
-                f"{path}: has {bands} bands where a DEM has one; pick one, for example: gdal_translate -b 1 {shlex.quote(path.name)} dem.tif"
+                f"{path}: has {bands} bands where a DEM has one; pick one, for example: gdal_translate -b 1 {quoted(path)} dem.tif"
             )
         height, width = pair.shape
         grid = {"crs": pair.crs, "transform": Affine(*pair.transform[:2].ravel()), "width": width, "height": height}

@@ -37,8 +37,8 @@ def score_folds(pairs: Sequence[ScenePair], split: pd.DataFrame, folds: Path) ->
         {...}}}. A row whose table no longer agrees with the code or with the scene's files says so under ``stale``.
     """
     plans = {protocol: _teams(pairs, split, by_aoi) for protocol, by_aoi in _PROTOCOLS.items()}
-    for team in {team.name: team for plan in plans.values() for _, team in plan}.values():
-        candidates.check_file(folds / team.name / CANDIDATES)  # before minutes are spent on the others
+    for name in sorted({team.name for plan in plans.values() for _, team in plan}):
+        candidates.check_file(folds / name / CANDIDATES)  # before minutes are spent on the others
     result, scored = {}, {}
     for protocol, plan in plans.items():
         rows = {}

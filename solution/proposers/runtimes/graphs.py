@@ -38,6 +38,10 @@ class Kind:
     before_sar: Callable[[Tensor], Tensor] | None = None
     told: str = ""
 
+    def seen_sar(self, image: Tensor) -> Tensor:
+        """A SAR image as the graph is to see it."""
+        return image if self.before_sar is None else self.before_sar(image)
+
 
 KINDS = {
     FLOW.name: Kind(FLOW, STRIDE_PX),

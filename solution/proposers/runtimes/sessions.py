@@ -23,7 +23,7 @@ class GraphFeatures(nn.Module):
 
     def __init__(self, kind: Kind, optical: Run, sar: Run) -> None:
         super().__init__()
-        self._before_sar, self._optical, self._sar = kind.before_sar, optical, sar
+        self._kind, self._optical, self._sar = kind, optical, sar
 
     def optical(self, image: Tensor, valid: Tensor) -> Tensor:
         """As `runtime.Features`."""
@@ -31,7 +31,7 @@ class GraphFeatures(nn.Module):
 
     def sar(self, image: Tensor, valid: Tensor) -> Tensor:
         """As `runtime.Features`."""
-        return _run(self._sar, image if self._before_sar is None else self._before_sar(image), valid)
+        return _run(self._sar, self._kind.seen_sar(image), valid)
 
 
 def _run(graph: Run, image: Tensor, valid: Tensor) -> Tensor:
